@@ -1,0 +1,356 @@
+//! Configurations of policies: as they are found, and as they are after the check against the policy's schema.
+
+use crate::json_lines;
+use crate::spec::{Attribute, PolicyName, Schema};
+use crate::watch::Keyed;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a configuration was found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigSource {
+    /// A file, by its path as people may read it.
+    File(String),
+    /// A key in etcd.
+    Etcd(String),
+}
+
+impl fmt::Display for ConfigSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigSource::File(path) => f.write_str(path),
+            ConfigSource::Etcd(key) => write!(f, "etcd {key}"),
+        }
+    }
+}
+
+/// A configuration as it was found, not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawConfig {
+    /// The policy that it is for.
+    pub policy: PolicyName,
+    /// Its name among the policy's configurations; `None` for `:policy.json`.
+    pub name: Option<String>,
+    /// Where it was found.
+    pub source: ConfigSource,
+    /// The bytes found there, which should be a JSON object.
+    pub bytes: Vec<u8>,
+}
+
+impl Keyed for RawConfig {
+    type Id = (PolicyName, ConfigSource);
+
+    fn id(&self) -> Self::Id {
+        (self.policy.clone(), self.source.clone())
+    }
+}
+
+/// A configuration that fits its policy's schema. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Config {
+    members: Arc<Map<String, Json>>,
+    text: Arc<str>,
+}
+
+/// Equal text, equal configuration.
+impl PartialEq for Config {
+    fn eq(&self, other: &Config) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Config {}
+
+impl Config {
+    /// All readable attributes: the schema's, in its order, with defaults filled in, then the placeholders of `etcd_path`,
+    /// which are strings or null.
+    pub fn members(&self) -> &Map<String, Json> {
+        &self.members
+    }
+
+    /// The members as compact JSON. Equal configurations have equal texts.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{source_name}{}: {message}", .line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct ConfigError {
+    /// File or key, for people.
+    pub source_name: String,
+    /// The line in it, from 1.
+    pub line: Option<usize>,
+    /// The member, if one is to blame.
+    pub member: Option<String>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Checks a configuration against a schema.
+///
+/// # Errors
+/// Every fault found, in the order of the document: bad JSON, not an object, unknown or repeated members, wrong types, then missing members.
+pub fn check(schema: &Schema, raw: &RawConfig) -> Result<Config, Vec<ConfigError>> {
+    let fault = |line, member: Option<&str>, message| ConfigError {
+        source_name: raw.source.to_string(),
+        line,
+        member: member.map(str::to_owned),
+        message,
+    };
+    let given = parse(&raw.bytes).map_err(|(line, message)| vec![fault(line, None, message)])?;
+    let lines = json_lines::member_lines(&String::from_utf8_lossy(&raw.bytes));
+    let mut faults = Vec::new();
+    for (name, line) in &lines {
+        if let Some(message) = member_fault(schema, &given, name) {
+            faults.push(fault(Some(*line), Some(name), message));
+        } else if lines.iter().filter(|(other, _)| other == name).count() > 1 {
+            faults.push(fault(
+                Some(*line),
+                Some(name),
+                format!("member {name:?} is there more than once"),
+            ));
+        }
+    }
+    for attribute in &schema.attributes {
+        if attribute.default.is_none() && !given.contains_key(&attribute.name) {
+            let message = format!(
+                "member {:?} is missing: it must be of type {}",
+                attribute.name, attribute.kind
+            );
+            faults.push(fault(None, Some(&attribute.name), message));
+        }
+    }
+    if faults.is_empty() {
+        Ok(complete(schema, raw, given))
+    } else {
+        Err(faults)
+    }
+}
+
+/// Checks that a policy whose members all have defaults or are given in code can run with `members` alone; for tests and tools.
+pub fn from_members(members: Map<String, Json>) -> Config {
+    let text = Json::Object(members.clone()).to_string().into();
+    Config {
+        members: Arc::new(members),
+        text,
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Map<String, Json>, (Option<usize>, String)> {
+    match serde_json::from_slice(bytes) {
+        Ok(Json::Object(members)) => Ok(members),
+        Ok(other) => Err((
+            Some(1),
+            format!(
+                "a configuration must be a JSON object, as in {{\"name\": value}}, not {}",
+                kind_of(&other)
+            ),
+        )),
+        Err(error) => Err((Some(error.line().max(1)), format!("bad JSON: {error}"))),
+    }
+}
+
+fn kind_of(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
+    }
+}
+
+fn member_fault(schema: &Schema, given: &Map<String, Json>, name: &str) -> Option<String> {
+    let value = given.get(name)?;
+    let Some(attribute) = schema
+        .attributes
+        .iter()
+        .find(|attribute| attribute.name == name)
+    else {
+        return Some(unknown_member(&schema.attributes, name));
+    };
+    if attribute.kind.matches(value) {
+        return None;
+    }
+    Some(format!(
+        "member {name:?} must be of type {}, not {}",
+        attribute.kind,
+        shown(value)
+    ))
+}
+
+fn unknown_member(attributes: &[Attribute], name: &str) -> String {
+    let known: Vec<&str> = attributes
+        .iter()
+        .map(|attribute| attribute.name.as_str())
+        .collect();
+    match known.is_empty() {
+        true => format!("unknown member {name:?}: the policy's configuration has no members"),
+        false => format!(
+            "unknown member {name:?}: the policy knows {}",
+            known.join(", ")
+        ),
+    }
+}
+
+fn shown(value: &Json) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+fn complete(schema: &Schema, raw: &RawConfig, mut given: Map<String, Json>) -> Config {
+    let mut members = Map::new();
+    for attribute in &schema.attributes {
+        let value = given
+            .remove(&attribute.name)
+            .or_else(|| attribute.default.clone());
+        members.insert(attribute.name.clone(), value.unwrap_or(Json::Null));
+    }
+    for (name, value) in placeholders(schema, raw) {
+        members.insert(name, value.map_or(Json::Null, Json::String));
+    }
+    from_members(members)
+}
+
+/// In etcd the key says what the placeholders stand for. A file's name stands for the only placeholder; of several, none is known.
+fn placeholders(schema: &Schema, raw: &RawConfig) -> BTreeMap<String, Option<String>> {
+    let Some(path) = &schema.etcd_path else {
+        return BTreeMap::new();
+    };
+    let found = match &raw.source {
+        ConfigSource::Etcd(key) => path.matches(key).unwrap_or_default(),
+        ConfigSource::File(_) => BTreeMap::new(),
+    };
+    let names: Vec<&str> = path.placeholders().collect();
+    let file_name = raw.name.clone().filter(|_| names.len() == 1);
+    names
+        .iter()
+        .map(|name| {
+            (
+                name.to_string(),
+                found.get(*name).cloned().or_else(|| file_name.clone()),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd_path::EtcdPath;
+    use crate::spec::Type;
+    use expect_test::{Expect, expect};
+
+    fn schema() -> Schema {
+        let attribute = |name: &str, kind, default| Attribute {
+            name: name.into(),
+            kind,
+            default,
+            doc: None,
+        };
+        Schema {
+            attributes: vec![
+                attribute("domain", Type::Str, Some("skydns.local".into())),
+                attribute("network", Type::Str, None),
+                attribute(
+                    "ttl",
+                    Type::Union(vec![Type::Int, Type::None]),
+                    Some(Json::Null),
+                ),
+            ],
+            etcd_path: Some(EtcdPath::parse("/services/skydns/:service").unwrap()),
+        }
+    }
+
+    fn check_text(source: ConfigSource, text: &str, expected: Expect) {
+        let raw = RawConfig {
+            policy: PolicyName::parse("skydns").unwrap(),
+            name: Some("web".into()),
+            source,
+            bytes: text.into(),
+        };
+        let found = match check(&schema(), &raw) {
+            Ok(config) => config.text().to_owned(),
+            Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
+        };
+        expected.assert_eq(&found);
+    }
+
+    fn file() -> ConfigSource {
+        ConfigSource::File("skydns/web.json".into())
+    }
+
+    #[test]
+    fn fills_in_defaults_and_placeholders() {
+        let expected =
+            expect![[r#"{"domain":"skydns.local","network":"bridge","ttl":30,"service":"web"}"#]];
+        check_text(file(), r#"{"ttl": 30, "network": "bridge"}"#, expected);
+        let expected =
+            expect![[r#"{"domain":"skydns.local","network":"b","ttl":null,"service":"x"}"#]];
+        check_text(
+            ConfigSource::Etcd("/services/skydns/x".into()),
+            r#"{"network": "b"}"#,
+            expected,
+        );
+    }
+
+    #[test]
+    fn names_file_line_and_member_of_each_fault() {
+        let text = "{\n  \"netwrok\": \"bridge\",\n  \"ttl\": \"30\",\n  \"domain\": 1\n}";
+        check_text(
+            file(),
+            text,
+            expect![[r#"
+            skydns/web.json:2: unknown member "netwrok": the policy knows domain, network, ttl
+            skydns/web.json:3: member "ttl" must be of type int | None, not "30"
+            skydns/web.json:4: member "domain" must be of type str, not 1
+            skydns/web.json: member "network" is missing: it must be of type str
+        "#]],
+        );
+    }
+
+    #[test]
+    fn names_the_line_of_bad_json() {
+        check_text(
+            file(),
+            "{\n\"network\": \n}",
+            expect![[r#"
+            skydns/web.json:3: bad JSON: expected value at line 3 column 1
+        "#]],
+        );
+        check_text(
+            file(),
+            "",
+            expect![[r#"
+            skydns/web.json:1: bad JSON: EOF while parsing a value at line 1 column 0
+        "#]],
+        );
+        check_text(
+            file(),
+            "[]",
+            expect![[r#"
+            skydns/web.json:1: a configuration must be a JSON object, as in {"name": value}, not an array
+        "#]],
+        );
+    }
+
+    #[test]
+    fn refuses_a_repeated_member() {
+        check_text(
+            file(),
+            "{\"network\": \"a\",\n\"network\": \"b\"}",
+            expect![[r#"
+            skydns/web.json:1: member "network" is there more than once
+            skydns/web.json:2: member "network" is there more than once
+        "#]],
+        );
+    }
+}

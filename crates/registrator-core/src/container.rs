@@ -1,0 +1,150 @@
+//! A container: the immutable result of one `docker inspect`.
+
+use serde_json::Value as Json;
+use std::fmt;
+use std::sync::Arc;
+
+/// The engine's id of a container, 64 hexadecimal digits on a real engine.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(Arc<str>);
+
+impl ContainerId {
+    /// The id with this text.
+    pub fn new(text: &str) -> ContainerId {
+        ContainerId(text.into())
+    }
+
+    /// The whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 characters, as `docker ps` shows them.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.short())
+    }
+}
+
+/// One container as the engine described it. Cheap to clone.
+#[derive(Clone, PartialEq)]
+pub struct Container {
+    id: ContainerId,
+    name: Arc<str>,
+    running: bool,
+    json: Arc<Json>,
+}
+
+/// Why a document is not the inspect document of a container.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a container's inspect document: {0}")]
+pub struct ContainerError(&'static str);
+
+impl Container {
+    /// Makes a container of an inspect document, as `GET /containers/{id}/json` and `docker inspect` give it.
+    ///
+    /// # Errors
+    /// The document is not an object or has no `Id`.
+    pub fn from_inspect(json: Json) -> Result<Container, ContainerError> {
+        let object = json
+            .as_object()
+            .ok_or(ContainerError("it is not an object"))?;
+        let id = object
+            .get("Id")
+            .and_then(Json::as_str)
+            .filter(|id| !id.is_empty());
+        let id = ContainerId::new(id.ok_or(ContainerError("it has no Id"))?);
+        let full_name = object.get("Name").and_then(Json::as_str).unwrap_or("");
+        let name = full_name
+            .rsplit('/')
+            .next()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(id.short())
+            .into();
+        let running = json
+            .pointer("/State/Running")
+            .and_then(Json::as_bool)
+            .unwrap_or(false);
+        Ok(Container {
+            id,
+            name,
+            running,
+            json: Arc::new(json),
+        })
+    }
+
+    /// The engine's id.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// The name without the leading `/`; the last component of a linked name; the short id if it has none.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether its process runs (`State.Running`; a paused container runs). The one gate for registration: after an unclean
+    /// end of the engine an exited container keeps its address.
+    pub fn running(&self) -> bool {
+        self.running
+    }
+
+    /// The whole inspect document.
+    pub fn json(&self) -> &Arc<Json> {
+        &self.json
+    }
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({:?})", self.name, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reads_id_name_and_state() {
+        let json = json!({"Id": "0123456789abcdef", "Name": "/web", "State": {"Running": true}});
+        let web = Container::from_inspect(json).unwrap();
+        assert_eq!(
+            (web.id().short(), web.name(), web.running()),
+            ("0123456789ab", "web", true)
+        );
+    }
+
+    #[test]
+    fn a_linked_name_is_its_last_component_and_a_missing_one_the_id() {
+        for (name, expected) in [("/a/b", "b"), ("", "0123456789ab"), ("/", "0123456789ab")] {
+            let json = json!({"Id": "0123456789abcdef", "Name": name});
+            assert_eq!(Container::from_inspect(json).unwrap().name(), expected);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_inspect_document() {
+        let error = |json| Container::from_inspect(json).unwrap_err().to_string();
+        assert_eq!(
+            error(json!([])),
+            "not a container's inspect document: it is not an object"
+        );
+        assert_eq!(
+            error(json!({"Id": ""})),
+            "not a container's inspect document: it has no Id"
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! Who holds a key in etcd, and the next step for it.
+
+use crate::node::{Key, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// An etcd lease. The process's lease stands for the process: the key that it holds is the process's key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(pub i64);
+
+/// 16 hexadecimal digits, as in the names of our own keys and as `etcdctl` shows it.
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A revision of etcd.
+pub type Revision = i64;
+
+/// A key as etcd holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its value.
+    pub value: Value,
+    /// The lease that it is attached to; `None` if it has none.
+    pub lease: Option<LeaseId>,
+    /// The revision of its last change.
+    pub mod_revision: Revision,
+}
+
+/// What etcd is known to hold for one key. The default is "nothing".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// The node itself.
+    pub node: Option<Held>,
+    /// The claims on it: by the lease in the claim's name, as it is written there.
+    pub claims: BTreeMap<LeaseId, Held>,
+}
+
+/// A transaction for one key: all of it or nothing. The writer adds the session's fence, and reads the key and its claims if a guard fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTxn {
+    /// The key.
+    pub key: Key,
+    /// What must hold.
+    pub guards: Vec<Guard>,
+    /// What is then done.
+    pub ops: Vec<Op>,
+}
+
+/// A condition of a [`KeyTxn`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// The node does not exist.
+    Absent,
+    /// The node is attached to this lease.
+    HeldBy(LeaseId),
+    /// The node was last changed at this revision.
+    Unchanged(Revision),
+    /// Nobody claims the key.
+    NoClaims,
+    /// The claim of this lease was last changed at this revision.
+    ClaimUnchanged(LeaseId, Revision),
+}
+
+/// A change of a [`KeyTxn`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Writes the node under a lease.
+    Put(Value, LeaseId),
+    /// Deletes the node.
+    Delete,
+    /// Writes the claim of a lease, under that lease.
+    PutClaim(Value, LeaseId),
+    /// Deletes the claim of a lease.
+    DeleteClaim(LeaseId),
+}

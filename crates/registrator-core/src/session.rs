@@ -1,0 +1,110 @@
+//! What passes between the core and etcd: the session, what is seen there, what is to be written, and what came of it.
+//!
+//! A *session* is the time in which this process holds its lease and its identity and sees every change of the keys that it
+//! cares about. It begins with a complete reading, so nothing has to be remembered across its end.
+
+use crate::node::Key;
+use crate::ownership::{Held, KeyTxn, LeaseId, Revision, View};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The beginning of a session: everything that this process has in etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Grows with each session of the process. Answers that name an older one are void.
+    pub number: u64,
+    /// The process's lease. All nodes are written under it.
+    pub lease: LeaseId,
+    /// Every key attached to the lease, as a node or as a claim, with what etcd holds for it.
+    pub views: BTreeMap<Key, View>,
+    /// The leases of all registrators that share keys with this one, its own among them.
+    pub registrators: BTreeSet<LeaseId>,
+}
+
+/// What etcd's side reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A session began. It replaces the one before.
+    Established(Session),
+    /// The session is interrupted: nothing may be written until the next [`SessionEvent::Established`].
+    Suspended,
+    /// Something changed in etcd.
+    Seen(Seen),
+    /// A [`Commit`] was answered.
+    Committed {
+        /// Which one.
+        id: u64,
+        /// What came of it.
+        outcome: Outcome,
+    },
+}
+
+/// One change in etcd, by anybody, this process included. Changes of one key come in the order of their revisions; one may come twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A node below a watched root.
+    Node {
+        /// Its key.
+        key: Key,
+        /// What it is now; `None` if it is gone.
+        node: Option<Held>,
+        /// When.
+        revision: Revision,
+    },
+    /// A claim.
+    Claim {
+        /// The key that is claimed.
+        key: Key,
+        /// The lease in the claim's name.
+        lease: LeaseId,
+        /// What it is now; `None` if it is gone.
+        claim: Option<Held>,
+        /// When.
+        revision: Revision,
+    },
+    /// A registrator came or went.
+    Registrator {
+        /// Its lease.
+        lease: LeaseId,
+        /// Whether it is there.
+        present: bool,
+    },
+}
+
+/// Changes that travel in one request. Each of its transactions succeeds or fails on its own, and all of them in one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Names it in [`SessionEvent::Committed`].
+    pub id: u64,
+    /// The session for which it was decided.
+    pub session: u64,
+    /// At most [`MAX_TXNS`], for different keys.
+    pub txns: Vec<KeyTxn>,
+}
+
+/// The most transactions in one [`Commit`]. etcd refuses more than 128 operations a request, and the fence and the nesting cost some.
+pub const MAX_TXNS: usize = 100;
+
+/// What came of a [`Commit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// etcd answered.
+    Done {
+        /// The revision of all the changes.
+        revision: Revision,
+        /// One for each transaction, in order.
+        results: Vec<KeyResult>,
+    },
+    /// etcd refused the request as a whole, and would again: the reason, for people. Nothing changed.
+    Rejected(String),
+    /// Nothing is known, or the session is over: the next session's complete reading tells.
+    Void,
+}
+
+/// What came of one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyResult {
+    /// Its guards held, and all its operations happened.
+    Applied,
+    /// A guard failed, and nothing happened. What etcd holds instead.
+    Refused(View),
+}
