@@ -1,4 +1,11 @@
 //! Who holds a key in etcd, and the next step for it.
+//!
+//! The rules are in `docs/protocol.md`. All memory is in etcd: a node attached to a process's lease is that process's claim,
+//! and whoever else wants the key writes a claim beside it. So the next step is a function of what is wished and what is seen.
+
+mod decide;
+
+pub use decide::{Who, decide};
 
 use crate::node::{Key, Value};
 use std::collections::BTreeMap;
@@ -42,6 +49,39 @@ pub struct View {
     pub node: Option<Held>,
     /// The claims on it: by the lease in the claim's name, as it is written there.
     pub claims: BTreeMap<LeaseId, Held>,
+}
+
+impl View {
+    /// Whether this lease has anything here: the node or a claim.
+    pub fn concerns(&self, lease: LeaseId) -> bool {
+        self.claims.contains_key(&lease) || self.holder() == Some(lease)
+    }
+
+    /// The lease that the node is attached to.
+    pub fn holder(&self) -> Option<LeaseId> {
+        self.node.as_ref()?.lease
+    }
+
+    /// Makes it what it is after `ops` happened at `revision`.
+    pub fn apply(&mut self, ops: &[Op], revision: Revision) {
+        let held = |value: &Value, lease: LeaseId| Held {
+            value: value.clone(),
+            lease: Some(lease),
+            mod_revision: revision,
+        };
+        for op in ops {
+            match op {
+                Op::Put(value, lease) => self.node = Some(held(value, *lease)),
+                Op::Delete => self.node = None,
+                Op::PutClaim(value, lease) => {
+                    self.claims.insert(*lease, held(value, *lease));
+                }
+                Op::DeleteClaim(lease) => {
+                    self.claims.remove(lease);
+                }
+            }
+        }
+    }
 }
 
 /// A transaction for one key: all of it or nothing. The writer adds the session's fence, and reads the key and its claims if a guard fails.

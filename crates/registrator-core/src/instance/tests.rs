@@ -1,0 +1,204 @@
+//! Tests of [`super::Instances`].
+
+use super::*;
+use crate::etcd_path::EtcdPath;
+use crate::spec::{Attribute, Type};
+
+fn name(text: &str) -> PolicyName {
+    PolicyName::parse(text).unwrap()
+}
+
+fn spec(text: &str, fingerprint: u64, attribute: Option<Type>) -> PolicySpec {
+    let schema = attribute.map(|kind| Schema {
+        attributes: vec![Attribute {
+            name: "x".into(),
+            kind,
+            default: Some("d".into()),
+            doc: None,
+        }],
+        etcd_path: Some(EtcdPath::parse("/s/:service").unwrap()),
+    });
+    PolicySpec {
+        name: name(text),
+        fingerprint,
+        schema,
+    }
+}
+
+fn file(policy: &str, config: Option<&str>, text: &str) -> RawConfig {
+    let path = format!("{policy}/{}.json", config.unwrap_or("-"));
+    RawConfig {
+        policy: name(policy),
+        name: config.map(str::to_owned),
+        source: ConfigSource::File(path),
+        bytes: text.into(),
+    }
+}
+
+fn node(policy: &str, config: &str, text: &str) -> RawConfig {
+    RawConfig {
+        source: ConfigSource::Etcd(format!("/s/{config}")),
+        ..file(policy, Some(config), text)
+    }
+}
+
+fn list<const N: usize>(instances: &mut Instances, raws: [RawConfig; N]) -> InstanceDelta {
+    let mut problems = Vec::new();
+    let mut deltas: Vec<InstanceDelta> = vec![instances.handle_file(Event::Init)];
+    deltas.extend(
+        raws.into_iter()
+            .map(|raw| instances.handle_file(Event::InitApply(raw))),
+    );
+    deltas.push(instances.handle_file(Event::InitDone));
+    let mut sum = InstanceDelta::default();
+    for delta in deltas {
+        sum.started.extend(delta.started);
+        sum.reloaded.extend(delta.reloaded);
+        sum.stopped.extend(delta.stopped);
+        problems.extend(delta.problems);
+    }
+    InstanceDelta { problems, ..sum }
+}
+
+fn shown(delta: &InstanceDelta) -> String {
+    let sign = |id| {
+        if delta.reloaded.contains(id) {
+            "~"
+        } else {
+            "+"
+        }
+    };
+    let started = delta.started.iter().map(|id| format!("{}{id}", sign(id)));
+    let stopped = delta.stopped.iter().map(|id| format!("-{id}"));
+    let words: Vec<String> = started.chain(stopped).collect();
+    let problems = delta.problems.iter().map(|problem| format!("\n{problem}"));
+    words.join(" ") + &problems.collect::<String>()
+}
+
+#[test]
+fn a_policy_without_configuration_runs_once() {
+    let mut instances = Instances::default();
+    assert_eq!(
+        shown(&instances.set_policies(vec![spec("a", 1, None)], vec![])),
+        "+a"
+    );
+    assert_eq!(
+        shown(&instances.set_policies(vec![spec("a", 1, None)], vec![])),
+        ""
+    );
+    assert_eq!(
+        shown(&instances.set_policies(vec![spec("a", 2, None)], vec![])),
+        "~a"
+    );
+    assert_eq!(shown(&instances.set_policies(vec![], vec![])), "-a");
+}
+
+#[test]
+fn each_configuration_makes_an_instance() {
+    let mut instances = Instances::default();
+    list(
+        &mut instances,
+        [
+            file("a", None, "{}"),
+            file("a", Some("one"), "{}"),
+            file("a", Some("two"), "{}"),
+        ],
+    );
+    assert_eq!(
+        shown(&instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![])),
+        "+a +a:one +a:two"
+    );
+    assert_eq!(
+        shown(&list(
+            &mut instances,
+            [file("a", Some("one"), "{\"x\": \"y\"}")]
+        )),
+        "~a:one -a -a:two"
+    );
+}
+
+#[test]
+fn a_policy_that_needs_a_configuration_says_so() {
+    let mut instances = Instances::default();
+    let delta = instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
+    assert!(
+        shown(&delta).contains("policy a does not run: it declares a configuration and has none."),
+        "{delta:?}"
+    );
+    let delta = list(&mut instances, [file("a", Some("one"), "{}")]);
+    assert_eq!(shown(&delta), "+a:one");
+}
+
+#[test]
+fn a_bad_configuration_keeps_the_last_good_one() {
+    let mut instances = Instances::default();
+    instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
+    list(
+        &mut instances,
+        [file("a", Some("one"), "{}"), file("a", Some("two"), "{")],
+    );
+    assert_eq!(instances.iter().count(), 1, "the other instances run");
+    assert!(instances.problems().iter().any(Problem::hides_nodes));
+    let delta = list(
+        &mut instances,
+        [
+            file("a", Some("one"), "{\"x\": 1}"),
+            file("a", Some("two"), "{}"),
+        ],
+    );
+    let expected = "+a:two\nconfiguration of policy a is refused, it runs on as it was: a/one.json:1: member \"x\" must be of type str, not 1";
+    assert_eq!(shown(&delta), expected);
+    assert!(!instances.problems().iter().any(Problem::hides_nodes));
+    assert_eq!(
+        shown(&list(&mut instances, [])).lines().next(),
+        Some("-a:one -a:two")
+    );
+}
+
+#[test]
+fn a_file_counts_before_etcd() {
+    let mut instances = Instances::default();
+    instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
+    assert!(!instances.complete());
+    list(&mut instances, [file("a", Some("one"), "{}")]);
+    assert!(!instances.complete(), "etcd is not listed yet");
+    for event in [
+        Event::Init,
+        Event::InitApply(node("a", "two", "{}")),
+        Event::InitDone,
+    ] {
+        instances.handle_etcd(&name("a"), event);
+    }
+    assert!(instances.complete());
+    let delta = instances.handle_etcd(
+        &name("a"),
+        Event::Apply(node("a", "one", "{\"x\": \"etcd\"}")),
+    );
+    assert_eq!(
+        shown(&delta).trim_start(),
+        "etcd /s/one is not used: a/one.json configures a:one already"
+    );
+    let delta = list(&mut instances, []);
+    assert_eq!(shown(&delta), "~a:one", "the one in etcd takes its place");
+}
+
+#[test]
+fn unused_files_are_named() {
+    let mut instances = Instances::default();
+    let failed = Problem::Policy {
+        name: "broken".into(),
+        message: "syntax".into(),
+        kept: false,
+    };
+    instances.set_policies(vec![spec("a", 1, None)], vec![failed]);
+    let delta = list(
+        &mut instances,
+        [
+            file("a", None, "{}"),
+            file("b", None, "{}"),
+            file("broken", None, "{}"),
+        ],
+    );
+    let expected = "a/-.json is not used: policy a declares no configuration\nb/-.json is not used: there is no policy b";
+    assert_eq!(shown(&delta).trim_start(), expected);
+}

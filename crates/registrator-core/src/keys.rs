@@ -1,0 +1,465 @@
+//! The keys that this process has or wants in etcd: what is seen of each, and which must be decided again.
+//!
+//! Level-triggered: an event only updates a view and marks the key. What is written follows from wish and view alone, at most one
+//! transaction for a key is under way, and every answer of etcd is the next view.
+
+mod request;
+mod tracked;
+
+use crate::node::{Key, Value};
+use crate::ownership::{self, Held, KeyTxn, LeaseId, Op, Revision, Who};
+use crate::session::{Commit, KeyResult, Outcome, Seen, Session};
+use request::Request;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+use tracked::Tracked;
+
+/// Commits under way at once; more bring no speed.
+const MAX_FLIGHTS: usize = 4;
+
+/// The first wait before a key that etcd rejects is tried again.
+const FIRST_REJECTION_WAIT: Duration = Duration::from_secs(1);
+
+/// What happened to a key, for notices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    Registered {
+        key: Key,
+        value: Value,
+        old: Option<Value>,
+    },
+    Removed(Key),
+    HandedOver {
+        key: Key,
+        value: Value,
+    },
+    Waiting {
+        key: Key,
+        wish: Value,
+        value: Value,
+    },
+    Repaired {
+        key: Key,
+        found: Option<Value>,
+    },
+    Foreign {
+        key: Key,
+        value: Value,
+        wish: Value,
+    },
+    Rejected {
+        key: Key,
+        message: String,
+    },
+}
+
+/// What a decision needs to know of the world outside etcd.
+pub(crate) struct Wishes<'a> {
+    /// What is wished for a key.
+    pub(crate) of: &'a dyn Fn(&Key) -> Option<Value>,
+    /// Keys that this process never wished stay as they are, because a wish for them may be missing by a fault.
+    pub(crate) keep_orphans: bool,
+}
+
+/// The transactions of a request under way, each with what the node was before.
+type Flight = Vec<(KeyTxn, Option<Held>)>;
+
+/// All keys of interest.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    session: Option<(u64, Who)>,
+    tracked: BTreeMap<Key, Tracked>,
+    /// Keys that the process before this one left and this one never wished.
+    orphans: BTreeSet<Key>,
+    /// When the keys that wait are due. May name waits that are over.
+    retries: BTreeSet<(Instant, Key)>,
+    /// Keys to decide. Those of one batch travel together.
+    queue: VecDeque<BTreeSet<Key>>,
+    flights: BTreeMap<u64, Flight>,
+    last_id: u64,
+    changes: VecDeque<Change>,
+}
+
+impl Keys {
+    /// Begins a session: forgets all views, takes in the ones that were read, and asks for a decision of all keys.
+    pub(crate) fn establish(&mut self, session: Session, wished: Vec<BTreeSet<Key>>) {
+        let Session {
+            number,
+            lease,
+            views,
+            registrators,
+        } = session;
+        let others = registrators
+            .into_iter()
+            .filter(|other| *other != lease)
+            .collect();
+        self.session = Some((number, Who { me: lease, others }));
+        self.flights.clear();
+        for orphan in std::mem::take(&mut self.orphans) {
+            self.tracked.remove(&orphan);
+        }
+        for tracked in self.tracked.values_mut() {
+            *tracked = tracked.carried_over();
+        }
+        let all_wished: BTreeSet<&Key> = wished.iter().flatten().collect();
+        for (key, view) in views {
+            if !all_wished.contains(&key) && !self.tracked.contains_key(&key) {
+                self.orphans.insert(key.clone());
+            }
+            self.tracked.entry(key).or_default().view = view;
+        }
+        let others = self.tracked.keys().filter(|key| !all_wished.contains(key));
+        let others: Vec<BTreeSet<Key>> = others.map(|key| [key.clone()].into()).collect();
+        self.queue = wished.into_iter().chain(others).collect();
+    }
+
+    /// Stops writing until the next session.
+    pub(crate) fn suspend(&mut self) {
+        self.session = None;
+        self.flights.clear();
+        for tracked in self.tracked.values_mut() {
+            tracked.flying = false;
+        }
+    }
+
+    /// Asks for a decision of keys that belong together.
+    pub(crate) fn mark(&mut self, keys: BTreeSet<Key>) {
+        if !keys.is_empty() {
+            self.queue.push_back(keys);
+        }
+    }
+
+    /// Asks for a decision of all keys, and gives up their waits.
+    pub(crate) fn mark_all(&mut self) {
+        for tracked in self.tracked.values_mut() {
+            tracked.retry_at = None;
+        }
+        self.queue = self
+            .tracked
+            .keys()
+            .map(|key| [key.clone()].into())
+            .collect();
+    }
+
+    /// Keys that the process before this one left and this one never wished.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = &Key> {
+        self.orphans.iter()
+    }
+
+    /// Asks for a decision of the orphans.
+    pub(crate) fn mark_orphans(&mut self) {
+        self.queue
+            .extend(self.orphans.iter().map(|key| BTreeSet::from([key.clone()])));
+    }
+
+    /// Whether a session is there and nothing is to be written.
+    pub(crate) fn settled(&self) -> bool {
+        self.connected() && self.queue.is_empty() && self.flights.is_empty()
+    }
+
+    /// Whether a session is there.
+    pub(crate) fn connected(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// When the next key that waits is due.
+    pub(crate) fn next_retry(&self) -> Option<Instant> {
+        self.session
+            .as_ref()
+            .and_then(|_| Some(self.retries.first()?.0))
+    }
+
+    /// Asks again for a decision of the keys whose wait is over.
+    pub(crate) fn retry_due(&mut self, now: Instant) {
+        while self.retries.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((at, key)) = self.retries.pop_first() else {
+                return;
+            };
+            let tracked = self
+                .tracked
+                .get_mut(&key)
+                .filter(|tracked| tracked.retry_at == Some(at));
+            if let Some(tracked) = tracked {
+                tracked.retry_at = None;
+                self.queue.push_back([key].into());
+            }
+        }
+    }
+
+    /// The next fact for people.
+    pub(crate) fn next_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// Takes in something seen in etcd. A change that is older than what is known changes nothing.
+    pub(crate) fn see(&mut self, seen: Seen, wish: impl Fn(&Key) -> Option<Value>, now: Instant) {
+        match seen {
+            Seen::Registrator { lease, present } => self.see_registrator(lease, present),
+            Seen::Node {
+                key,
+                node,
+                revision,
+            } => {
+                let wish = wish(&key);
+                let Some((_, who)) = &self.session else {
+                    return;
+                };
+                let Some(tracked) = newer(
+                    &mut self.tracked,
+                    &key,
+                    wish.is_some(),
+                    revision,
+                    |tracked| &mut tracked.node_at,
+                ) else {
+                    return;
+                };
+                if !tracked.see_node(who, node, wish.as_ref(), now) {
+                    self.mark([key].into());
+                }
+            }
+            Seen::Claim {
+                key,
+                lease,
+                claim,
+                revision,
+            } => {
+                let wished = wish(&key).is_some();
+                let Some(tracked) = newer(&mut self.tracked, &key, wished, revision, |tracked| {
+                    &mut tracked.claims_at
+                }) else {
+                    return;
+                };
+                match claim {
+                    Some(claim) => tracked.view.claims.insert(lease, claim),
+                    None => tracked.view.claims.remove(&lease),
+                };
+                self.mark([key].into());
+            }
+        }
+    }
+
+    fn see_registrator(&mut self, lease: LeaseId, present: bool) {
+        let Some((_, who)) = &mut self.session else {
+            return;
+        };
+        let changed = match present {
+            true => lease != who.me && who.others.insert(lease),
+            false => who.others.remove(&lease),
+        };
+        if changed {
+            let theirs = self
+                .tracked
+                .iter()
+                .filter(|(_, tracked)| tracked.view.concerns(lease));
+            self.queue
+                .extend(theirs.map(|(key, _)| BTreeSet::from([key.clone()])));
+        }
+    }
+
+    /// The next request to etcd, if one is to be made now.
+    pub(crate) fn next_commit(&mut self, wishes: &Wishes<'_>, now: Instant) -> Option<Commit> {
+        let (session, who) = self.session.clone()?;
+        if self.flights.len() >= MAX_FLIGHTS {
+            return None;
+        }
+        let mut request = Request::default();
+        for _ in 0..self.queue.len() {
+            let Some(batch) = self.queue.pop_front() else {
+                break;
+            };
+            if batch
+                .iter()
+                .any(|key| self.tracked.get(key).is_some_and(|tracked| tracked.flying))
+            {
+                self.queue.push_back(batch);
+                continue;
+            }
+            let single = batch.len() == 1;
+            let txns = self.decide(&who, batch, wishes, now);
+            if single
+                && txns
+                    .first()
+                    .is_some_and(|txn| self.travels_alone(who.me, txn))
+            {
+                if request.txns.is_empty() {
+                    request.txns = txns;
+                } else {
+                    self.queue
+                        .push_front(txns.into_iter().map(|txn| txn.key).collect());
+                }
+                break;
+            }
+            if !request.take(txns, &mut self.queue) {
+                break;
+            }
+        }
+        self.fly(session, request.txns)
+    }
+
+    /// A write under another registrator's lease fails, with the whole request, if that lease is gone.
+    fn travels_alone(&self, me: LeaseId, txn: &KeyTxn) -> bool {
+        let refused_before = self
+            .tracked
+            .get(&txn.key)
+            .is_some_and(|tracked| tracked.alone);
+        let other_lease = txn.ops.iter().any(|op| match op {
+            Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease != me,
+            Op::Delete | Op::DeleteClaim(_) => false,
+        });
+        refused_before || other_lease
+    }
+
+    fn fly(&mut self, session: u64, txns: Vec<KeyTxn>) -> Option<Commit> {
+        if txns.is_empty() {
+            return None;
+        }
+        let mut flight = Flight::new();
+        for txn in &txns {
+            let tracked = self.tracked.entry(txn.key.clone()).or_default();
+            tracked.flying = true;
+            flight.push((txn.clone(), tracked.view.node.clone()));
+        }
+        self.last_id += 1;
+        self.flights.insert(self.last_id, flight);
+        Some(Commit {
+            id: self.last_id,
+            session,
+            txns,
+        })
+    }
+
+    fn decide(
+        &mut self,
+        who: &Who,
+        batch: BTreeSet<Key>,
+        wishes: &Wishes<'_>,
+        now: Instant,
+    ) -> Vec<KeyTxn> {
+        let mut txns = Vec::new();
+        let single = batch.len() == 1;
+        for key in batch {
+            let wish = (wishes.of)(&key);
+            let txn = self.decide_key(who, &key, wish, wishes.keep_orphans, now);
+            match txn {
+                Some(txn) if !single && self.travels_alone(who.me, &txn) => {
+                    self.queue.push_back([key].into())
+                }
+                Some(txn) => txns.push(txn),
+                None => {}
+            }
+        }
+        txns
+    }
+
+    fn decide_key(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        wish: Option<Value>,
+        keep_orphans: bool,
+        now: Instant,
+    ) -> Option<KeyTxn> {
+        if wish.is_some() {
+            self.tracked.entry(key.clone()).or_default();
+            self.orphans.remove(key);
+        }
+        let tracked = self.tracked.get_mut(key)?;
+        if let Some(at) = tracked.retry_at.filter(|at| *at > now) {
+            self.retries.insert((at, key.clone()));
+            return None;
+        }
+        if keep_orphans && self.orphans.contains(key) {
+            return None;
+        }
+        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
+        let txn = ownership::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
+        if txn.is_none() {
+            self.changes
+                .extend(tracked.obstacle(who, key, wish.as_ref()));
+        }
+        if txn.is_none() && wish.is_none() {
+            self.tracked.remove(key);
+            self.orphans.remove(key);
+        }
+        txn
+    }
+
+    /// Takes in the answer to a commit. One from an older session is unknown here.
+    pub(crate) fn committed(&mut self, id: u64, outcome: Outcome, now: Instant) {
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        for (txn, _) in &flight {
+            if let Some(tracked) = self.tracked.get_mut(&txn.key) {
+                tracked.flying = false;
+            }
+        }
+        match outcome {
+            Outcome::Done { revision, results } => self.done(flight, revision, results, now),
+            Outcome::Rejected(message) => self.rejected(flight, &message, now),
+            // The next session decides every key anew. Until then a repetition would only fail again.
+            Outcome::Void => self.suspend(),
+        }
+    }
+
+    /// Each key is decided once more from its new view: usually nothing is left to do.
+    fn done(&mut self, flight: Flight, revision: Revision, results: Vec<KeyResult>, now: Instant) {
+        let Some((_, who)) = &self.session else {
+            return;
+        };
+        let mut again = BTreeSet::new();
+        for ((txn, before), result) in flight.into_iter().zip(results) {
+            let Some(tracked) = self.tracked.get_mut(&txn.key) else {
+                continue;
+            };
+            match result {
+                KeyResult::Applied => {
+                    self.changes
+                        .extend(tracked.applied(who, &txn, before.as_ref(), revision, now))
+                }
+                KeyResult::Refused(view) => tracked.refused(view, revision, now),
+            }
+            again.insert(txn.key);
+        }
+        self.mark(again);
+    }
+
+    /// A request with several transactions may fail for one of them: each is tried alone, so that it harms nobody else.
+    fn rejected(&mut self, flight: Flight, message: &str, now: Instant) {
+        let alone = flight.len() == 1;
+        for (txn, _) in flight {
+            let Some(tracked) = self.tracked.get_mut(&txn.key) else {
+                continue;
+            };
+            tracked.alone = true;
+            if alone {
+                tracked.back_off(now, FIRST_REJECTION_WAIT);
+                self.changes.extend(tracked.report(Change::Rejected {
+                    key: txn.key.clone(),
+                    message: message.to_owned(),
+                }));
+            }
+            self.queue.push_back([txn.key].into());
+        }
+    }
+}
+
+/// The entry of `key` if this process cares about it and `revision` is news; it is then known up to that revision.
+fn newer<'a>(
+    tracked: &'a mut BTreeMap<Key, Tracked>,
+    key: &Key,
+    wished: bool,
+    revision: Revision,
+    known: impl Fn(&mut Tracked) -> &mut Revision,
+) -> Option<&'a mut Tracked> {
+    if wished && !tracked.contains_key(key) {
+        tracked.insert(key.clone(), Tracked::default());
+    }
+    let tracked = tracked.get_mut(key)?;
+    let known = known(tracked);
+    if revision <= *known {
+        return None;
+    }
+    *known = revision;
+    Some(tracked)
+}

@@ -1,0 +1,169 @@
+//! What is known of one key.
+
+use super::Change;
+use crate::node::{Key, Value};
+use crate::ownership::{Held, KeyTxn, Op, Revision, View, Who};
+use std::time::{Duration, Instant};
+
+/// Refused guards that are tried again at once: a view that lags is fresh after the first refusal.
+const FREE_TRIES: u32 = 3;
+
+/// The longest wait before a key that etcd rejects, or that somebody else keeps changing, is tried again.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// A repair so soon after the one before waits: another program may want the key as well, and this is no war.
+const REPAIR_PEACE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Tracked {
+    pub(super) view: View,
+    /// When the view's node was last known to be true.
+    pub(super) node_at: Revision,
+    /// When the view's claims were last known to be true.
+    pub(super) claims_at: Revision,
+    /// This process had the node, or a claim on it, while it wished it.
+    pub(super) managed: bool,
+    /// A transaction for it is under way.
+    pub(super) flying: bool,
+    /// etcd refused a request with it: it travels alone until it succeeds.
+    pub(super) alone: bool,
+    /// No decision before this.
+    pub(super) retry_at: Option<Instant>,
+    /// What somebody else made of our node, until it is repaired.
+    drift: Option<Option<Value>>,
+    last_repair: Option<Instant>,
+    /// What was last reported as in the way.
+    reported: Option<Change>,
+    tries: u32,
+}
+
+impl Tracked {
+    /// What stays when a session ends.
+    pub(super) fn carried_over(&self) -> Tracked {
+        Tracked {
+            managed: self.managed,
+            reported: self.reported.clone(),
+            last_repair: self.last_repair,
+            ..Tracked::default()
+        }
+    }
+
+    /// Takes in what the node is now; tells whether that is exactly what is wished.
+    pub(super) fn see_node(
+        &mut self,
+        who: &Who,
+        node: Option<Held>,
+        wish: Option<&Value>,
+        now: Instant,
+    ) -> bool {
+        let as_wished = node
+            .as_ref()
+            .is_some_and(|held| held.lease == Some(who.me) && wish == Some(&held.value));
+        let was_ours = self.managed && !self.flying && self.view.holder() == Some(who.me);
+        let known = node
+            .as_ref()
+            .and_then(|held| held.lease)
+            .is_some_and(|lease| who.knows(lease));
+        let tampered = node.as_ref().is_some_and(|held| held.lease == Some(who.me))
+            && !as_wished
+            && wish.is_some();
+        if was_ours && wish.is_some() && (!known || tampered) && self.drift.is_none() {
+            self.drift = Some(node.as_ref().map(|held| held.value.clone()));
+            match self.last_repair {
+                Some(last) if now.saturating_duration_since(last) < REPAIR_PEACE => {
+                    self.back_off(now, Duration::from_secs(1))
+                }
+                _ => {}
+            }
+        }
+        self.view.node = node;
+        as_wished && self.view.claims.is_empty()
+    }
+
+    /// What is in the way of the wish, if that is new.
+    pub(super) fn obstacle(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        wish: Option<&Value>,
+    ) -> Option<Change> {
+        let (held, wish) = self.view.node.as_ref().zip(wish)?;
+        let (key, value, wish) = (key.clone(), held.value.clone(), wish.clone());
+        match held.lease {
+            Some(lease) if lease == who.me => None,
+            Some(lease) if who.knows(lease) => self.report(Change::Waiting { key, wish, value }),
+            _ => self.report(Change::Foreign { key, value, wish }),
+        }
+    }
+
+    /// `change` if it differs from what was reported last.
+    pub(super) fn report(&mut self, change: Change) -> Option<Change> {
+        if self.reported.as_ref() == Some(&change) {
+            return None;
+        }
+        self.reported = Some(change.clone());
+        Some(change)
+    }
+
+    /// Takes in that a transaction happened.
+    pub(super) fn applied(
+        &mut self,
+        who: &Who,
+        txn: &KeyTxn,
+        before: Option<&Held>,
+        revision: Revision,
+        now: Instant,
+    ) -> Option<Change> {
+        self.view.apply(&txn.ops, revision);
+        (self.node_at, self.claims_at) = (revision, revision);
+        (self.tries, self.alone, self.reported) = (
+            if self.drift.is_some() { self.tries } else { 0 },
+            false,
+            None,
+        );
+        let key = txn.key.clone();
+        let old = before.map(|held| held.value.clone());
+        txn.ops.iter().find_map(|op| match op {
+            Op::Put(value, lease) if *lease == who.me => Some(match self.drift.take() {
+                Some(found) => {
+                    self.last_repair = Some(now);
+                    Change::Repaired {
+                        key: key.clone(),
+                        found,
+                    }
+                }
+                None => Change::Registered {
+                    key: key.clone(),
+                    value: value.clone(),
+                    old: old.clone(),
+                },
+            }),
+            Op::Put(value, _) if before.and_then(|held| held.lease) == Some(who.me) => {
+                Some(Change::HandedOver {
+                    key: key.clone(),
+                    value: value.clone(),
+                })
+            }
+            Op::Delete => Some(Change::Removed(key.clone())),
+            Op::Put(..) | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+        })
+    }
+
+    /// Takes in what etcd held instead of what a transaction expected.
+    pub(super) fn refused(&mut self, view: View, revision: Revision, now: Instant) {
+        self.view = view;
+        (self.node_at, self.claims_at) = (revision, revision);
+        if self.tries >= FREE_TRIES {
+            self.back_off(now, Duration::from_millis(50));
+        } else {
+            self.tries += 1;
+        }
+    }
+
+    /// Waits longer with each try: `first`, twice that, and so on.
+    pub(super) fn back_off(&mut self, now: Instant, first: Duration) {
+        let wait = first.saturating_mul(1 << self.tries.min(16)).min(MAX_WAIT);
+        self.tries += 1;
+        self.retry_at = Some(now + wait);
+    }
+}

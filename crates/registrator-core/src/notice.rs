@@ -1,0 +1,319 @@
+//! Facts worth a log line or a counter. Everything that people are told comes from here or from a snapshot.
+
+use crate::container::ContainerId;
+use crate::evaluation::EvalError;
+use crate::instance::{InstanceId, Problem};
+use crate::node::{Key, Value};
+use std::fmt;
+
+/// Who asks for a node, for people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asker {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The container's id.
+    pub container: ContainerId,
+    /// The container's name.
+    pub name: String,
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.instance)
+    }
+}
+
+/// How loud a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever writes policies.
+    Debug,
+    /// A change.
+    Info,
+    /// Something that somebody should look at; the rest works.
+    Warn,
+    /// Something that does not work.
+    Error,
+}
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// An instance runs, newly or with another policy or configuration.
+    InstanceStarted {
+        /// Which.
+        instance: InstanceId,
+        /// It ran before.
+        reloaded: bool,
+    },
+    /// An instance is gone, and its nodes with it.
+    InstanceStopped(InstanceId),
+    /// A policy or a configuration does not work.
+    Problem(Problem),
+    /// An evaluation failed. The container's last good nodes stay.
+    EvaluationFailed {
+        /// For whom.
+        asker: Asker,
+        /// Why.
+        error: EvalError,
+    },
+    /// An evaluation that failed before succeeded.
+    EvaluationRecovered(Asker),
+    /// A policy printed something.
+    Printed {
+        /// For whom.
+        asker: Asker,
+        /// One line.
+        line: String,
+    },
+    /// Different values are asked for under one key; the first of them is registered.
+    Conflict {
+        /// The key.
+        key: Key,
+        /// The values from the smallest on, with those who ask for them.
+        candidates: Vec<(Value, Vec<Asker>)>,
+    },
+    /// Everybody agrees again, or nobody asks any more.
+    ConflictEnded {
+        /// The key.
+        key: Key,
+        /// The value.
+        value: Option<Value>,
+    },
+    /// All sources were read, everything was evaluated, and etcd holds all of it.
+    Synced {
+        /// How many nodes are registered.
+        nodes: usize,
+        /// How many containers run.
+        containers: usize,
+    },
+    /// A node was written.
+    Registered {
+        /// Its key.
+        key: Key,
+        /// Its value.
+        value: Value,
+        /// What was there before.
+        old: Option<Value>,
+        /// Who asks for it.
+        askers: Vec<Asker>,
+    },
+    /// A node was deleted.
+    Removed(Key),
+    /// A node that was wished by others too passed to them.
+    HandedOver {
+        /// Its key.
+        key: Key,
+        /// Its value under the new holder.
+        value: Value,
+    },
+    /// Another registrator holds the node; this one waits.
+    Waiting {
+        /// The key.
+        key: Key,
+        /// The value asked for here.
+        wish: Value,
+        /// The value that is registered.
+        value: Value,
+    },
+    /// Somebody deleted or overwrote a node of ours; it was written again.
+    Repaired {
+        /// Its key.
+        key: Key,
+        /// What was found in its place.
+        found: Option<Value>,
+    },
+    /// A key that is asked for holds something that no registrator wrote. It is left alone.
+    Foreign {
+        /// The key.
+        key: Key,
+        /// What it holds.
+        value: Value,
+        /// What is asked for.
+        wish: Value,
+    },
+    /// etcd refuses to write a key.
+    Rejected {
+        /// The key.
+        key: Key,
+        /// etcd's reason.
+        message: String,
+    },
+    /// Nodes of the process before this one are kept although nothing asks for them, because not everything works.
+    OrphansKept(usize),
+}
+
+impl Notice {
+    /// How loud it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Notice::Printed { .. } => Level::Debug,
+            Notice::InstanceStarted { .. }
+            | Notice::InstanceStopped(_)
+            | Notice::EvaluationRecovered(_)
+            | Notice::ConflictEnded { .. }
+            | Notice::Synced { .. }
+            | Notice::Registered { .. }
+            | Notice::Removed(_)
+            | Notice::HandedOver { .. } => Level::Info,
+            Notice::Waiting { wish, value, .. } if wish == value => Level::Info,
+            Notice::Conflict { .. }
+            | Notice::Waiting { .. }
+            | Notice::Repaired { .. }
+            | Notice::Foreign { .. }
+            | Notice::OrphansKept(_) => Level::Warn,
+            Notice::Problem(Problem::Policy { .. } | Problem::Config { .. }) => Level::Error,
+            Notice::Problem(_) => Level::Warn,
+            Notice::EvaluationFailed { .. } | Notice::Rejected { .. } => Level::Error,
+        }
+    }
+
+    /// The key that it is about, if it is about one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Notice::Conflict { key, .. }
+            | Notice::ConflictEnded { key, .. }
+            | Notice::Registered { key, .. }
+            | Notice::Removed(key)
+            | Notice::HandedOver { key, .. }
+            | Notice::Waiting { key, .. }
+            | Notice::Repaired { key, .. }
+            | Notice::Foreign { key, .. }
+            | Notice::Rejected { key, .. } => Some(key),
+            Notice::InstanceStarted { .. }
+            | Notice::InstanceStopped(_)
+            | Notice::Problem(_)
+            | Notice::EvaluationFailed { .. }
+            | Notice::EvaluationRecovered(_)
+            | Notice::Printed { .. }
+            | Notice::Synced { .. }
+            | Notice::OrphansKept(_) => None,
+        }
+    }
+}
+
+fn list(askers: &[Asker]) -> String {
+    let names: Vec<String> = askers.iter().take(5).map(Asker::to_string).collect();
+    let more = askers.len().saturating_sub(names.len());
+    names.join(", ")
+        + &if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        }
+}
+
+fn conflict(candidates: &[(Value, Vec<Asker>)]) -> String {
+    let sides: Vec<String> = candidates
+        .iter()
+        .map(|(value, askers)| format!("{value} for {}", list(askers)))
+        .collect();
+    sides.join("; ")
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key().is_some() {
+            return self.fmt_of_key(f);
+        }
+        match self {
+            Notice::InstanceStarted {
+                instance,
+                reloaded: false,
+            } => write!(f, "instance {instance} runs"),
+            Notice::InstanceStarted {
+                instance,
+                reloaded: true,
+            } => write!(f, "instance {instance} reloaded"),
+            Notice::InstanceStopped(instance) => write!(f, "instance {instance} is gone"),
+            Notice::Problem(problem) => write!(f, "{problem}"),
+            Notice::EvaluationFailed { asker, error } => {
+                write!(
+                    f,
+                    "policy failed for container {asker}, its last good nodes stay: {error}"
+                )
+            }
+            Notice::EvaluationRecovered(asker) => {
+                write!(f, "policy succeeds again for container {asker}")
+            }
+            Notice::Printed { asker, line } => {
+                write!(f, "policy says for container {asker}: {line}")
+            }
+            Notice::Synced { nodes, containers } => write!(
+                f,
+                "in sync: {nodes} nodes for {containers} running containers"
+            ),
+            Notice::OrphansKept(count) => write!(
+                f,
+                "{count} nodes of the process before this one stay although no container asks for them, \
+                 until all policies, configurations and evaluations work"
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Notice {
+    fn fmt_of_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Conflict { key, candidates } => {
+                write!(
+                    f,
+                    "different values for {key}, the smaller one is registered: {}",
+                    conflict(candidates)
+                )
+            }
+            Notice::ConflictEnded {
+                key,
+                value: Some(value),
+            } => write!(f, "one value for {key} again: {value}"),
+            Notice::ConflictEnded { key, value: None } => {
+                write!(f, "nobody asks for {key} any more")
+            }
+            Notice::Registered {
+                key,
+                value,
+                old: None,
+                askers,
+            } => write!(f, "registered {key} = {value} for {}", list(askers)),
+            Notice::Registered {
+                key,
+                value,
+                old: Some(old),
+                askers,
+            } => {
+                write!(
+                    f,
+                    "changed {key} = {value} (was {old}) for {}",
+                    list(askers)
+                )
+            }
+            Notice::Removed(key) => write!(f, "removed {key}"),
+            Notice::HandedOver { key, value } => {
+                write!(f, "handed {key} over to another registrator, as {value}")
+            }
+            Notice::Waiting { key, wish, value } if wish == value => {
+                write!(f, "another registrator holds {key} with the same value")
+            }
+            Notice::Waiting { key, wish, value } => {
+                write!(
+                    f,
+                    "another registrator holds {key} with the smaller value {value}: {wish} waits"
+                )
+            }
+            Notice::Repaired { key, found: None } => {
+                write!(f, "somebody deleted {key}: written again")
+            }
+            Notice::Repaired {
+                key,
+                found: Some(found),
+            } => write!(f, "somebody changed {key} to {found}: written again"),
+            Notice::Foreign { key, value, wish } => write!(
+                f,
+                "{key} is not registered: it holds {value}, which no registrator wrote. Delete it to have {wish} registered"
+            ),
+            Notice::Rejected { key, message } => write!(f, "etcd refuses {key}: {message}"),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The whole daemon without the world: events in, commands and notices out.
+//!
+//! Read [`Event`] and [`Command`], and you know all that the registrator can react to and do.
+
+mod step;
+
+use crate::config::RawConfig;
+use crate::container::{Container, ContainerId};
+use crate::desired::{Candidates, Desired, Origin};
+use crate::etcd_path::EtcdPath;
+use crate::evaluation::{EvalError, Evaluation};
+use crate::fence::Fence;
+use crate::instance::{Instance, Instances, Problem};
+use crate::keys::Keys;
+use crate::node::Key;
+use crate::notice::Notice;
+use crate::scheduler::{Scheduler, Ticket};
+use crate::session::{Commit, SessionEvent};
+use crate::spec::{PolicyName, PolicySpec};
+use crate::watch::{self, Store};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Everything that the registrator reacts to.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The policies that are loaded now, and why others are not. One that fails but ran before is in `loaded` as it was.
+    Policies {
+        /// All loaded policies.
+        loaded: Vec<PolicySpec>,
+        /// Those whose present files cannot be loaded.
+        failed: Vec<Problem>,
+    },
+    /// A configuration file.
+    ConfigFile(watch::Event<RawConfig>),
+    /// A configuration in etcd.
+    ConfigNode(PolicyName, watch::Event<RawConfig>),
+    /// A container.
+    Container(watch::Event<Container>),
+    /// An evaluation ended.
+    Evaluated {
+        /// Which one.
+        ticket: Ticket,
+        /// Its result.
+        result: Result<Evaluation, EvalError>,
+    },
+    /// Something from etcd.
+    Session(SessionEvent),
+    /// The time that [`Reconciler::next_timeout`] named has come.
+    Timeout,
+    /// The process shall end.
+    Shutdown(OnExit),
+}
+
+/// What happens to the nodes when the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExit {
+    /// They stay until the lease expires; a process that starts before adopts them.
+    Keep,
+    /// They are removed.
+    Release,
+}
+
+/// Everything that the registrator does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Run a policy.
+    Evaluate {
+        /// Names the evaluation in [`Event::Evaluated`].
+        ticket: Ticket,
+        /// The policy and its configuration.
+        instance: Instance,
+        /// What it looks at.
+        container: Container,
+    },
+    /// Follow a policy's configurations in etcd, or stop following them.
+    FollowConfigs {
+        /// The policy.
+        policy: PolicyName,
+        /// Where they are; `None` stops.
+        path: Option<EtcdPath>,
+    },
+    /// Report changes below these roots, besides those reported already. Comes before the first commit that touches them.
+    WatchRoots(BTreeSet<String>),
+    /// Write.
+    Commit(Commit),
+    /// End the session: keep the nodes, or give up what is left of it after everything was removed.
+    Stop(OnExit),
+}
+
+/// How the reconciler is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What may be written.
+    pub fence: Fence,
+    /// How long the nodes of a container wait for its other evaluations, so that they travel together.
+    pub gather: Duration,
+    /// How long a release at the end may take.
+    pub release: Duration,
+}
+
+impl Settings {
+    /// The usual times, with this fence.
+    pub fn with_fence(fence: Fence) -> Settings {
+        Settings {
+            fence,
+            gather: Duration::from_millis(20),
+            release: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Changed keys of one container whose other evaluations still run.
+#[derive(Debug)]
+struct Gathered {
+    keys: BTreeSet<Key>,
+    since: Instant,
+}
+
+/// The end of the process.
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    Releasing { until: Instant },
+    Stopped,
+}
+
+/// The daemon's whole state and all its decisions.
+#[derive(Debug)]
+pub struct Reconciler {
+    settings: Settings,
+    instances: Instances,
+    policies_known: bool,
+    containers: Store<Container>,
+    scheduler: Scheduler,
+    desired: Desired,
+    keys: Keys,
+    /// All sources were read and evaluated once: before this nothing is written, because not everything that is wished is known.
+    started: bool,
+    synced: bool,
+    gathered: BTreeMap<ContainerId, Gathered>,
+    failures: BTreeMap<Origin, EvalError>,
+    /// Origins that were evaluated with success at least once.
+    good: BTreeSet<Origin>,
+    conflicts: BTreeMap<Key, Candidates>,
+    orphans_reported: bool,
+    roots: BTreeSet<String>,
+    followed: BTreeMap<PolicyName, EtcdPath>,
+    ending: Option<Ending>,
+    commands: VecDeque<Command>,
+    notices: VecDeque<Notice>,
+}
+
+impl Reconciler {
+    /// A reconciler that knows nothing yet.
+    pub fn new(settings: Settings) -> Reconciler {
+        Reconciler {
+            settings,
+            instances: Instances::default(),
+            policies_known: false,
+            containers: Store::default(),
+            scheduler: Scheduler::default(),
+            desired: Desired::default(),
+            keys: Keys::default(),
+            started: false,
+            synced: false,
+            gathered: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            good: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
+            orphans_reported: false,
+            roots: BTreeSet::new(),
+            followed: BTreeMap::new(),
+            ending: None,
+            commands: VecDeque::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// Takes in an event. `now` never goes back.
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Policies { loaded, failed } => self.on_policies(loaded, failed),
+            Event::ConfigFile(event) => {
+                let delta = self.instances.handle_file(event);
+                self.on_instances(delta);
+            }
+            Event::ConfigNode(policy, event) => {
+                let delta = self.instances.handle_etcd(&policy, event);
+                self.on_instances(delta);
+            }
+            Event::Container(event) => self.on_container(event),
+            Event::Evaluated { ticket, result } => self.on_evaluated(ticket, result, now),
+            Event::Session(event) => self.on_session(event, now),
+            Event::Timeout => self.keys.retry_due(now),
+            Event::Shutdown(on_exit) => self.on_shutdown(on_exit, now),
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do.
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The next fact for people.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// When [`Event::Timeout`] is due, if nothing comes before.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let gathered = self
+            .gathered
+            .values()
+            .map(|gathered| gathered.since + self.settings.gather);
+        let gathered = gathered.min().filter(|_| self.started);
+        let ending = match &self.ending {
+            Some(Ending::Releasing { until }) => Some(*until),
+            Some(Ending::Stopped) | None => None,
+        };
+        [gathered, self.keys.next_retry(), ending]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether everything was read and evaluated once, so that [`Reconciler::desired`] is complete.
+    pub fn started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether etcd holds all that is wished, as far as is known.
+    pub fn settled(&self) -> bool {
+        self.started && self.gathered.is_empty() && self.scheduler.idle() && self.keys.settled()
+    }
+
+    /// What is wished.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// The containers that are known.
+    pub fn containers(&self) -> &Store<Container> {
+        &self.containers
+    }
+
+    /// The evaluations that failed last time.
+    pub fn failures(&self) -> &BTreeMap<Origin, EvalError> {
+        &self.failures
+    }
+
+    /// Policies and configurations that do not work.
+    pub fn problems(&self) -> &[Problem] {
+        self.instances.problems()
+    }
+}
