@@ -1,0 +1,184 @@
+//! The gRPC server: etcd's services around one store.
+//!
+//! It listens where the caller says, without TLS or passwords: give it a loopback address. Everything is lost at its
+//! end. Streams of clients are ended at once on shutdown; an idle server sleeps until the next lease ends.
+
+mod clock;
+mod convert;
+mod explained;
+mod kv;
+mod lease;
+mod maintenance;
+mod member;
+mod status;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use etcd_api::auth_server::AuthServer;
+use etcd_api::cluster_server::ClusterServer;
+use etcd_api::kv_server::KvServer;
+use etcd_api::lease_server::LeaseServer;
+use etcd_api::maintenance_server::MaintenanceServer;
+use etcd_api::watch_server::WatchServer;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+
+pub use clock::{Clock, ManualClock};
+pub use maintenance::VERSION;
+
+use crate::store::{HistoryLimit, Revision, Store};
+use explained::Explained;
+use member::Member;
+
+/// How long clients may take for their last answers after a shutdown.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How often a quiet watch that asked for it is told its progress, as in etcd.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Why a server ended before its shutdown.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener has no address.
+    #[error("cannot tell the address of the listening socket of the embedded etcd")]
+    Address(#[source] std::io::Error),
+    /// The connections cannot be served.
+    #[error("cannot serve the embedded etcd on {address}")]
+    Transport {
+        /// Where it listened.
+        address: SocketAddr,
+        /// What failed.
+        #[source]
+        source: tonic::transport::Error,
+    },
+}
+
+/// Serves an empty etcd with the settings of [`Server::new`] until `shutdown`.
+pub async fn serve(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    Server::new().serve(listener, shutdown).await
+}
+
+/// The settings of a server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    clock: Clock,
+    revision: Revision,
+    history: HistoryLimit,
+    progress_interval: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// The system's clock, and a first revision that is the milliseconds since 1970.
+    ///
+    /// So a server that is started anew after another is always ahead of it, and a client that resumes a watch of the
+    /// lost one is told "compacted" and lists anew, instead of waiting in silence for a revision that is far away.
+    pub fn new() -> Self {
+        Self {
+            clock: Clock::system(),
+            revision: milliseconds_since_1970(),
+            history: HistoryLimit::default(),
+            progress_interval: PROGRESS_INTERVAL,
+        }
+    }
+
+    /// Leases end by this clock.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The first revision, 1 in a fresh etcd.
+    #[must_use]
+    pub fn revision(self, revision: Revision) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// How much history is kept.
+    #[must_use]
+    pub fn history(self, history: HistoryLimit) -> Self {
+        Self { history, ..self }
+    }
+
+    /// How often a quiet watch that asked for it is told its progress.
+    #[must_use]
+    pub fn progress_interval(self, progress_interval: Duration) -> Self {
+        Self {
+            progress_interval,
+            ..self
+        }
+    }
+
+    /// Serves an empty etcd until `shutdown`, then ends all streams and, when clients have taken their answers or two
+    /// seconds later, returns. Dropping the future ends the streams too.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let address = listener.local_addr().map_err(ServeError::Address)?;
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        let seed = RandomState::new().hash_one(address);
+        let store = Store::new(self.revision, seed, self.history);
+        let member = Arc::new(Member::new(store, self.clock, stopping, seed, address));
+        let graceful = {
+            let member = member.clone();
+            async move { member.stopped().await }
+        };
+        let serving = tonic::transport::Server::builder().serve_with_incoming_shutdown(
+            Explained::new(routes(&member, self.progress_interval)),
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            graceful,
+        );
+        let end = async {
+            shutdown.await;
+            stop.send_replace(true);
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            result = serving => result.map_err(|source| ServeError::Transport { address, source }),
+            () = member.expire_leases() => Ok(()),
+            () = end => Ok(()),
+        }
+    }
+}
+
+fn routes(member: &Arc<Member>, progress_interval: Duration) -> Routes {
+    Routes::new(KvServer::new(kv::Service::new(member.clone())))
+        .add_service(WatchServer::new(watch::Service::new(
+            member.clone(),
+            progress_interval,
+        )))
+        .add_service(LeaseServer::new(lease::Service::new(member.clone())))
+        .add_service(MaintenanceServer::new(maintenance::Service::new(
+            member.clone(),
+        )))
+        .add_service(ClusterServer::new(maintenance::Service::new(
+            member.clone(),
+        )))
+        .add_service(AuthServer::new(maintenance::Service::new(member.clone())))
+}
+
+fn milliseconds_since_1970() -> Revision {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Revision::try_from(now.as_millis()).unwrap_or(1)
+}

@@ -1,0 +1,90 @@
+//! The service KV.
+
+use std::sync::Arc;
+
+use etcd_api as api;
+use tonic::{Request, Response, Status};
+
+use super::member::Member;
+use super::{convert, status};
+
+pub(super) struct Service {
+    member: Arc<Member>,
+}
+
+impl Service {
+    pub(super) fn new(member: Arc<Member>) -> Self {
+        Self { member }
+    }
+}
+
+#[tonic::async_trait]
+impl api::kv_server::Kv for Service {
+    async fn range(
+        &self,
+        request: Request<api::RangeRequest>,
+    ) -> Result<Response<api::RangeResponse>, Status> {
+        let request = convert::range(request.into_inner()).map_err(status::from_store)?;
+        let (result, revision) = self.member.apply(|store, _| store.range(&request));
+        let result = result.map_err(status::from_store)?;
+        Ok(Response::new(convert::range_response(
+            result,
+            self.member.header(revision),
+        )))
+    }
+
+    async fn put(
+        &self,
+        request: Request<api::PutRequest>,
+    ) -> Result<Response<api::PutResponse>, Status> {
+        status::check_entry(request.get_ref())?;
+        let request = convert::put(request.into_inner());
+        let (result, revision) = self.member.apply(|store, _| store.put(&request));
+        let result = result.map_err(status::from_store)?;
+        Ok(Response::new(convert::put_response(
+            result,
+            self.member.header(revision),
+        )))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<api::DeleteRangeRequest>,
+    ) -> Result<Response<api::DeleteRangeResponse>, Status> {
+        status::check_entry(request.get_ref())?;
+        let request = convert::delete(request.into_inner());
+        let (result, revision) = self.member.apply(|store, _| store.delete(&request));
+        let result = result.map_err(status::from_store)?;
+        Ok(Response::new(convert::delete_response(
+            result,
+            self.member.header(revision),
+        )))
+    }
+
+    async fn txn(
+        &self,
+        request: Request<api::TxnRequest>,
+    ) -> Result<Response<api::TxnResponse>, Status> {
+        status::check_entry(request.get_ref())?;
+        let request = convert::txn(request.into_inner()).map_err(status::from_store)?;
+        let (result, revision) = self.member.apply(|store, _| store.txn(&request));
+        let result = result.map_err(status::from_store)?;
+        Ok(Response::new(convert::txn_response(
+            result,
+            self.member.header(revision),
+        )))
+    }
+
+    /// `physical` needs nothing: the space is always free when the answer is sent.
+    async fn compact(
+        &self,
+        request: Request<api::CompactionRequest>,
+    ) -> Result<Response<api::CompactionResponse>, Status> {
+        let oldest = request.into_inner().revision;
+        let (result, revision) = self.member.apply(|store, _| store.compact(oldest));
+        result.map_err(status::from_store)?;
+        Ok(Response::new(api::CompactionResponse {
+            header: self.member.header(revision),
+        }))
+    }
+}
