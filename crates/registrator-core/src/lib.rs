@@ -15,6 +15,7 @@ mod keys;
 pub mod node;
 pub mod notice;
 pub mod ownership;
+pub mod plan;
 pub mod reconciler;
 pub mod scheduler;
 pub mod session;

@@ -142,7 +142,8 @@ pub struct Reconciler {
     /// Origins that were evaluated with success at least once.
     good: BTreeSet<Origin>,
     conflicts: BTreeMap<Key, Candidates>,
-    orphans_reported: bool,
+    /// Orphans stay for now; with `true` people were told.
+    orphans_kept: Option<bool>,
     roots: BTreeSet<String>,
     followed: BTreeMap<PolicyName, EtcdPath>,
     ending: Option<Ending>,
@@ -167,7 +168,7 @@ impl Reconciler {
             failures: BTreeMap::new(),
             good: BTreeSet::new(),
             conflicts: BTreeMap::new(),
-            orphans_reported: false,
+            orphans_kept: None,
             roots: BTreeSet::new(),
             followed: BTreeMap::new(),
             ending: None,

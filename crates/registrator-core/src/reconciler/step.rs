@@ -295,26 +295,35 @@ impl Reconciler {
         }
     }
 
-    /// Whether a wish may be missing because something does not work. What nobody wishes is then left as it was found.
-    fn keep_orphans(&self) -> bool {
+    /// Whether a wish may be missing because something does not work.
+    pub(crate) fn wishes_hidden(&self) -> bool {
         let never_evaluated = || {
             self.failures
                 .keys()
                 .any(|origin| !self.good.contains(origin))
         };
-        let hidden = || self.instances.problems().iter().any(Problem::hides_nodes);
-        !self.releasing() && (hidden() || never_evaluated())
+        self.instances.problems().iter().any(Problem::hides_nodes) || never_evaluated()
+    }
+
+    /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
+    fn keep_orphans(&self) -> bool {
+        !self.releasing()
+            && (self.wishes_hidden() || !self.scheduler.idle() || !self.gathered.is_empty())
     }
 
     fn release_orphans(&mut self) {
-        let keep = self.keep_orphans();
         let count = self.keys.orphans().count();
-        if keep && count > 0 && !self.orphans_reported {
+        if count == 0 {
+            self.orphans_kept = None;
+        } else if !self.keep_orphans() {
+            if self.orphans_kept.take().is_some() {
+                self.keys.mark_orphans();
+            }
+        } else if self.wishes_hidden() && self.orphans_kept != Some(true) {
             self.notices.push_back(Notice::OrphansKept(count));
-            self.orphans_reported = true;
-        } else if !keep && self.orphans_reported {
-            self.orphans_reported = false;
-            self.keys.mark_orphans();
+            self.orphans_kept = Some(true);
+        } else if self.orphans_kept.is_none() {
+            self.orphans_kept = Some(false);
         }
     }
 

@@ -1,0 +1,221 @@
+//! The plan lists what the reconciler would write.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "test code"
+)]
+
+mod world;
+
+use expect_test::{Expect, expect};
+use registrator_core::node::{Key, Value};
+use registrator_core::ownership::{Held, LeaseId, View, Who};
+use registrator_core::plan::Plan;
+use registrator_core::reconciler::Event;
+use registrator_core::watch;
+use serde_json::json;
+use std::collections::BTreeMap;
+use world::World;
+
+fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
+    let mut world = World::new();
+    world.start("a", false);
+    world.handle("a", Event::Container(watch::Event::Init));
+    for (name, answer) in [
+        (
+            "web",
+            json!({"nodes": {"/new": "1", "/same": "1", "/other": "2", "/by-hand": "1", "/theirs": "9"}}),
+        ),
+        ("db", json!({"nodes": {"/other": "1"}})),
+        ("bad", json!({"error": "boom"})),
+    ] {
+        world.handle(
+            "a",
+            Event::Container(watch::Event::InitApply(world::container(
+                name, true, answer,
+            ))),
+        );
+    }
+    world.handle("a", Event::Container(watch::Event::InitDone));
+    world.reach(false);
+    world.settle();
+    let views: BTreeMap<Key, View> = etcd
+        .iter()
+        .map(|(key, value, lease)| {
+            let lease = Some(LeaseId(*lease)).filter(|lease| lease.0 != 0);
+            let held = Held {
+                value: Value::parse(value).unwrap(),
+                lease,
+                mod_revision: 7,
+            };
+            (
+                Key::parse(key).unwrap(),
+                View {
+                    node: Some(held),
+                    claims: BTreeMap::new(),
+                },
+            )
+        })
+        .collect();
+    Plan::new(
+        &world.host("a").reconciler,
+        &Who {
+            me: LeaseId(1),
+            others: [LeaseId(2)].into(),
+        },
+        &views,
+    )
+}
+
+fn check(etcd: &[(&str, &str, i64)], expected: Expect) {
+    expected.assert_eq(&planned(etcd).to_string());
+}
+
+#[test]
+fn against_nothing() {
+    check(
+        &[],
+        expect![[r#"
+        + /by-hand 1  for web (p)
+        + /new 1  for web (p)
+        + /other 1  for db (p)
+        + /same 1  for web (p)
+        + /theirs 9  for web (p)
+        conflict for /other, the first value is registered:
+            1  for db (p)
+            2  for web (p)
+        error in p for container bad: p.star:1:1: boom
+        5 to create, 0 to change, 0 to delete, 0 to keep; 1 conflicts, 1 errors
+    "#]],
+    );
+}
+
+#[test]
+fn against_etcd() {
+    check(
+        &[
+            ("/same", "1", 1),
+            ("/other", "0", 1),
+            ("/by-hand", "x", 0),
+            ("/theirs", "3", 2),
+            ("/stale", "1", 1),
+        ],
+        expect![[r#"
+            ! /by-hand 1 (there is x, which no registrator wrote)  for web (p)
+            + /new 1  for web (p)
+            ~ /other 1 (was 0)  for db (p)
+            = /same 1  for web (p)
+            = /stale 1
+            < /theirs 3  for web (p)
+            conflict for /other, the first value is registered:
+                1  for db (p)
+                2  for web (p)
+            error in p for container bad: p.star:1:1: boom
+            1 to create, 1 to change, 0 to delete, 2 to keep, 1 held by other registrators, 1 blocked by keys that no registrator wrote; 1 conflicts, 1 errors
+        "#]],
+    );
+}
+
+#[test]
+fn as_json() {
+    let plan = planned(&[("/same", "1", 1)]);
+    assert!(plan.pending());
+    expect![[r#"
+        {
+          "nodes": [
+            {
+              "key": "/by-hand",
+              "value": "1",
+              "action": "create",
+              "origins": [
+                {
+                  "instance": "p",
+                  "container": "web"
+                }
+              ]
+            },
+            {
+              "key": "/new",
+              "value": "1",
+              "action": "create",
+              "origins": [
+                {
+                  "instance": "p",
+                  "container": "web"
+                }
+              ]
+            },
+            {
+              "key": "/other",
+              "value": "1",
+              "action": "create",
+              "origins": [
+                {
+                  "instance": "p",
+                  "container": "db"
+                }
+              ]
+            },
+            {
+              "key": "/same",
+              "value": "1",
+              "action": "keep",
+              "origins": [
+                {
+                  "instance": "p",
+                  "container": "web"
+                }
+              ]
+            },
+            {
+              "key": "/theirs",
+              "value": "9",
+              "action": "create",
+              "origins": [
+                {
+                  "instance": "p",
+                  "container": "web"
+                }
+              ]
+            }
+          ],
+          "conflicts": [
+            {
+              "key": "/other",
+              "candidates": [
+                {
+                  "value": "1",
+                  "origins": [
+                    {
+                      "instance": "p",
+                      "container": "db"
+                    }
+                  ]
+                },
+                {
+                  "value": "2",
+                  "origins": [
+                    {
+                      "instance": "p",
+                      "container": "web"
+                    }
+                  ]
+                }
+              ]
+            }
+          ],
+          "errors": [
+            {
+              "instance": "p",
+              "container": "bad",
+              "kind": "raised",
+              "message": "boom",
+              "at": "p.star:1:1"
+            }
+          ]
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&plan.to_json()).unwrap());
+}

@@ -1,0 +1,175 @@
+//! Scenarios: a script in, a transcript out. Each file in `tests/scenarios` is one.
+//!
+//! A line is a command; what `show …` prints follows it, each line after `> `. `UPDATE=1 cargo test` writes the transcripts anew.
+//!
+//! ```text
+//! host a                         start a registrator, with Docker listed and empty
+//! host a listing                 start one that has not listed Docker yet
+//! a listed                       Docker's list is complete
+//! a container web /k=v /l=w      a container runs, for which the policy gives these nodes
+//! a container web !message       a container runs, for which the policy fails
+//! a stopped web /k=v             the container exists, but does not run
+//! a remove web                   it is gone
+//! a slow | a fast                evaluations wait, or are answered
+//! a reload 2 | a policy broken   the policy's code changes, or cannot be loaded any more and never could
+//! a crash | a exit keep|release  the registrator ends
+//! a lose-lease                   its lease is revoked
+//! etcd away | etcd back          nobody reaches etcd
+//! hand put /k v | hand del /k    somebody uses etcdctl
+//! pass 10                        seconds pass
+//! show keys|notices a|writes     etcd's content, what was told since the last time, revisions since the last time
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+mod world;
+
+use etcd_mem::store::{Delete, KeyRange, Put};
+use registrator_core::instance::Problem;
+use registrator_core::reconciler::{Event, OnExit};
+use registrator_core::watch;
+use serde_json::{Map, json};
+use std::path::Path;
+use std::time::Duration;
+use world::World;
+
+fn answer(words: &[&str]) -> serde_json::Value {
+    if let Some(message) = words.first().and_then(|word| word.strip_prefix('!')) {
+        return json!({"error": message});
+    }
+    let pairs = words
+        .iter()
+        .map(|word| word.split_once('=').expect("KEY=VALUE"));
+    let nodes: Map<_, _> = pairs
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    json!({"nodes": nodes})
+}
+
+fn on_host(world: &mut World, name: &str, words: &[&str]) {
+    match words {
+        ["container", container, rest @ ..] => apply(world, name, container, true, rest),
+        ["stopped", container, rest @ ..] => apply(world, name, container, false, rest),
+        ["remove", container] => world.delete(name, container),
+        ["listed"] => world.handle(name, Event::Container(watch::Event::InitDone)),
+        ["listing"] => world.handle(name, Event::Container(watch::Event::Init)),
+        ["slow"] => world.host(name).slow = true,
+        ["fast"] => world.host(name).slow = false,
+        ["reload", version] => {
+            let loaded = vec![world::spec("p", version.parse().unwrap())];
+            world.handle(
+                name,
+                Event::Policies {
+                    loaded,
+                    failed: Vec::new(),
+                },
+            );
+        }
+        ["policy", "broken"] => {
+            let failed = vec![Problem::Policy {
+                name: "p".into(),
+                message: "syntax".into(),
+                kept: false,
+            }];
+            world.handle(
+                name,
+                Event::Policies {
+                    loaded: Vec::new(),
+                    failed,
+                },
+            );
+        }
+        ["crash"] => world.crash(name),
+        ["exit", "keep"] => world.handle(name, Event::Shutdown(OnExit::Keep)),
+        ["exit", "release"] => world.handle(name, Event::Shutdown(OnExit::Release)),
+        ["lose-lease"] => world.revoke(name),
+        other => panic!("unknown command {other:?}"),
+    }
+}
+
+fn apply(world: &mut World, host: &str, container: &str, running: bool, rest: &[&str]) {
+    let container = world::container(container, running, answer(rest));
+    world.handle(host, Event::Container(watch::Event::Apply(container)));
+}
+
+fn show(world: &mut World, words: &[&str], written: &mut i64) -> Vec<String> {
+    match words {
+        ["keys"] => world.keys(),
+        ["notices", name] => std::mem::take(&mut world.host(name).notices),
+        ["writes"] => {
+            let before = std::mem::replace(written, world.store.revision());
+            vec![(*written - before).to_string()]
+        }
+        ["stopped", name] => vec![format!("{:?}", world.host(name).stopped)],
+        other => panic!("unknown command show {other:?}"),
+    }
+}
+
+fn run(script: &str) -> String {
+    let (mut world, mut written) = (World::new(), 1);
+    let mut transcript = String::new();
+    for line in script.lines().filter(|line| !line.starts_with('>')) {
+        transcript += &format!("{line}\n");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] | ["#", ..] => continue,
+            ["host", name] => world.start(name, true),
+            ["host", name, "listing"] => {
+                world.start(name, false);
+                world.handle(name, Event::Container(watch::Event::Init));
+            }
+            ["etcd", "away"] => world.reach(false),
+            ["etcd", "back"] => world.reach(true),
+            ["hand", "put", key, value] => {
+                world.store.put(&Put::new(*key, *value)).unwrap();
+            }
+            ["hand", "del", key] => {
+                world
+                    .store
+                    .delete(&Delete::new(KeyRange::key(*key)))
+                    .unwrap();
+            }
+            ["pass", seconds] => world.pass(Duration::from_secs(seconds.parse().unwrap())),
+            ["show", rest @ ..] => transcript.extend(
+                show(&mut world, rest, &mut written)
+                    .iter()
+                    .map(|line| format!("> {line}\n")),
+            ),
+            [name, rest @ ..] => on_host(&mut world, name, rest),
+        }
+        world.settle();
+    }
+    transcript
+}
+
+#[test]
+fn scenarios_go_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let mut failed = Vec::new();
+    for path in paths {
+        let script = std::fs::read_to_string(&path).unwrap();
+        let transcript = run(&script);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &transcript).unwrap();
+        } else if transcript != script {
+            failed.push(format!("{}\n{transcript}", path.display()));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "other than written:\n{}",
+        failed.join("\n")
+    );
+}

@@ -1,0 +1,445 @@
+//! A world for the reconciler: any number of hosts, one etcd, and time that moves only when a test says so.
+//!
+//! Containers carry in their document what the only policy answers: `nodes`, an object of keys and values, or `error`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    dead_code,
+    reason = "test code, shared by several test programs"
+)]
+
+pub mod etcd;
+
+use etcd_mem::store::{KeyRange, Put, Range, Store, Watch, WatchRequest};
+use registrator_core::container::{Container, ContainerId};
+use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use registrator_core::fence::Fence;
+use registrator_core::node::{Key, Nodes, Value};
+use registrator_core::ownership::LeaseId;
+use registrator_core::reconciler::{Command, Event, OnExit, Reconciler, Settings};
+use registrator_core::session::{Outcome, Seen, Session, SessionEvent};
+use registrator_core::spec::{PolicyName, PolicySpec};
+use registrator_core::watch;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// The time to live of every lease, in seconds.
+pub const TTL: i64 = 30;
+
+pub struct Host {
+    pub name: String,
+    pub reconciler: Reconciler,
+    pub notices: Vec<String>,
+    pub lease: Option<LeaseId>,
+    pub stopped: Option<OnExit>,
+    fence: i64,
+    sessions: u64,
+    watch: Option<Watch>,
+    known: BTreeSet<LeaseId>,
+    /// Evaluations are answered only while this is off.
+    pub slow: bool,
+    waiting: Vec<(registrator_core::scheduler::Ticket, Container)>,
+}
+
+pub struct World {
+    pub store: Store,
+    pub hosts: BTreeMap<String, Host>,
+    pub reachable: bool,
+    pub commits: usize,
+    epoch: Instant,
+    now: Duration,
+}
+
+/// What the policy answers for a container.
+fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
+    if let Some(message) = container.json().get("error").and_then(Json::as_str) {
+        return Err(EvalError {
+            kind: EvalErrorKind::Raised,
+            message: message.into(),
+            at: Some("p.star:1:1".into()),
+        });
+    }
+    let pairs = container
+        .json()
+        .get("nodes")
+        .and_then(Json::as_object)
+        .into_iter()
+        .flatten();
+    let nodes: Nodes = pairs
+        .map(|(key, value)| {
+            (
+                Key::parse(key).unwrap(),
+                Value::parse(value.as_str().unwrap()).unwrap(),
+            )
+        })
+        .collect();
+    Ok(Evaluation {
+        nodes,
+        log: Vec::new(),
+    })
+}
+
+/// A container whose document holds what the policy answers.
+pub fn container(name: &str, running: bool, answer: Json) -> Container {
+    let mut json = json!({"Id": format!("{name:0<12}"), "Name": format!("/{name}"), "State": {"Running": running}});
+    for (member, value) in answer.as_object().unwrap() {
+        json[member] = value.clone();
+    }
+    Container::from_inspect(json).unwrap()
+}
+
+pub fn spec(name: &str, fingerprint: u64) -> PolicySpec {
+    PolicySpec {
+        name: PolicyName::parse(name).unwrap(),
+        fingerprint,
+        schema: None,
+    }
+}
+
+impl Host {
+    fn new(name: &str) -> Host {
+        let fence = Fence {
+            allowed: Vec::new(),
+            reserved: "/registrator/".into(),
+        };
+        Host {
+            name: name.into(),
+            reconciler: Reconciler::new(Settings::with_fence(fence)),
+            notices: Vec::new(),
+            lease: None,
+            stopped: None,
+            fence: 0,
+            sessions: 0,
+            watch: None,
+            known: BTreeSet::new(),
+            slow: false,
+            waiting: Vec::new(),
+        }
+    }
+
+    fn identity(&self) -> String {
+        format!("{}{}", etcd::NODES, self.name)
+    }
+}
+
+impl World {
+    pub fn new() -> World {
+        World {
+            store: Store::default(),
+            hosts: BTreeMap::new(),
+            reachable: true,
+            commits: 0,
+            epoch: Instant::now(),
+            now: Duration::ZERO,
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.epoch + self.now
+    }
+
+    /// Starts a registrator that knows its policy, has read all files and runs no container yet; `ready` tells it that Docker was listed.
+    pub fn start(&mut self, name: &str, ready: bool) {
+        let mut host = Host::new(name);
+        let now = self.now();
+        host.reconciler.handle(
+            Event::Policies {
+                loaded: vec![spec("p", 1)],
+                failed: Vec::new(),
+            },
+            now,
+        );
+        host.reconciler
+            .handle(Event::ConfigFile(watch::Event::Init), now);
+        host.reconciler
+            .handle(Event::ConfigFile(watch::Event::InitDone), now);
+        self.hosts.insert(name.into(), host);
+        if ready {
+            self.handle(name, Event::Container(watch::Event::Init));
+            self.handle(name, Event::Container(watch::Event::InitDone));
+        }
+        self.connect(name);
+    }
+
+    pub fn handle(&mut self, name: &str, event: Event) {
+        let now = self.now();
+        self.host(name).reconciler.handle(event, now);
+    }
+
+    pub fn host(&mut self, name: &str) -> &mut Host {
+        self.hosts.get_mut(name).unwrap()
+    }
+
+    pub fn delete(&mut self, name: &str, container: &str) {
+        let id = ContainerId::new(&format!("{container:0<12}"));
+        self.handle(name, Event::Container(watch::Event::Delete(id)));
+    }
+
+    /// Begins a session: adopts the lease that the identity names, or takes a new one, and reads everything that is under it.
+    fn connect(&mut self, name: &str) {
+        if !self.reachable {
+            return;
+        }
+        let identity = self.host(name).identity();
+        let found = self
+            .store
+            .range(&Range::new(KeyRange::key(identity.as_str())))
+            .unwrap()
+            .kvs;
+        let lease = match found.first() {
+            Some(kv) => kv.lease,
+            None => self.store.grant(self.now, 0, TTL).unwrap().id,
+        };
+        let put = Put {
+            lease,
+            ..Put::new(identity, "x")
+        };
+        let fence = self.store.put(&put).unwrap().revision;
+        let session = self.session(name, LeaseId(lease));
+        let watch = self
+            .store
+            .watch(WatchRequest {
+                keys: KeyRange::all(),
+                start: fence + 1,
+                ..WatchRequest::default()
+            })
+            .unwrap();
+        let host = self.host(name);
+        (host.lease, host.fence, host.watch) = (Some(LeaseId(lease)), fence, Some(watch));
+        host.known = session.registrators.clone();
+        self.handle(name, Event::Session(SessionEvent::Established(session)));
+    }
+
+    fn session(&mut self, name: &str, lease: LeaseId) -> Session {
+        let keys = self.store.time_to_live(self.now, lease.0).unwrap().keys;
+        let names = keys
+            .iter()
+            .map(|key| String::from_utf8(key.clone()).unwrap());
+        let own = names.filter(|name| !name.starts_with(etcd::NODES));
+        let own = own.map(|name| {
+            etcd::parse_claim(&name).map_or_else(|| Key::parse(&name).unwrap(), |(key, _)| key)
+        });
+        let views = own
+            .map(|key| (key.clone(), etcd::read(&self.store, &key)))
+            .collect();
+        let registrators = self.registrators();
+        let host = self.host(name);
+        host.sessions += 1;
+        Session {
+            number: host.sessions,
+            lease,
+            views,
+            registrators,
+        }
+    }
+
+    fn registrators(&self) -> BTreeSet<LeaseId> {
+        let identities = self
+            .store
+            .range(&Range::new(KeyRange::prefix(etcd::NODES)))
+            .unwrap()
+            .kvs;
+        identities.iter().map(|kv| LeaseId(kv.lease)).collect()
+    }
+
+    /// Lets everything happen that happens without time passing. Panics if it does not come to an end.
+    pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let names: Vec<String> = self.hosts.keys().cloned().collect();
+            let busy: Vec<bool> = names.iter().map(|name| self.step(name)).collect();
+            if !busy.contains(&true) {
+                return;
+            }
+        }
+        panic!("the registrators do not come to rest");
+    }
+
+    /// One thing that happens on one host: commands first, then what etcd tells. Tells whether anything happened.
+    pub fn step(&mut self, name: &str) -> bool {
+        let host = self.host(name);
+        while let Some(notice) = host.reconciler.next_notice() {
+            host.notices
+                .push(format!("{:?} {notice}", notice.level()).to_lowercase_level());
+        }
+        if let Some(command) = host.reconciler.next_command() {
+            self.perform(name, command);
+            return true;
+        }
+        if !host.slow && !host.waiting.is_empty() {
+            let (ticket, container) = host.waiting.remove(0);
+            self.handle(
+                name,
+                Event::Evaluated {
+                    ticket,
+                    result: evaluate(&container),
+                },
+            );
+            return true;
+        }
+        self.tell(name)
+    }
+
+    fn perform(&mut self, name: &str, command: Command) {
+        match command {
+            Command::Evaluate {
+                ticket, container, ..
+            } => self.host(name).waiting.push((ticket, container)),
+            Command::Commit(commit) => {
+                let host = &self.hosts[name];
+                let (identity, fence) = (host.identity(), host.fence);
+                let outcome = match self.reachable {
+                    true => etcd::commit(&mut self.store, (&identity, fence), &commit.txns),
+                    false => Outcome::Void,
+                };
+                self.commits += 1;
+                self.handle(
+                    name,
+                    Event::Session(SessionEvent::Committed {
+                        id: commit.id,
+                        outcome,
+                    }),
+                );
+            }
+            Command::Stop(on_exit) => {
+                let lease = self.host(name).lease;
+                self.host(name).stopped = Some(on_exit);
+                if let (OnExit::Release, Some(lease)) = (on_exit, lease) {
+                    self.store.revoke(lease.0).unwrap();
+                }
+            }
+            Command::WatchRoots(_) | Command::FollowConfigs { .. } => {}
+        }
+    }
+
+    /// Delivers what the host's watch has for it.
+    fn tell(&mut self, name: &str) -> bool {
+        if !self.reachable || self.hosts[name].stopped.is_some() {
+            return false;
+        }
+        let registrators = self.registrators();
+        let host = self.hosts.get_mut(name).unwrap();
+        let Some(watch) = &mut host.watch else {
+            return false;
+        };
+        let mut events = Vec::new();
+        for lease in registrators.symmetric_difference(&host.known) {
+            events.push(Seen::Registrator {
+                lease: *lease,
+                present: registrators.contains(lease),
+            });
+        }
+        host.known = registrators;
+        while let Some(batch) = self.store.poll(watch).unwrap() {
+            events.extend(batch.events.iter().filter_map(etcd::seen));
+        }
+        let busy = !events.is_empty();
+        for seen in events {
+            self.handle(name, Event::Session(SessionEvent::Seen(seen)));
+        }
+        busy
+    }
+
+    /// Lets time pass. Live registrators keep their leases alive while etcd can be reached; the others' expire.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = end.min(self.now + Duration::from_secs(1));
+            let live: Vec<LeaseId> = self
+                .hosts
+                .values()
+                .filter(|host| host.stopped.is_none())
+                .filter_map(|host| host.lease)
+                .collect();
+            for lease in live.iter().filter(|_| self.reachable) {
+                let _ = self.store.keep_alive(self.now, lease.0);
+            }
+            self.store.expire(self.now);
+            let (now, names) = (self.now(), self.hosts.keys().cloned().collect::<Vec<_>>());
+            for name in names {
+                if self.hosts[&name]
+                    .reconciler
+                    .next_timeout()
+                    .is_some_and(|at| at <= now)
+                {
+                    self.handle(&name, Event::Timeout);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Cuts all hosts off from etcd, or brings it back: then each begins a new session.
+    pub fn reach(&mut self, reachable: bool) {
+        self.reachable = reachable;
+        for name in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            match reachable {
+                true => self.connect(&name),
+                false => self.handle(&name, Event::Session(SessionEvent::Suspended)),
+            }
+        }
+    }
+
+    /// The lease of a host is gone, as after `etcdctl lease revoke`.
+    pub fn revoke(&mut self, name: &str) {
+        let lease = self.host(name).lease.unwrap();
+        self.store.revoke(lease.0).unwrap();
+        self.handle(name, Event::Session(SessionEvent::Suspended));
+        self.connect(name);
+    }
+
+    /// A host dies without a word.
+    pub fn crash(&mut self, name: &str) {
+        self.hosts.remove(name);
+    }
+
+    /// `key value owner=host`, and `claimed-by=host` for each claim, line by line.
+    pub fn keys(&self) -> Vec<String> {
+        let names: BTreeMap<i64, &str> = self
+            .hosts
+            .values()
+            .filter_map(|host| Some((host.lease?.0, host.name.as_str())))
+            .collect();
+        let name = |lease: i64| {
+            if lease == 0 {
+                "nobody"
+            } else {
+                names.get(&lease).copied().unwrap_or("gone")
+            }
+        };
+        let all = self.store.range(&Range::new(KeyRange::all())).unwrap().kvs;
+        let mut lines = Vec::new();
+        for kv in &all {
+            let key = String::from_utf8_lossy(&kv.key);
+            if key.starts_with("/registrator/") {
+                continue;
+            }
+            let claims = etcd::read(&self.store, &Key::parse(&key).unwrap()).claims;
+            let claims = claims
+                .iter()
+                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value));
+            lines.push(format!(
+                "{key} {} owner={}{}",
+                String::from_utf8_lossy(&kv.value),
+                name(kv.lease),
+                claims.collect::<String>()
+            ));
+        }
+        lines
+    }
+}
+
+trait LowerLevel {
+    fn to_lowercase_level(self) -> String;
+}
+
+impl LowerLevel for String {
+    /// `Warn text` as `warn text`.
+    fn to_lowercase_level(self) -> String {
+        let (level, rest) = self.split_once(' ').unwrap();
+        format!("{} {rest}", level.to_lowercase())
+    }
+}
