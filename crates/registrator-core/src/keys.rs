@@ -262,11 +262,18 @@ impl Keys {
         if self.flights.len() >= MAX_FLIGHTS {
             return None;
         }
+        let txns = self.fill_request(&who, wishes, now);
+        self.fly(session, txns)
+    }
+
+    fn fill_request(&mut self, who: &Who, wishes: &Wishes<'_>, now: Instant) -> Vec<KeyTxn> {
         let mut request = Request::default();
-        for _ in 0..self.queue.len() {
+        let mut turns = self.queue.len();
+        while turns > 0 {
             let Some(batch) = self.queue.pop_front() else {
                 break;
             };
+            turns -= 1;
             if batch
                 .iter()
                 .any(|key| self.tracked.get(key).is_some_and(|tracked| tracked.flying))
@@ -274,26 +281,27 @@ impl Keys {
                 self.queue.push_back(batch);
                 continue;
             }
-            let single = batch.len() == 1;
-            let txns = self.decide(&who, batch, wishes, now);
+            let (single, before) = (batch.len() == 1, self.queue.len());
+            let txns = self.decide(who, batch, wishes, now);
+            // Keys that travel alone left their batch for a later turn of this very request.
+            turns += self.queue.len() - before;
             if single
                 && txns
                     .first()
                     .is_some_and(|txn| self.travels_alone(who.me, txn))
             {
                 if request.txns.is_empty() {
-                    request.txns = txns;
-                } else {
-                    self.queue
-                        .push_front(txns.into_iter().map(|txn| txn.key).collect());
+                    return txns;
                 }
+                self.queue
+                    .push_front(txns.into_iter().map(|txn| txn.key).collect());
                 break;
             }
             if !request.take(txns, &mut self.queue) {
                 break;
             }
         }
-        self.fly(session, request.txns)
+        request.txns
     }
 
     /// A write under another registrator's lease fails, with the whole request, if that lease is gone.

@@ -42,6 +42,10 @@ pub struct Host {
     known: BTreeSet<LeaseId>,
     /// Evaluations are answered only while this is off.
     pub slow: bool,
+    /// The next commit is performed, but its answer is lost.
+    pub deaf: bool,
+    /// The session is over, and a new one is due.
+    broken: bool,
     waiting: Vec<(registrator_core::scheduler::Ticket, Container)>,
 }
 
@@ -117,6 +121,8 @@ impl Host {
             watch: None,
             known: BTreeSet::new(),
             slow: false,
+            deaf: false,
+            broken: false,
             waiting: Vec::new(),
         }
     }
@@ -200,6 +206,7 @@ impl World {
         };
         let fence = self.store.put(&put).unwrap().revision;
         let session = self.session(name, LeaseId(lease));
+        self.host(name).broken = false;
         let watch = self
             .store
             .watch(WatchRequest {
@@ -269,6 +276,11 @@ impl World {
             self.perform(name, command);
             return true;
         }
+        if host.broken && host.stopped.is_none() && self.reachable {
+            self.connect(name);
+            return true;
+        }
+        let host = self.host(name);
         if !host.slow && !host.waiting.is_empty() {
             let (ticket, container) = host.waiting.remove(0);
             self.handle(
@@ -291,10 +303,17 @@ impl World {
             Command::Commit(commit) => {
                 let host = &self.hosts[name];
                 let (identity, fence) = (host.identity(), host.fence);
-                let outcome = match self.reachable {
+                let outcome = match self.reachable && commit.session == host.sessions {
                     true => etcd::commit(&mut self.store, (&identity, fence), &commit.txns),
                     false => Outcome::Void,
                 };
+                let host = self.host(name);
+                let outcome = if std::mem::take(&mut host.deaf) {
+                    Outcome::Void
+                } else {
+                    outcome
+                };
+                host.broken |= outcome == Outcome::Void;
                 self.commits += 1;
                 self.handle(
                     name,
@@ -347,7 +366,7 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            self.now = end.min(self.now + Duration::from_secs(1));
+            self.now = end.min(self.now + Duration::from_secs(2));
             let live: Vec<LeaseId> = self
                 .hosts
                 .values()
