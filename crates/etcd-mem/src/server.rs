@@ -88,7 +88,8 @@ impl Default for Server {
 impl Server {
     /// The system's clock, and a first revision that is the milliseconds since 1970.
     ///
-    /// So a server that is started anew after another is always ahead of it, and a client that resumes a watch of the
+    /// So a server that is started anew after another is ahead of it, unless that one has made more than a thousand
+    /// revisions a second on average or the system's clock was set back, and a client that resumes a watch of the
     /// lost one is told "compacted" and lists anew, instead of waiting in silence for a revision that is far away.
     pub fn new() -> Self {
         Self {

@@ -93,7 +93,8 @@ impl Store {
     pub fn put(&mut self, request: &Put) -> Result<PutResult, StoreError> {
         txn_check::put(request)?;
         txn_check::request_size(request.content_size())?;
-        write::check_put(&self.history, &self.leases, request)?;
+        write::check_lease(&self.leases, request)?;
+        write::check_kept(&self.history, request)?;
         let mut writer = self.writer();
         let result = writer.put(request);
         writer.commit();

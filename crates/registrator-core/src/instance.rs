@@ -138,6 +138,8 @@ pub struct InstanceDelta {
 #[derive(Debug, Default)]
 pub struct Instances {
     policies: BTreeMap<PolicyName, PolicySpec>,
+    /// The policies were told at least once.
+    policies_known: bool,
     load_problems: Vec<Problem>,
     files: Store<RawConfig>,
     etcd: BTreeMap<PolicyName, Store<RawConfig>>,
@@ -159,6 +161,7 @@ impl Instances {
             .map(|spec| (spec.name.clone(), spec))
             .collect();
         self.load_problems = failed;
+        self.policies_known = true;
         let paths: BTreeSet<PolicyName> = self.etcd_paths().map(|(name, _)| name.clone()).collect();
         self.etcd.retain(|name, _| paths.contains(name));
         for name in paths {
@@ -198,9 +201,9 @@ impl Instances {
             .filter_map(|spec| Some((&spec.name, spec.schema.as_ref()?.etcd_path.as_ref()?)))
     }
 
-    /// Whether all sources of configurations were listed once.
+    /// Whether the policies are known and all sources of configurations were listed once.
     pub fn complete(&self) -> bool {
-        self.files.complete() && self.etcd.values().all(Store::complete)
+        self.policies_known && self.files.complete() && self.etcd.values().all(Store::complete)
     }
 
     /// The instance with this id, if it runs.
@@ -257,8 +260,11 @@ impl Instances {
             .map(|(id, _)| id.clone())
     }
 
-    /// A policy that cannot be loaded now may come back: its files are not a problem of their own.
+    /// A policy that cannot be loaded now may come back, and one may not be read yet: then its files are not a problem of their own.
     fn unused_files(&self) -> Vec<Problem> {
+        if !self.policies_known {
+            return Vec::new();
+        }
         let failed = |policy: &PolicyName| {
             self.load_problems.iter().any(|problem| matches!(problem, Problem::Policy { name, .. } if name == policy.as_str()))
         };

@@ -129,7 +129,6 @@ enum Ending {
 pub struct Reconciler {
     settings: Settings,
     instances: Instances,
-    policies_known: bool,
     containers: Store<Container>,
     scheduler: Scheduler,
     desired: Desired,
@@ -157,7 +156,6 @@ impl Reconciler {
         Reconciler {
             settings,
             instances: Instances::default(),
-            policies_known: false,
             containers: Store::default(),
             scheduler: Scheduler::default(),
             desired: Desired::default(),
@@ -233,6 +231,11 @@ impl Reconciler {
     /// Whether etcd holds all that is wished, as far as is known.
     pub fn settled(&self) -> bool {
         self.started && self.gathered.is_empty() && self.scheduler.idle() && self.keys.settled()
+    }
+
+    /// Whether the end was asked for.
+    pub fn ending(&self) -> bool {
+        self.ending.is_some()
     }
 
     /// What is wished.

@@ -1,1 +1,128 @@
-//! placeholder
+//! Loads and runs the policies of Kontena Registrator.
+//!
+//! A policy is a pure function *(configuration, container) → nodes*. It sees nothing else, so equal inputs give equal nodes.
+//! This crate is synchronous and does nothing but read policy files: threads, timers and reloading are the caller's.
+
+mod canceller;
+mod deep_stack;
+mod diagnostic;
+mod inspect;
+pub mod names;
+mod settings;
+mod star;
+
+pub use canceller::Canceller;
+pub use deep_stack::STACK_BYTES;
+pub use diagnostic::{Diagnostic, LoadError, Severity};
+pub use settings::{Limits, Settings};
+
+use registrator_core::config::Config;
+use registrator_core::container::Container;
+use registrator_core::evaluation::{EvalError, Evaluation};
+use registrator_core::spec::{PolicyName, PolicySpec};
+use std::path::Path;
+
+/// A loaded policy, in whatever language.
+pub trait Policy: Send {
+    /// What the policy declares about itself.
+    fn spec(&self) -> &PolicySpec;
+
+    /// Asks the policy for the nodes of one container, under a configuration if it declares one.
+    ///
+    /// Takes microseconds, and at most [`Limits::time`] and a little more. Any thread will do; one with [`STACK_BYTES`] leaves
+    /// room for policies that nest values very deeply.
+    ///
+    /// # Errors
+    /// The policy's code failed, used too much, or returned something that is not nodes. A panic of the interpreter is one too.
+    fn evaluate(
+        &mut self,
+        config: Option<&Config>,
+        container: &Container,
+    ) -> Result<Evaluation, EvalError>;
+
+    /// Ends a running evaluation from another thread.
+    fn canceller(&self) -> Canceller;
+}
+
+/// Whether a file is a policy, by its name: `*.star` or `*.rb`, not hidden.
+pub fn is_policy_file(path: &Path) -> bool {
+    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    extension(path).is_some() && path.file_name().is_some_and(|name| !hidden(name))
+}
+
+/// Loads the policy in a file, on a thread of its own with [`STACK_BYTES`].
+///
+/// # Errors
+/// The file cannot be read, is in no known language, or its code is wrong: with file, line and column where they are known.
+pub fn load(path: &Path, settings: &Settings) -> Result<Box<dyn Policy>, LoadError> {
+    let failed = |diagnostic| LoadError {
+        path: path.into(),
+        diagnostics: vec![diagnostic],
+    };
+    let name = recognise(path).map_err(|message| failed(about(path, message)))?;
+    let loaded = deep_stack::run(|| star::load(path, name, settings));
+    let loaded = loaded.map_err(|panic| {
+        failed(about(
+            path,
+            format!("the interpreter failed while loading it: {panic}"),
+        ))
+    })?;
+    loaded.map_err(failed)
+}
+
+/// Everything that can be found wrong with a policy: type errors and suspicious code in it and its helper files, and, if there
+/// is no error among them, the error of loading it.
+pub fn lint(path: &Path, settings: &Settings) -> Vec<Diagnostic> {
+    let findings = match recognise(path) {
+        Ok(_) => deep_stack::run(|| star::lint(path)),
+        Err(message) => return vec![about(path, message)],
+    };
+    let mut findings = findings.unwrap_or_default();
+    if !findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        let error = load(path, settings).err();
+        findings.extend(error.into_iter().flat_map(|error| error.diagnostics));
+    }
+    findings
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    Starlark,
+    Ruby,
+}
+
+fn extension(path: &Path) -> Option<Language> {
+    match path.extension()?.to_str()? {
+        "star" => Some(Language::Starlark),
+        "rb" => Some(Language::Ruby),
+        _ => None,
+    }
+}
+
+/// The policy's name, if this build can run it.
+fn recognise(path: &Path) -> Result<PolicyName, String> {
+    match extension(path) {
+        Some(Language::Starlark) => {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            PolicyName::parse(&stem).map_err(|error| error.to_string())
+        }
+        Some(Language::Ruby) => Err(
+            "Ruby policies (*.rb) are not supported by this build yet: rewrite the policy as a *.star file (docs/policies.md), or take the file away".into(),
+        ),
+        None => Err("a policy is a *.star file".into()),
+    }
+}
+
+fn about(path: &Path, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        file: path.display().to_string(),
+        line: None,
+        column: None,
+        message,
+        snippet: None,
+    }
+}

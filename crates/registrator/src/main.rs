@@ -1,3 +1,9 @@
-//! The program.
+//! The program `kontena-registrator`: see `cli`.
 
-fn main() {}
+use registrator::cli;
+use registrator::settings::Environment;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os(), &Environment::read()).into()
+}

@@ -65,7 +65,11 @@ pub(super) fn delete(request: api::DeleteRangeRequest) -> Delete {
 
 pub(super) fn txn(request: api::TxnRequest) -> Result<Txn, StoreError> {
     Ok(Txn {
-        compare: request.compare.into_iter().map(compare).collect(),
+        compare: request
+            .compare
+            .into_iter()
+            .map(compare)
+            .collect::<Result<_, _>>()?,
         success: request
             .success
             .into_iter()
@@ -153,14 +157,16 @@ fn sort_target(target: range_request::SortTarget) -> SortTarget {
 }
 
 /// A given side of another kind than the target counts as 0 or empty, as in etcd.
-fn compare(compare: api::Compare) -> Compare {
-    let relation = match compare.result() {
-        CompareResult::Equal => Relation::Equal,
-        CompareResult::Greater => Relation::Greater,
-        CompareResult::Less => Relation::Less,
-        CompareResult::NotEqual => Relation::NotEqual,
-    };
-    let target = match (compare.target(), compare.target_union) {
+fn compare(compare: api::Compare) -> Result<Compare, StoreError> {
+    let relation =
+        match CompareResult::try_from(compare.result).map_err(|_| StoreError::UnknownCompare)? {
+            CompareResult::Equal => Relation::Equal,
+            CompareResult::Greater => Relation::Greater,
+            CompareResult::Less => Relation::Less,
+            CompareResult::NotEqual => Relation::NotEqual,
+        };
+    let target = CompareTarget::try_from(compare.target).map_err(|_| StoreError::UnknownCompare)?;
+    let target = match (target, compare.target_union) {
         (CompareTarget::Version, Some(TargetUnion::Version(given))) => Target::Version(given),
         (CompareTarget::Version, _) => Target::Version(0),
         (CompareTarget::Create, Some(TargetUnion::CreateRevision(given))) => {
@@ -174,11 +180,11 @@ fn compare(compare: api::Compare) -> Compare {
         (CompareTarget::Lease, Some(TargetUnion::Lease(given))) => Target::Lease(given),
         (CompareTarget::Lease, _) => Target::Lease(0),
     };
-    Compare {
+    Ok(Compare {
         keys: KeyRange::new(compare.key, compare.range_end),
         relation,
         target,
-    }
+    })
 }
 
 /// etcd calls an empty operation "key not found".

@@ -19,6 +19,7 @@ pub(super) fn from_store(error: StoreError) -> Status {
         | StoreError::ValueProvided
         | StoreError::LeaseProvided
         | StoreError::InvalidSortOption
+        | StoreError::UnknownCompare
         | StoreError::TooManyOperations
         | StoreError::DuplicateKey
         | StoreError::RequestTooLarge

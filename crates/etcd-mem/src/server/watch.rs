@@ -297,8 +297,10 @@ impl Watches {
             .running
             .iter()
             .filter(|(_, running)| running.progress_notify && running.quiet);
+        // A watch that begins in the future has told more than there is.
+        let present = self.member.read(crate::Store::revision);
         let due: Vec<(i64, Revision)> = wanted
-            .map(|(id, running)| (*id, running.watch.told()))
+            .map(|(id, running)| (*id, running.watch.told().min(present)))
             .collect();
         for (watch_id, revision) in due {
             self.send(api::WatchResponse {

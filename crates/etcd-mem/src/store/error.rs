@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The order or target of sorting is not one of etcd's.
     #[error("etcdserver: invalid sort option")]
     InvalidSortOption,
+    /// The relation or target of a condition is not one of etcd's. etcd takes such a condition as fulfilled.
+    #[error("etcd-mem: unknown result or target of a compare")]
+    UnknownCompare,
     /// A list of a transaction is longer than [`super::MAX_TXN_OPS`].
     #[error("etcdserver: too many operations in txn request")]
     TooManyOperations,

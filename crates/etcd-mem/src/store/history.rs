@@ -86,8 +86,8 @@ impl History {
     pub(super) fn new(revision: Revision, limit: HistoryLimit) -> Self {
         Self {
             revision,
-            // A fresh etcd has revision 1 and -1 here.
-            compacted: revision - 2,
+            // A fresh etcd has -1 here. Beginning higher, everything before belongs to a lost store.
+            compacted: if revision > 1 { revision } else { -1 },
             keys: BTreeMap::new(),
             log: VecDeque::new(),
             log_bytes: 0,

@@ -72,6 +72,11 @@ impl KeyRange {
         matches!(&self.end, End::Before(end) if *end <= self.start)
     }
 
+    /// Whether it has no end.
+    pub(super) fn is_open(&self) -> bool {
+        self.end == End::Open
+    }
+
     /// Whether `key` is in it.
     pub fn contains(&self, key: &[u8]) -> bool {
         match &self.end {

@@ -134,25 +134,37 @@ pub(super) fn choose(history: &History, txn: &Txn) -> Path {
     Path { succeeded, within }
 }
 
-/// Refuses what could fail on the way, so that nothing is done by halves.
+/// Refuses what could fail on the way, so that nothing is done by halves. Writes are checked first, as in etcd.
 pub(super) fn check_path(
     history: &History,
     leases: &Leases,
     txn: &Txn,
     path: &Path,
 ) -> Result<(), StoreError> {
-    let mut within = path.within.iter();
-    for op in txn.chosen(path.succeeded) {
-        match op {
-            Op::Range(range) => range::check_revision(history, range.revision)?,
-            Op::Put(put) => write::check_put(history, leases, put)?,
-            Op::Delete(_) => {}
-            Op::Txn(txn) => within
-                .next()
-                .map_or(Ok(()), |path| check_path(history, leases, txn, path))?,
+    let mut ops = Vec::new();
+    collect_chosen(&mut ops, txn, path);
+    for op in &ops {
+        if let Op::Put(put) = op {
+            write::check_kept(history, put)?;
+            write::check_lease(leases, put)?;
         }
     }
-    Ok(())
+    ops.iter().try_for_each(|op| match op {
+        Op::Range(range) => range::check_revision(history, range.revision),
+        Op::Put(_) | Op::Delete(_) | Op::Txn(_) => Ok(()),
+    })
+}
+
+fn collect_chosen<'a>(ops: &mut Vec<&'a Op>, txn: &'a Txn, path: &Path) {
+    let mut within = path.within.iter();
+    for op in txn.chosen(path.succeeded) {
+        ops.push(op);
+        if let Op::Txn(txn) = op
+            && let Some(path) = within.next()
+        {
+            collect_chosen(ops, txn, path);
+        }
+    }
 }
 
 /// Runs the chosen operations in order.

@@ -87,7 +87,8 @@ struct Writes<'a> {
 /// Refuses a list that may write a key twice, or write one that it deletes.
 ///
 /// The order is etcd's: a list's own deletions are held against the writes of all transactions within; those are held
-/// against the deletions of earlier ones only. So a later one may delete what an earlier one wrote.
+/// against the deletions of earlier ones only. So a later one may delete what an earlier one wrote. A deletion without
+/// an end is held against nothing.
 fn writes(ops: &[Op]) -> Result<Writes<'_>, StoreError> {
     let mut all = Writes::default();
     all.deletes.extend(ops.iter().filter_map(|op| match op {
@@ -120,7 +121,10 @@ impl<'a> Writes<'a> {
     }
 
     fn add_put(&mut self, key: &'a [u8]) -> Result<(), StoreError> {
-        let deleted = self.deletes.iter().any(|range| range.contains(key));
+        let deleted = self
+            .deletes
+            .iter()
+            .any(|range| !range.is_open() && range.contains(key));
         if deleted || !self.puts.insert(key) {
             return Err(StoreError::DuplicateKey);
         }

@@ -77,11 +77,16 @@ pub struct DeleteResult {
     pub prev_kvs: Vec<KeyValue>,
 }
 
-/// Refuses a put whose lease or key must be there and is not.
-pub(super) fn check_put(history: &History, leases: &Leases, put: &Put) -> Result<(), StoreError> {
+/// Refuses a put on a lease that is not there.
+pub(super) fn check_lease(leases: &Leases, put: &Put) -> Result<(), StoreError> {
     if put.lease != 0 && !leases.contains(put.lease) {
         return Err(StoreError::LeaseNotFound);
     }
+    Ok(())
+}
+
+/// Refuses a put that keeps something of a key that is not there.
+pub(super) fn check_kept(history: &History, put: &Put) -> Result<(), StoreError> {
     if (put.ignore_value || put.ignore_lease) && history.latest(&put.key).is_none() {
         return Err(StoreError::KeyNotFound);
     }

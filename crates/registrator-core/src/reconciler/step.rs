@@ -17,7 +17,6 @@ use std::time::Instant;
 
 impl Reconciler {
     pub(super) fn on_policies(&mut self, loaded: Vec<PolicySpec>, failed: Vec<Problem>) {
-        self.policies_known = true;
         let delta = self.instances.set_policies(loaded, failed);
         let paths: BTreeMap<PolicyName, _> = self
             .instances
@@ -226,10 +225,8 @@ impl Reconciler {
             return;
         }
         self.evaluate();
-        self.started |= self.policies_known
-            && self.instances.complete()
-            && self.containers.complete()
-            && self.scheduler.idle();
+        self.started |=
+            self.instances.complete() && self.containers.complete() && self.scheduler.idle();
         if self.started {
             self.flush_gathered(now);
             self.release_orphans();

@@ -1,0 +1,73 @@
+//! Measures evaluations per second of a policy: `evals [POLICY.star] [CONTAINER.json]`; the shipped `skydns` by default. Use `--release`.
+#![allow(clippy::print_stdout)]
+
+use registrator_core::config::{self, Config, ConfigSource, RawConfig};
+use registrator_core::container::Container;
+use registrator_policy::{Policy, STACK_BYTES, Settings, load};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Failure> {
+    let thread = std::thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(measure)?;
+    thread.join().map_err(|_| "the measurement panicked")?
+}
+
+fn measure() -> Result<(), Failure> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut arguments = std::env::args().skip(1);
+    let policy = arguments
+        .next()
+        .unwrap_or_else(|| shown(root, "../../etc/policies/skydns.star"));
+    let inspect = arguments
+        .next()
+        .unwrap_or_else(|| shown(root, "tests/inspect/web.json"));
+    let mut policy = load(Path::new(&policy), &Settings::default())?;
+    let container = Container::from_inspect(serde_json::from_slice(&std::fs::read(inspect)?)?)?;
+    let config = config_of(policy.as_ref())?;
+    let nodes = policy.evaluate(config.as_ref(), &container)?.nodes;
+    for round in 1..=3 {
+        let (start, mut count) = (Instant::now(), 0_u32);
+        while start.elapsed() < Duration::from_secs(2) {
+            for _ in 0..1000 {
+                policy.evaluate(config.as_ref(), &container)?;
+            }
+            count += 1000;
+        }
+        let rate = f64::from(count) / start.elapsed().as_secs_f64();
+        println!(
+            "round {round}: {rate:.0} evaluations/s, {} nodes each",
+            nodes.len()
+        );
+    }
+    Ok(())
+}
+
+fn shown(root: &Path, path: &str) -> String {
+    root.join(path).display().to_string()
+}
+
+/// A configuration of defaults.
+fn config_of(policy: &dyn Policy) -> Result<Option<Config>, Failure> {
+    let spec = policy.spec();
+    let Some(schema) = &spec.schema else {
+        return Ok(None);
+    };
+    let raw = RawConfig {
+        policy: spec.name.clone(),
+        name: None,
+        source: ConfigSource::File("defaults".into()),
+        bytes: b"{}".to_vec(),
+    };
+    match config::check(schema, &raw) {
+        Ok(config) => Ok(Some(config)),
+        Err(faults) => Err(faults
+            .iter()
+            .map(|fault| format!("{fault}\n"))
+            .collect::<String>()
+            .into()),
+    }
+}

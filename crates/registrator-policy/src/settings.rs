@@ -1,0 +1,50 @@
+//! What the host gives to a policy: limits, and the environment as it was at the start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much one evaluation of a policy, or one loading of a file, may use.
+///
+/// The limits stop mistakes, not malice: they are looked at every 1,000 ticks, so one operation may use more than
+/// `heap_bytes` at once. Policies are the administrator's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Function calls and turns of loops. A release build does about 100 of them in a microsecond.
+    pub ticks: u64,
+    /// Bytes of the values that the policy makes.
+    pub heap_bytes: usize,
+    /// Nested calls of functions.
+    pub call_depth: usize,
+    /// Time by the clock, for a policy that is slow without many ticks.
+    pub time: Duration,
+    /// Nodes, `None` values and lists in what one evaluation returns.
+    pub answer_items: usize,
+    /// Lines kept of what one evaluation prints.
+    pub log_lines: usize,
+    /// Bytes kept of what one evaluation prints.
+    pub log_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            ticks: 1_000_000,
+            heap_bytes: 32 << 20,
+            call_depth: 100,
+            time: Duration::from_secs(1),
+            answer_items: 10_000,
+            log_lines: 100,
+            log_bytes: 16 << 10,
+        }
+    }
+}
+
+/// Everything that a policy may depend on besides its files.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The limits of each evaluation, and of loading.
+    pub limits: Limits,
+    /// What `env()` reads while a policy is loaded.
+    pub env: Arc<BTreeMap<String, String>>,
+}

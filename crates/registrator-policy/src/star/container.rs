@@ -1,0 +1,251 @@
+//! The container as a policy sees it: an immutable, typed view of the inspect document. Nothing is converted before it is read.
+
+// The derive of `ProvidesStaticType` writes an `unsafe impl`; there is no unsafe code by hand.
+#![allow(unsafe_code)]
+
+use super::facts::{Binding, Compose, Port, State};
+use super::json::to_star;
+use super::network::Network;
+use crate::inspect::{self, environment, text, texts};
+use allocative::Allocative;
+use registrator_core::container::Container as Inspected;
+use serde_json::Value as Json;
+use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
+use starlark::starlark_simple_value;
+use starlark::values::dict::AllocDict;
+use starlark::values::none::NoneOr;
+use starlark::values::tuple::UnpackTuple;
+use starlark::values::{
+    Heap, NoSerialize, ProvidesStaticType, StarlarkPagablePanic, StarlarkValue, Value,
+    starlark_value,
+};
+use starlark_derive::starlark_module;
+use std::fmt;
+
+/// One container.
+#[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
+pub(super) struct Container {
+    #[allocative(skip)]
+    inspected: Inspected,
+}
+
+impl Container {
+    pub(super) fn new(inspected: &Inspected) -> Container {
+        Container {
+            inspected: inspected.clone(),
+        }
+    }
+
+    fn json(&self) -> &Json {
+        self.inspected.json()
+    }
+
+    fn text(&self, path: &[&str]) -> NoneOr<&str> {
+        NoneOr::from_option(text(self.json(), path))
+    }
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Container({})", self.inspected.name())
+    }
+}
+
+starlark_simple_value!(Container);
+
+starlark::methods_static!(CONTAINER_METHODS = container_methods);
+
+#[starlark_value(type = "Container")]
+impl<'v> StarlarkValue<'v> for Container {
+    fn get_methods() -> Option<&'static Methods> {
+        Some(CONTAINER_METHODS.methods())
+    }
+}
+
+/// The types that policies can write in annotations.
+#[starlark_module]
+#[starlark_types(Container as Container, Network as Network, Port as Port, Binding as Binding, State as State, Compose as Compose)]
+pub(super) fn container_types(builder: &mut GlobalsBuilder) {}
+
+#[starlark_module]
+fn container_methods(builder: &mut MethodsBuilder) {
+    /// The engine's id, 64 hexadecimal digits.
+    #[starlark(attribute)]
+    fn id<'v>(this: &'v Container) -> anyhow::Result<&'v str> {
+        Ok(this.inspected.id().as_str())
+    }
+
+    /// The first 12 digits of the id.
+    #[starlark(attribute)]
+    fn short_id<'v>(this: &'v Container) -> anyhow::Result<&'v str> {
+        Ok(this.inspected.id().short())
+    }
+
+    /// The name, without the slash before it.
+    #[starlark(attribute)]
+    fn name<'v>(this: &'v Container) -> anyhow::Result<&'v str> {
+        Ok(this.inspected.name())
+    }
+
+    /// The host name inside the container.
+    #[starlark(attribute)]
+    fn hostname<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
+        Ok(this.text(&["Config", "Hostname"]))
+    }
+
+    /// The domain name inside the container.
+    #[starlark(attribute)]
+    fn domainname<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
+        Ok(this.text(&["Config", "Domainname"]))
+    }
+
+    /// The image as it was given to create the container.
+    #[starlark(attribute)]
+    fn image<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
+        Ok(this.text(&["Config", "Image"]))
+    }
+
+    /// The image's id, as `sha256:…`.
+    #[starlark(attribute)]
+    fn image_id<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
+        Ok(this.text(&["Image"]))
+    }
+
+    /// The program that runs and its arguments.
+    #[starlark(attribute)]
+    fn command<'v>(this: &'v Container) -> anyhow::Result<Vec<&'v str>> {
+        let arguments = inspect::at(this.json(), &["Args"]).and_then(Json::as_array);
+        let arguments = arguments.into_iter().flatten().filter_map(Json::as_str);
+        Ok(text(this.json(), &["Path"])
+            .into_iter()
+            .chain(arguments)
+            .collect())
+    }
+
+    /// The labels.
+    #[starlark(attribute)]
+    fn labels<'v>(this: &'v Container) -> anyhow::Result<AllocDict<Vec<(&'v str, &'v str)>>> {
+        Ok(AllocDict(
+            texts(this.json(), &["Config", "Labels"]).collect(),
+        ))
+    }
+
+    /// The environment variables of the image and of `docker run`.
+    #[starlark(attribute)]
+    fn env<'v>(this: &'v Container) -> anyhow::Result<AllocDict<Vec<(&'v str, &'v str)>>> {
+        Ok(AllocDict(environment(this.json()).collect()))
+    }
+
+    /// The networks by name.
+    #[starlark(attribute)]
+    fn networks<'v>(this: &'v Container) -> anyhow::Result<AllocDict<Vec<(&'v str, Network)>>> {
+        let members = inspect::at(this.json(), &["NetworkSettings", "Networks"]);
+        let names = members.and_then(Json::as_object).into_iter().flatten();
+        let network =
+            |(name, _): (&'v String, _)| (name.as_str(), Network::new(&this.inspected, name));
+        Ok(AllocDict(names.map(network).collect()))
+    }
+
+    /// How it was attached: `bridge`, `host`, `none`, `container:…` or the name of a network.
+    #[starlark(attribute)]
+    fn network_mode<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
+        Ok(this.text(&["HostConfig", "NetworkMode"]))
+    }
+
+    /// The ports that the engine knows for the running container, with their bindings on the host, by number.
+    #[starlark(attribute)]
+    fn ports(this: &Container) -> anyhow::Result<Vec<Port>> {
+        Ok(inspect::ports(this.json())?.into_iter().map(Port).collect())
+    }
+
+    /// The ports that image or user declared, by number. They are known with the host's network too.
+    #[starlark(attribute)]
+    fn exposed_ports(this: &Container) -> anyhow::Result<Vec<Port>> {
+        Ok(inspect::exposed_ports(this.json())?
+            .into_iter()
+            .map(Port)
+            .collect())
+    }
+
+    /// Whether its process runs.
+    #[starlark(attribute)]
+    fn running(this: &Container) -> anyhow::Result<bool> {
+        Ok(this.inspected.running())
+    }
+
+    /// Its state.
+    #[starlark(attribute)]
+    fn state(this: &Container) -> anyhow::Result<State> {
+        Ok(State::new(&this.inspected))
+    }
+
+    /// `healthy`, `unhealthy` or `starting`; None without a health check.
+    #[starlark(attribute)]
+    fn health<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
+        let status = text(this.json(), &["State", "Health", "Status"]);
+        Ok(NoneOr::from_option(
+            status.filter(|status| *status != "none"),
+        ))
+    }
+
+    /// What Docker Compose says about it; None if it is not part of a project.
+    #[starlark(attribute)]
+    fn compose(this: &Container) -> anyhow::Result<NoneOr<Compose>> {
+        Ok(NoneOr::from_option(Compose::of(&this.inspected)))
+    }
+
+    /// The label's value, or `default`.
+    fn label<'v>(
+        this: &'v Container,
+        #[starlark(require = pos)] name: &str,
+        default: Option<Value<'v>>,
+        heap: Heap<'v>,
+    ) -> anyhow::Result<Value<'v>> {
+        let labels = inspect::at(this.json(), &["Config", "Labels"]);
+        let found = labels
+            .and_then(|labels| labels.get(name))
+            .and_then(Json::as_str);
+        let found = found.map(|text| heap.alloc_str(text).to_value());
+        Ok(found.or(default).unwrap_or_else(Value::new_none))
+    }
+
+    /// The network of this name, or None.
+    fn network(
+        this: &Container,
+        #[starlark(require = pos)] name: &str,
+    ) -> anyhow::Result<NoneOr<Network>> {
+        Ok(NoneOr::from_option(Network::of(&this.inspected, name)))
+    }
+
+    /// The IPv4 address in the network of this name, or None.
+    fn network_ip<'v>(
+        this: &'v Container,
+        #[starlark(require = pos)] name: &str,
+    ) -> anyhow::Result<NoneOr<&'v str>> {
+        Ok(this.text(&["NetworkSettings", "Networks", name, "IPAddress"]))
+    }
+
+    /// Any part of the inspect document: members by name, items by number. None if a step is missing or the text is empty.
+    fn dig<'v>(
+        this: &Container,
+        #[starlark(args)] path: UnpackTuple<Value<'v>>,
+        heap: Heap<'v>,
+    ) -> anyhow::Result<Value<'v>> {
+        let mut found = Some(this.json());
+        for step in path.items {
+            found = match (step.unpack_str(), step.unpack_i32()) {
+                (Some(name), _) => found.and_then(|json| json.get(name)),
+                (_, Some(index)) => found.and_then(|json| json.get(usize::try_from(index).ok()?)),
+                (None, None) => anyhow::bail!(
+                    "dig: a step must be a str or an int, not a {}",
+                    step.get_type()
+                ),
+            };
+        }
+        match found {
+            None => Ok(Value::new_none()),
+            Some(Json::String(text)) if text.is_empty() => Ok(Value::new_none()),
+            Some(json) => Ok(to_star(json, heap)?),
+        }
+    }
+}

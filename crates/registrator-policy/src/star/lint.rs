@@ -1,0 +1,121 @@
+//! Finds mistakes without running the policy: type errors and lint findings of the policy and its helper files.
+
+use super::fault;
+use super::library::{DIALECT, globals};
+use super::source::{PolicyFolder, Source, read_policy};
+use crate::diagnostic::{Diagnostic, Severity};
+use starlark::analysis::AstModuleLint;
+use starlark::errors::Lint;
+use starlark::syntax::AstModule;
+use starlark::typing::{AstModuleTypecheck, Interface};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// Findings that are matters of taste, or natural in policies.
+const IGNORED: [&str; 7] = [
+    "unused-argument",
+    "redundant-return",
+    "redundant-continue",
+    "underscore-definition",
+    "using-ignored",
+    "missing-return",
+    "using-undefined",
+];
+
+/// All findings, by file and place.
+pub(crate) fn lint(path: &Path) -> Vec<Diagnostic> {
+    let shown = path.display().to_string();
+    let opened = PolicyFolder::of(path).and_then(|folder| Ok((folder, read_policy(path)?)));
+    let mut checker = match opened {
+        Ok((folder, source)) => {
+            let mut checker = Checker::new(folder);
+            checker.check(source);
+            checker
+        }
+        Err(error) => return vec![fault::about_file(&shown, error.to_string())],
+    };
+    checker.findings.sort_by(|a, b| {
+        let place = |finding: &Diagnostic| (finding.file.clone(), finding.line, finding.column);
+        place(a).cmp(&place(b))
+    });
+    checker.findings.dedup();
+    checker.findings
+}
+
+struct Checker {
+    folder: PolicyFolder,
+    /// What the checked files define; a file that is being checked defines nothing yet.
+    interfaces: BTreeMap<PathBuf, Interface>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Checker {
+    fn new(folder: PolicyFolder) -> Checker {
+        Checker {
+            folder,
+            interfaces: BTreeMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn check(&mut self, source: Source) -> Interface {
+        if let Some(interface) = self.interfaces.get(&source.path) {
+            return interface.clone();
+        }
+        self.interfaces
+            .insert(source.path.clone(), Interface::empty());
+        let ast = match AstModule::parse(&source.shown, source.text, &DIALECT) {
+            Ok(ast) => ast,
+            Err(error) => {
+                self.findings.push(fault::diagnostic(&error, &source.shown));
+                return Interface::empty();
+            }
+        };
+        let loads = self.check_loads(&ast, &source.shown);
+        let names = globals()
+            .names()
+            .map(|name| name.as_str().to_owned())
+            .collect();
+        for found in ast.lint(Some(&names)) {
+            self.findings.extend(lint_finding(found));
+        }
+        let (errors, _, interface, _) = ast.typecheck(globals(), &loads);
+        let errors = errors
+            .iter()
+            .map(|error| fault::diagnostic(error, &source.shown));
+        self.findings.extend(errors);
+        self.interfaces.insert(source.path, interface.clone());
+        interface
+    }
+
+    /// What the files that a file loads define. Files that cannot be read are found when the policy is loaded.
+    fn check_loads(&mut self, ast: &AstModule, file: &str) -> HashMap<String, Interface> {
+        let mut interfaces = HashMap::new();
+        for load in ast.loads() {
+            match self.folder.helper(load.module_id) {
+                Ok(helper) => {
+                    let interface = self.check(helper);
+                    interfaces.insert(load.module_id.to_owned(), interface);
+                }
+                Err(error) => {
+                    let finding =
+                        fault::placed(Some(&load.span), file, Severity::Error, error.to_string());
+                    self.findings.push(finding);
+                }
+            }
+        }
+        interfaces
+    }
+}
+
+fn lint_finding(lint: Lint) -> Option<Diagnostic> {
+    if IGNORED.contains(&lint.short_name.as_str()) {
+        return None;
+    }
+    let message = format!(
+        "{} [{}]\nhelp: if it is meant so, write `# starlark-lint-disable {}` behind the line",
+        lint.problem, lint.short_name, lint.short_name
+    );
+    let span = Some(&lint.location);
+    Some(fault::placed(span, "", Severity::Warning, message))
+}

@@ -1,0 +1,175 @@
+//! The words with which a policy declares itself while it is loaded: `config`, `attr`, `env`.
+
+// The derive of `ProvidesStaticType` writes an `unsafe impl`; there is no unsafe code by hand.
+#![allow(unsafe_code)]
+
+use super::json::from_star;
+use super::types;
+use allocative::Allocative;
+use registrator_core::etcd_path::EtcdPath;
+use registrator_core::spec::{Attribute, Schema, Type};
+use serde_json::Value as Json;
+use starlark::environment::GlobalsBuilder;
+use starlark::eval::Evaluator;
+use starlark::starlark_simple_value;
+use starlark::values::dict::UnpackDictEntries;
+use starlark::values::none::NoneType;
+use starlark::values::{
+    NoSerialize, ProvidesStaticType, StarlarkPagablePanic, StarlarkValue, Value, starlark_value,
+};
+use starlark_derive::starlark_module;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The variables that were read, with what was found.
+pub(super) type EnvReads = Rc<RefCell<BTreeMap<String, Option<String>>>>;
+
+/// What the words work on. It is there only while a file is loaded.
+#[derive(Debug, ProvidesStaticType)]
+pub(super) struct Loading {
+    /// The environment as it was at the start.
+    pub(super) env: Arc<BTreeMap<String, String>>,
+    /// What was read of it, by the policy and its helper files.
+    pub(super) reads: EnvReads,
+    /// Whether the file is the policy itself.
+    pub(super) is_policy: bool,
+    /// What `config` declared.
+    pub(super) declared: RefCell<Option<Schema>>,
+}
+
+fn loading<'a>(eval: &'a Evaluator<'_, '_, '_>, word: &str) -> anyhow::Result<&'a Loading> {
+    let found = eval.extra.and_then(|extra| extra.downcast_ref::<Loading>());
+    found.ok_or_else(|| {
+        anyhow::anyhow!(
+            "{word}() works only while the policy is loaded: call it outside functions and keep what it gives in a variable"
+        )
+    })
+}
+
+/// What `attr` returns.
+#[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
+struct Attr {
+    #[allocative(skip)]
+    kind: Type,
+    #[allocative(skip)]
+    default: Option<Json>,
+    doc: Option<String>,
+}
+
+impl fmt::Display for Attr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attr({})", self.kind)
+    }
+}
+
+starlark_simple_value!(Attr);
+
+#[starlark_value(type = "attr")]
+impl<'v> StarlarkValue<'v> for Attr {}
+
+#[starlark_module]
+pub(super) fn words(builder: &mut GlobalsBuilder) {
+    /// Declares the policy's configuration.
+    fn config<'v>(
+        attrs: Option<UnpackDictEntries<String, Value<'v>>>,
+        #[starlark(require = named)] etcd_path: Option<&str>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let loading = loading(eval, "config")?;
+        if !loading.is_policy {
+            anyhow::bail!(
+                "config() belongs into the policy's own file, not into a file that it loads"
+            );
+        }
+        let schema = schema(
+            attrs.map(|attrs| attrs.entries).unwrap_or_default(),
+            etcd_path,
+        )?;
+        if loading.declared.replace(Some(schema)).is_some() {
+            anyhow::bail!("config() is called twice: a policy has one configuration");
+        }
+        Ok(NoneType)
+    }
+
+    /// One attribute of the configuration: its type, and its default unless it is required.
+    fn attr<'v>(
+        #[starlark(require = pos)] r#type: Value<'v>,
+        #[starlark(require = named)] default: Option<Value<'v>>,
+        #[starlark(require = named)] doc: Option<String>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Attr> {
+        let kind = types::of_value(r#type, eval.heap())?;
+        let default = default.map(from_star).transpose()?;
+        match &default {
+            Some(default) if !kind.matches(default) => {
+                anyhow::bail!("the default {default} is not of type {kind}")
+            }
+            _ => Ok(Attr { kind, default, doc }),
+        }
+    }
+
+    /// An environment variable as it was when the program started, or `default`.
+    fn env<'v>(
+        #[starlark(require = pos)] name: &str,
+        default: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let loading = loading(eval, "env")?;
+        let found = loading.env.get(name);
+        loading
+            .reads
+            .borrow_mut()
+            .insert(name.to_owned(), found.cloned());
+        let found = found.map(|text| eval.heap().alloc_str(text).to_value());
+        Ok(found.or(default).unwrap_or_else(Value::new_none))
+    }
+}
+
+fn schema(attrs: Vec<(String, Value<'_>)>, etcd_path: Option<&str>) -> anyhow::Result<Schema> {
+    let attributes = attrs
+        .into_iter()
+        .map(|(name, value)| attribute(name, value));
+    let schema = Schema {
+        attributes: attributes.collect::<anyhow::Result<Vec<_>>>()?,
+        etcd_path: etcd_path.map(EtcdPath::parse).transpose()?,
+    };
+    let is_attribute = |name: &&str| {
+        schema
+            .attributes
+            .iter()
+            .any(|attribute| attribute.name == *name)
+    };
+    let twice = schema
+        .etcd_path
+        .iter()
+        .flat_map(|path| path.placeholders())
+        .find(is_attribute);
+    if let Some(name) = twice {
+        anyhow::bail!(
+            "{name:?} is an attribute and a placeholder of etcd_path: rename one of them"
+        );
+    }
+    Ok(schema)
+}
+
+fn attribute(name: String, value: Value<'_>) -> anyhow::Result<Attribute> {
+    let start = |c: char| c.is_ascii_alphabetic() || c == '_';
+    if !name.starts_with(start) || !name.chars().all(|c| start(c) || c.is_ascii_digit()) {
+        anyhow::bail!("the attribute {name:?} needs a name that can be written as config.NAME");
+    }
+    let Some(attr) = Attr::from_value(value) else {
+        anyhow::bail!(
+            "the attribute {name:?} must be declared with attr(), as in attr(str, default = \"x\"), not with a {}",
+            value.get_type()
+        );
+    };
+    Ok(Attribute {
+        name,
+        kind: attr.kind.clone(),
+        default: attr.default.clone(),
+        doc: attr.doc.clone(),
+    })
+}

@@ -1,0 +1,55 @@
+//! The command line: which command runs, and how the program ends.
+
+mod check;
+mod connect;
+mod plan;
+mod run;
+
+use crate::exit::Exit;
+use crate::logging;
+use crate::settings::{Environment, Settings};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use tracing::{debug, warn};
+
+/// Runs the program. `arguments` begin with the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
+    let settings = match Settings::read(arguments, environment) {
+        Ok(settings) => settings,
+        Err(answer) => return answer.print(),
+    };
+    let common = settings.common();
+    let colour = std::io::stderr().is_terminal() && environment.wants_colour();
+    if let Err(error) = logging::init(common.log_level, common.log_format, colour) {
+        logging::fatal(&error);
+        return Exit::Failure;
+    }
+    for name in Settings::unknown_variables(environment) {
+        warn!("environment variable {name} is none of this program: is it misspelt?");
+    }
+    debug!("{settings:?}");
+    let done = match settings {
+        Settings::Run(settings) => run::run(settings, environment),
+        Settings::Check(settings) => check::check(&settings, environment),
+        Settings::Plan(settings) => plan::plan(settings, environment),
+    };
+    done.unwrap_or_else(|error| {
+        logging::fatal(error.as_ref());
+        Exit::Failure
+    })
+}
+
+/// Prints a result on standard output. A reader that has seen enough, as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// The runtime of the adapters: one thread is plenty, and policies have their own.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}

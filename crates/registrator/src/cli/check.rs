@@ -1,0 +1,179 @@
+//! `check`: loads and checks policies and configurations, for people before a change and for CI.
+
+use super::connect;
+use crate::catalog;
+use crate::exit::Exit;
+use crate::files::{self, PolicyFile};
+use crate::settings::{CheckSettings, Environment};
+use registrator_core::instance::{Instances, Problem};
+use registrator_core::spec::PolicySpec;
+use registrator_core::watch::Event;
+use registrator_policy::{Diagnostic, Severity};
+use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Findings {
+    policies: Vec<PolicyFile>,
+    instances: Vec<String>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Exit> {
+    let findings = look(settings, environment)?;
+    let text = match settings.json {
+        true => format!("{:#}\n", findings.json()),
+        false => findings.text(),
+    };
+    super::print(&text)?;
+    Ok(if findings.errors() == 0 {
+        Exit::Ok
+    } else {
+        Exit::Failure
+    })
+}
+
+fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Findings> {
+    let policy_settings = connect::policies(None, environment);
+    let mut findings = Findings {
+        policies: files::scan_policies(&settings.common.policies)?,
+        ..Findings::default()
+    };
+    let mut specs = Vec::new();
+    for file in &findings.policies {
+        findings
+            .diagnostics
+            .extend(registrator_policy::lint(&file.path, &policy_settings));
+        specs.extend(
+            registrator_policy::load(&file.path, &policy_settings)
+                .ok()
+                .map(|policy| policy.spec().clone()),
+        );
+    }
+    let configs = files::scan_configs(&settings.common.services)?;
+    let unreadable = configs.problems.into_iter().map(|problem| {
+        finding(
+            Severity::Error,
+            problem.path.display().to_string(),
+            problem.message,
+        )
+    });
+    findings.diagnostics.extend(unreadable);
+    let mut instances = Instances::default();
+    instances.set_policies(specs.clone(), failed(&findings.policies, &specs));
+    for event in catalog::file_events(configs.configs) {
+        instances.handle_file(event);
+    }
+    findings
+        .diagnostics
+        .extend(instances.problems().iter().filter_map(diagnostic));
+    findings.instances = running(&mut instances);
+    Ok(findings)
+}
+
+/// Policies that cannot be loaded have their own diagnostics; here they only keep their configurations from being called unused.
+fn failed(files: &[PolicyFile], specs: &[PolicySpec]) -> Vec<Problem> {
+    let failed = files
+        .iter()
+        .filter(|file| !specs.iter().any(|spec| spec.name.as_str() == file.name));
+    failed
+        .map(|file| Problem::Policy {
+            name: file.name.clone(),
+            message: String::new(),
+            kept: false,
+        })
+        .collect()
+}
+
+/// Configurations in etcd are not there to be checked, so they count as read.
+fn running(instances: &mut Instances) -> Vec<String> {
+    let policies: Vec<_> = instances
+        .etcd_paths()
+        .map(|(policy, _)| policy.clone())
+        .collect();
+    for policy in policies {
+        instances.handle_etcd(&policy, Event::Init);
+        instances.handle_etcd(&policy, Event::InitDone);
+    }
+    instances
+        .iter()
+        .map(|instance| instance.id.to_string())
+        .collect()
+}
+
+fn finding(severity: Severity, file: String, message: String) -> Diagnostic {
+    Diagnostic {
+        severity,
+        file,
+        line: None,
+        column: None,
+        message,
+        snippet: None,
+    }
+}
+
+fn diagnostic(problem: &Problem) -> Option<Diagnostic> {
+    Some(match problem {
+        Problem::Policy { .. } => return None,
+        Problem::Config { fault, .. } => Diagnostic {
+            line: fault.line,
+            ..finding(
+                Severity::Error,
+                fault.source_name.clone(),
+                fault.message.clone(),
+            )
+        },
+        Problem::Twice { refused, .. } => {
+            finding(Severity::Error, refused.to_string(), problem.to_string())
+        }
+        Problem::NoSchema(source, _) | Problem::NoPolicy(source, _) => {
+            finding(Severity::Error, source.to_string(), problem.to_string())
+        }
+        Problem::NoConfig { policy, .. } => {
+            finding(Severity::Warning, policy.to_string(), problem.to_string())
+        }
+    })
+}
+
+impl Findings {
+    fn errors(&self) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .count()
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for diagnostic in &self.diagnostics {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{diagnostic}\n");
+        }
+        let warnings = self.diagnostics.len() - self.errors();
+        let _ = writeln!(
+            text,
+            "{} policies, {} instances from files: {} errors, {warnings} warnings",
+            self.policies.len(),
+            self.instances.len(),
+            self.errors()
+        );
+        text
+    }
+
+    fn json(&self) -> Json {
+        let shown = |severity| {
+            let found = self
+                .diagnostics
+                .iter()
+                .filter(move |found| found.severity == severity);
+            found.map(|found| json!({"file": found.file, "line": found.line, "column": found.column, "message": found.message})).collect::<Vec<_>>()
+        };
+        json!({
+            "policies": self.policies.iter().map(|file| json!({"name": file.name, "path": file.path.display().to_string()})).collect::<Vec<_>>(),
+            "instances": self.instances,
+            "errors": shown(Severity::Error),
+            "warnings": shown(Severity::Warning),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! Makes the adapters' settings and clients of the program's settings.
+
+use crate::settings::{DockerSettings, Environment, EtcdSettings, EvaluationSettings};
+use crate::{docker, etcd};
+use registrator_core::fence::Fence;
+use registrator_policy::Limits;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A client for Docker; nothing is connected yet.
+pub(super) fn docker(
+    settings: &DockerSettings,
+    environment: &Environment,
+) -> anyhow::Result<docker::Client> {
+    let variable = |name: &str| environment.get(name)?.to_str().map(str::to_owned);
+    let endpoint = docker::Endpoint::from_settings(&docker::EndpointSettings {
+        host: Some(settings.docker_host.clone()),
+        tls_verify: settings.docker_tls_verify,
+        cert_path: settings.docker_cert_path.clone(),
+        ..docker::EndpointSettings::from_env(variable)
+    })?;
+    Ok(docker::Client::new(endpoint, docker::Timeouts::default())?)
+}
+
+/// How etcd is reached at `endpoints`, as `node_name`.
+pub(super) fn etcd(
+    settings: &EtcdSettings,
+    endpoints: &[String],
+    node_name: &str,
+) -> anyhow::Result<etcd::Settings> {
+    let credentials = settings.credentials()?;
+    Ok(etcd::Settings {
+        tls: etcd::TlsFiles {
+            ca: settings.etcd_ca_file.clone(),
+            cert: settings.etcd_cert_file.clone(),
+            key: settings.etcd_key_file.clone(),
+        },
+        credentials: credentials.map(|(username, password)| etcd::Credentials {
+            username,
+            password: password.expose().to_owned(),
+        }),
+        lease_ttl: settings.lease_ttl,
+        meta_prefix: settings.meta_prefix.clone(),
+        allow_prefixes: settings.allow_prefixes.clone(),
+        host: host_name(),
+        ..etcd::Settings::new(etcd::parse_endpoints(&endpoints.join(","))?, node_name)
+    })
+}
+
+/// For people who wonder which machine holds an identity; no decision depends on it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+/// What may be written.
+pub(super) fn fence(settings: &EtcdSettings) -> Fence {
+    Fence {
+        allowed: settings.allow_prefixes.clone(),
+        reserved: settings.meta_prefix.clone(),
+    }
+}
+
+/// How policies are loaded and run.
+pub(super) fn policies(
+    settings: Option<&EvaluationSettings>,
+    environment: &Environment,
+) -> registrator_policy::Settings {
+    let mut limits = Limits::default();
+    if let Some(settings) = settings {
+        limits.time = settings.evaluation_timeout;
+    }
+    registrator_policy::Settings {
+        limits,
+        env: Arc::new(environment.for_policies()),
+    }
+}
+
+/// Where the files are.
+pub(super) fn sources(settings: &crate::settings::CommonSettings) -> crate::files::Sources {
+    crate::files::Sources {
+        policies: settings.policies.clone(),
+        services: Path::new(&settings.services).to_owned(),
+    }
+}

@@ -1,0 +1,236 @@
+//! `plan`: what `run` would write now, made by the same reconciler. Writes nothing.
+
+use super::connect;
+use crate::catalog;
+use crate::docker;
+use crate::error_chain::error_chain;
+use crate::etcd::{self, Layout};
+use crate::event_loop::raw_config;
+use crate::exit::Exit;
+use crate::files;
+use crate::settings::{Environment, PlanSettings};
+use anyhow::{Context, anyhow, bail};
+use registrator_core::container::Container;
+use registrator_core::etcd_path::EtcdPath;
+use registrator_core::ownership::{LeaseId, Who};
+use registrator_core::plan::Plan;
+use registrator_core::reconciler::{Command, Event, Reconciler, Settings};
+use registrator_core::spec::PolicyName;
+use registrator_core::watch;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+use tracing::{info, warn};
+
+/// What a plan is made of, besides policies and configurations from files.
+struct World {
+    containers: Vec<Container>,
+    etcd: Option<Target>,
+}
+
+/// The etcd that is compared with.
+struct Target {
+    client: etcd::Client,
+    layout: Layout,
+}
+
+pub(super) fn plan(settings: PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
+    let policy_settings = connect::policies(Some(&settings.host.evaluation), environment);
+    let files = files::scan_policies(&settings.common.policies)?;
+    let (specs, mut policies) = catalog::load_now(files, &policy_settings);
+    let mut reconciler = Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd)));
+    let runtime = super::runtime()?;
+    let world = runtime.block_on(look(&settings, environment))?;
+
+    let mut feed = |event| reconciler.handle(event, Instant::now());
+    feed(specs);
+    read_configs(&settings.common.services, &mut feed)?;
+    feed(Event::Container(watch::Event::Init));
+    world
+        .containers
+        .into_iter()
+        .for_each(|container| feed(Event::Container(watch::Event::InitApply(container))));
+    feed(Event::Container(watch::Event::InitDone));
+    while let Some(command) = reconciler.next_command() {
+        match command {
+            Command::Evaluate {
+                ticket,
+                instance,
+                container,
+            } => {
+                let policy = policies.get_mut(&instance.id.policy);
+                let policy = policy
+                    .with_context(|| format!("policy {} is not loaded", instance.id.policy))?;
+                let result = policy.evaluate(instance.config.as_ref(), &container);
+                reconciler.handle(Event::Evaluated { ticket, result }, Instant::now());
+            }
+            Command::FollowConfigs {
+                policy,
+                path: Some(path),
+            } => {
+                for event in runtime.block_on(configs(world.etcd.as_ref(), &policy, &path))? {
+                    reconciler.handle(Event::ConfigNode(policy.clone(), event), Instant::now());
+                }
+            }
+            // There is no session, so nothing else can come.
+            Command::FollowConfigs { .. }
+            | Command::WatchRoots(_)
+            | Command::Commit(_)
+            | Command::Stop(_) => {}
+        }
+    }
+    if !reconciler.started() {
+        bail!("not everything could be evaluated");
+    }
+    let plan = runtime.block_on(compare(&reconciler, world.etcd.as_ref()))?;
+    show(&plan, &settings)
+}
+
+fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {
+    let text = match settings.json {
+        true => format!("{:#}\n", plan.to_json()),
+        false => plan.to_string(),
+    };
+    super::print(&text)?;
+    Ok(match settings.exit_code {
+        true if !plan.errors.is_empty() => Exit::Failure,
+        true if plan.pending() => Exit::ChangesPending,
+        _ => Exit::Ok,
+    })
+}
+
+fn read_configs(services: &Path, feed: &mut impl FnMut(Event)) -> anyhow::Result<()> {
+    let scan = files::scan_configs(services)?;
+    for problem in scan.problems {
+        warn!("{}: {}", problem.path.display(), problem.message);
+    }
+    catalog::file_events(scan.configs)
+        .into_iter()
+        .for_each(|event| feed(Event::ConfigFile(event)));
+    Ok(())
+}
+
+async fn look(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<World> {
+    let docker = connect::docker(&settings.host.docker, environment)?;
+    let containers = match &settings.containers {
+        Some(path) => read_containers(path)?,
+        None => docker::list_once(&docker)
+            .await
+            .context("cannot ask Docker; --containers FILE plans without it")?,
+    };
+    let etcd = match settings.no_etcd {
+        true => None,
+        false => target(settings, &docker).await?,
+    };
+    Ok(World { containers, etcd })
+}
+
+fn read_containers(path: &Path) -> anyhow::Result<Vec<Container>> {
+    let text = std::fs::read(path)
+        .with_context(|| format!("cannot read --containers {}", path.display()))?;
+    let documents: Vec<serde_json::Value> = serde_json::from_slice(&text)
+        .with_context(|| format!("--containers {} must be a JSON array of inspect documents, as docker inspect prints it", path.display()))?;
+    let numbered = documents.into_iter().enumerate();
+    let containers = numbered.map(|(at, document)| {
+        Container::from_inspect(document).with_context(|| {
+            format!(
+                "--containers {}: element {} of the array",
+                path.display(),
+                at + 1
+            )
+        })
+    });
+    let containers = containers.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut ids = BTreeSet::new();
+    match containers
+        .iter()
+        .find(|container| !ids.insert(container.id().clone()))
+    {
+        Some(twice) => Err(anyhow!(
+            "--containers {}: container {} is there twice",
+            path.display(),
+            twice.id()
+        )),
+        None => Ok(containers),
+    }
+}
+
+/// Without an endpoint the embedded etcd of a running registrator is asked, if there is one.
+async fn target(
+    settings: &PlanSettings,
+    docker: &docker::Client,
+) -> anyhow::Result<Option<Target>> {
+    let external = settings.host.etcd.is_external();
+    let endpoints = match external {
+        true => settings.host.etcd.etcd_endpoints.clone(),
+        false => vec![format!("http://{}", settings.host.etcd.embedded_listen)],
+    };
+    let node_name = match &settings.host.node_name {
+        Some(name) => name.clone(),
+        None => docker::engine_id(docker).await.unwrap_or_else(|error| {
+            warn!("the node name is not known, so nodes that this host has in etcd count as another's. Give --node-name: {}", error_chain(&error));
+            "unknown".into()
+        }),
+    };
+    let etcd_settings = connect::etcd(&settings.host.etcd, &endpoints, &node_name)?;
+    let client = etcd::Client::new(&etcd_settings)?;
+    match client.status().await {
+        Ok(_) => {}
+        Err(error) if external => {
+            return Err(error).context("cannot ask etcd; --no-etcd compares with nothing");
+        }
+        Err(_) => {
+            info!(
+                "no etcd endpoint is given, and no registrator serves an embedded etcd on {}: comparing with nothing",
+                settings.host.etcd.embedded_listen
+            );
+            return Ok(None);
+        }
+    }
+    Ok(Some(Target {
+        client,
+        layout: Layout::new(&settings.host.etcd.meta_prefix, &node_name)?,
+    }))
+}
+
+async fn configs(
+    target: Option<&Target>,
+    policy: &PolicyName,
+    path: &EtcdPath,
+) -> anyhow::Result<Vec<watch::Event<registrator_core::config::RawConfig>>> {
+    let mut events = vec![watch::Event::Init];
+    if let Some(target) = target {
+        let listing = target
+            .client
+            .range_prefix(&path.prefix())
+            .await
+            .context("cannot read configurations in etcd")?;
+        let found = listing.kvs.iter().filter_map(|kv| {
+            raw_config(policy, path, std::str::from_utf8(&kv.key).ok()?, &kv.value)
+        });
+        events.extend(found.map(watch::Event::InitApply));
+    }
+    events.push(watch::Event::InitDone);
+    Ok(events)
+}
+
+async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Result<Plan> {
+    let wished = reconciler
+        .desired()
+        .iter()
+        .map(|(key, _)| key.clone())
+        .collect();
+    let (who, views) = match target {
+        Some(target) => etcd::survey(&target.client, &target.layout, wished)
+            .await
+            .context("cannot read etcd")?,
+        None => (
+            Who {
+                me: LeaseId(0),
+                others: BTreeSet::new(),
+            },
+            BTreeMap::new(),
+        ),
+    };
+    Ok(Plan::new(reconciler, &who, &views))
+}

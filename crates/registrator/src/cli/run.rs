@@ -1,0 +1,232 @@
+//! `run`: registers the containers of this host until it is stopped.
+
+use super::connect;
+use crate::catalog::{self, Catalog};
+use crate::embedded::Embedded;
+use crate::error_chain::error_chain;
+use crate::etcd::session::Request;
+use crate::evaluators::{Deadlines, Evaluators};
+use crate::event_loop::{self, Attached, End, Session, Sources};
+use crate::exit::Exit;
+use crate::settings::{self, Environment, RunSettings};
+use crate::{docker, etcd, files};
+use registrator_core::reconciler::{OnExit, Reconciler, Settings};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tracing::{error, info, warn};
+
+/// How long to wait before the engine is asked for its id again.
+const IDENTITY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Updates that may wait for the event loop before a source waits for it.
+const QUEUE: usize = 1024;
+
+pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::Result<Exit> {
+    let runtime = super::runtime()?;
+    let end = runtime.block_on(serve(settings, environment));
+    // A thread of a policy that hangs must not keep the process.
+    runtime.shutdown_background();
+    match end? {
+        End::Stopped => Ok(Exit::Ok),
+        End::Aborted => {
+            error!("aborted by a second signal");
+            Ok(Exit::Failure)
+        }
+        End::Superseded => Ok(Exit::Failure),
+        End::Etcd(error) => Err(error.into()),
+    }
+}
+
+async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Result<End> {
+    let embedded = match settings.host.etcd.is_external() {
+        true => None,
+        false => Some(embed(&settings).await?),
+    };
+    let endpoints = match &embedded {
+        Some(embedded) => vec![embedded.endpoint()],
+        None => settings.host.etcd.etcd_endpoints.clone(),
+    };
+    let end = attach(&settings, environment, &endpoints).await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    end
+}
+
+async fn embed(settings: &RunSettings) -> anyhow::Result<Embedded> {
+    let embedded = Embedded::start(settings.host.etcd.embedded_listen).await?;
+    info!(
+        "no etcd endpoint is given: serving an embedded etcd on {}",
+        embedded.endpoint()
+    );
+    if embedded.exposed() {
+        warn!(
+            "the embedded etcd listens beyond this host, and whoever reaches it may read and write: it knows no passwords"
+        );
+    }
+    Ok(embedded)
+}
+
+/// What the session needs besides its name.
+struct SessionParts {
+    client: etcd::Client,
+    settings: etcd::Settings,
+    asking: UnboundedSender<Request>,
+    asked: UnboundedReceiver<Request>,
+    updates: UnboundedSender<etcd::session::Update>,
+}
+
+async fn attach(
+    settings: &RunSettings,
+    environment: &Environment,
+    endpoints: &[String],
+) -> anyhow::Result<End> {
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
+    let docker = connect::docker(&settings.host.docker, environment)?;
+    // The name matters to the session only, which gets it as soon as it is known.
+    let etcd_settings = connect::etcd(
+        &settings.host.etcd,
+        endpoints,
+        settings.host.node_name.as_deref().unwrap_or("unknown"),
+    )?;
+    let client = etcd::Client::new(&etcd_settings)?;
+
+    let (file_updates, files) = channel(QUEUE);
+    let file_watch = files::watch(
+        connect::sources(&settings.common),
+        files::Pace::default(),
+        file_updates,
+    )?;
+    let (docker_updates, containers) = channel(QUEUE);
+    tokio::spawn(docker::watch(
+        docker.clone(),
+        docker::WatchSettings::default(),
+        docker_updates,
+    ));
+    let (requests, asked) = unbounded_channel();
+    let (session_updates, etcd_updates) = unbounded_channel();
+    let parts = SessionParts {
+        client: client.clone(),
+        settings: etcd_settings,
+        asking: requests.clone(),
+        asked,
+        updates: session_updates,
+    };
+    let session = hold_session(parts, docker, settings.host.node_name.clone());
+    let (loader, policies) = catalog::loader(connect::policies(
+        Some(&settings.host.evaluation),
+        environment,
+    ));
+    let (evaluated, evaluations) = unbounded_channel();
+    let (mirrored, configs) = unbounded_channel();
+
+    let attached = Attached {
+        reconciler: Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd))),
+        evaluators: Evaluators::new(
+            Deadlines::new(settings.host.evaluation.evaluation_timeout),
+            evaluated,
+        ),
+        catalog: Catalog::default(),
+        loader,
+        files: file_watch,
+        etcd: client,
+        mirrored,
+        on_exit: match settings.on_exit {
+            settings::OnExit::Keep => OnExit::Keep,
+            settings::OnExit::Release => OnExit::Release,
+        },
+    };
+    let sources = Sources {
+        terminate,
+        interrupt,
+        hangup,
+        evaluated: evaluations,
+        etcd: etcd_updates,
+        docker: containers,
+        files,
+        policies,
+        configs,
+    };
+    Ok(event_loop::run(
+        attached,
+        sources,
+        Session {
+            requests,
+            task: tokio::spawn(session),
+        },
+    )
+    .await)
+}
+
+/// Holds the session under the given name, or under the engine's id as soon as the engine tells it.
+async fn hold_session(
+    session: SessionParts,
+    docker: docker::Client,
+    node_name: Option<String>,
+) -> Result<etcd::session::End, etcd::SettingsError> {
+    let SessionParts {
+        client,
+        settings,
+        asking,
+        mut asked,
+        updates,
+    } = session;
+    let node_name = match node_name {
+        Some(name) => name,
+        None => match identify(&docker, &asking, &mut asked).await {
+            Some(name) => name,
+            None => return Ok(etcd::session::End::Abandoned),
+        },
+    };
+    drop(asking);
+    etcd::session::run(
+        client,
+        &etcd::Settings {
+            node_name,
+            ..settings
+        },
+        asked,
+        updates,
+    )
+    .await
+}
+
+/// The engine's id; `None` if the end is asked for before it is known: nothing is registered yet, so there is nothing to keep or release.
+async fn identify(
+    docker: &docker::Client,
+    asking: &UnboundedSender<Request>,
+    asked: &mut UnboundedReceiver<Request>,
+) -> Option<String> {
+    let mut id = pin!(engine_id(docker));
+    let mut roots = None;
+    let id = loop {
+        tokio::select! {
+            id = &mut id => break id,
+            request = asked.recv() => match request {
+                Some(Request::Keep | Request::Release) | None => return None,
+                Some(request) => roots = Some(request),
+            },
+        }
+    };
+    // Before the session only roots are told, each time all of them.
+    roots.into_iter().for_each(|roots| drop(asking.send(roots)));
+    Some(id)
+}
+
+/// The engine's id. A failure was told by the watch already, which knows when Docker is back.
+async fn engine_id(docker: &docker::Client) -> String {
+    loop {
+        match docker::engine_id(docker).await {
+            Ok(id) => return id,
+            Err(error @ docker::Error::NoEngineId) => {
+                error!("{}", error_chain(&error));
+                std::future::pending::<()>().await;
+            }
+            Err(_) => tokio::time::sleep(IDENTITY_PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The Docker adapter: what containers there are, as a stream of [`watch::Event`](registrator_core::watch::Event)s.
+//!
+//! [`watch()`] is the whole of it for a running program; [`list_once`] is enough for one look. Nothing here decides anything,
+//! and nothing here writes: of Docker's API five `GET` calls are used (see [`Client`]), which is what a socket proxy has to allow.
+
+mod answer;
+mod api_version;
+mod client;
+mod connector;
+mod endpoint;
+mod error;
+mod event_stream;
+mod tls;
+mod watch;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use registrator_core::container::Container;
+
+pub use api_version::{ApiVersion, ApiVersionError, MAX_API, MIN_API};
+pub use client::{Client, EngineInfo, Timeouts};
+pub use endpoint::{Authority, DEFAULT_SOCKET, Endpoint, EndpointError, EndpointSettings};
+pub use error::{CertificateError, Error};
+pub use event_stream::{EventStream, Hint};
+pub use watch::{Backoff, Update, WatchSettings, watch};
+
+/// How many inspects [`list_once`] has under way at once: more makes a daemon no faster.
+const INSPECTS_AT_ONCE: usize = 8;
+
+/// All containers there are now, running or not, in the order of their ids.
+///
+/// # Errors
+/// Complete or not at all: an inspect that fails is an error. Containers that vanish meanwhile are left out.
+pub async fn list_once(client: &Client) -> Result<Vec<Container>, Error> {
+    let ids = client.list().await?;
+    let inspects = stream::iter(ids).map(async |id| client.inspect(&id).await);
+    inspects
+        .buffered(INSPECTS_AT_ONCE)
+        .try_filter_map(async |container| Ok(container))
+        .try_collect()
+        .await
+}
+
+/// The engine's own ID: made when it was installed, and kept for its life.
+pub async fn engine_id(client: &Client) -> Result<String, Error> {
+    match client.info().await?.id {
+        id if id.is_empty() => Err(Error::NoEngineId),
+        id => Ok(id),
+    }
+}

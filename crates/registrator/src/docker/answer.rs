@@ -1,0 +1,121 @@
+//! Answers of the daemon: read whole but not for ever, and understood.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{HeaderMap, Response, StatusCode};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::error::Error;
+
+/// What is kept of an error message of the daemon, in characters.
+const MESSAGE_LENGTH: usize = 300;
+
+/// A call's name for people, how much of an answer it holds, and how long it waits.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) name: &'static str,
+    /// The longest body that is read, in bytes.
+    pub(super) limit: usize,
+    pub(super) timeout: Duration,
+}
+
+/// Runs a step of the call, but no longer than the call may take.
+pub(super) async fn within<T>(
+    call: Call,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let elapsed = |_| {
+        Err(Error::Timeout {
+            call: call.name,
+            after: call.timeout,
+        })
+    };
+    timeout(call.timeout, step).await.unwrap_or_else(elapsed)
+}
+
+/// A complete answer.
+pub(super) struct Answer {
+    status: StatusCode,
+    pub(super) headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    pub(super) async fn read(call: Call, response: Response<Incoming>) -> Result<Self, Error> {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, call.limit)
+            .collect()
+            .await
+            .map_err(|error| broken(call, error))?;
+        Ok(Self {
+            status: head.status,
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
+    }
+
+    pub(super) fn ok(&self, call: Call) -> Result<(), Error> {
+        match self.status {
+            StatusCode::OK => Ok(()),
+            status => Err(Error::Status {
+                call: call.name,
+                status,
+                message: self.shown_message(),
+            }),
+        }
+    }
+
+    pub(super) fn json<T: for<'de> Deserialize<'de>>(&self, call: Call) -> Result<T, Error> {
+        self.ok(call)?;
+        serde_json::from_slice(&self.body).map_err(|source| Error::Json {
+            call: call.name,
+            source,
+        })
+    }
+
+    /// A 404 means that the container is gone only in Docker's own words: one from a proxy that lost its way must not
+    /// remove anything.
+    pub(super) fn is_no_such_container(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+            && self
+                .message()
+                .is_some_and(|message| message != "page not found")
+    }
+
+    /// The `message` of Docker's error answers.
+    fn message(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Message {
+            message: String,
+        }
+        serde_json::from_slice::<Message>(&self.body)
+            .ok()
+            .map(|body| body.message)
+    }
+
+    fn shown_message(&self) -> String {
+        let text = self
+            .message()
+            .unwrap_or_else(|| String::from_utf8_lossy(&self.body).into_owned());
+        let shown = text.trim().chars().take(MESSAGE_LENGTH);
+        shown
+            .map(|char| if char.is_control() { ' ' } else { char })
+            .collect()
+    }
+}
+
+fn broken(call: Call, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match error.downcast::<hyper::Error>() {
+        Ok(source) => Error::Body {
+            call: call.name,
+            source: *source,
+        },
+        Err(_) => Error::TooLong {
+            call: call.name,
+            limit: call.limit,
+        },
+    }
+}

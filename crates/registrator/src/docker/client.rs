@@ -1,0 +1,325 @@
+//! The five calls to Docker's API that this program makes, all of them `GET`: ping, info, events, list, inspect.
+//!
+//! The API is documented at <https://docs.docker.com/reference/api/engine/>. Documents of containers stay raw JSON: policies
+//! may use any member that any version of Docker gives.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use registrator_core::container::{Container, ContainerId};
+use serde::Deserialize;
+
+use super::answer::{Answer, Call, within};
+use super::api_version::{ApiVersion, MAX_API, MIN_API};
+use super::connector::{ConnectError, Connector};
+use super::endpoint::Endpoint;
+use super::error::Error;
+use super::event_stream::EventStream;
+
+const SMALL_BODY: usize = 1 << 20;
+const INSPECT_BODY: usize = 16 << 20;
+const LIST_BODY: usize = 128 << 20;
+
+/// How long each step of a call may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Opening a connection, with TLS handshake and name resolution.
+    pub connect: Duration,
+    /// A whole request and its answer; of the event stream the head alone.
+    pub request: Duration,
+    /// The list of containers, which takes long on a busy daemon with thousands of them.
+    pub list: Duration,
+    /// `/_ping`, which a sound daemon answers in under a millisecond.
+    pub ping: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            request: Duration::from_secs(10),
+            list: Duration::from_secs(30),
+            ping: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A client of one Docker daemon. Keeps connections open for reuse; cheap to clone.
+///
+/// The API version is negotiated once per client, before the first call that needs it. A daemon that comes back after a
+/// restart may be another version: ask it through [`Client::fresh`].
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+    base: String,
+    http: legacy::Client<Connector, Empty<Bytes>>,
+    version: OnceLock<ApiVersion>,
+}
+
+/// What `GET /info` says about the engine.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EngineInfo {
+    /// The engine's own ID, made when it was installed; empty where an engine has none.
+    #[serde(rename = "ID", default)]
+    pub id: String,
+    /// The host name of the machine.
+    #[serde(rename = "Name", default)]
+    pub name: String,
+    /// The version of Docker.
+    #[serde(rename = "ServerVersion", default)]
+    pub server_version: String,
+}
+
+impl Client {
+    /// A client for `endpoint`. Reads certificate files, connects to nothing yet.
+    pub fn new(endpoint: Endpoint, timeouts: Timeouts) -> Result<Self, Error> {
+        let connector = Connector::new(&endpoint, timeouts.connect)?;
+        let base = connector.base();
+        let http = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        let shared = Shared {
+            endpoint,
+            timeouts,
+            base,
+            http,
+            version: OnceLock::new(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// A client for the same endpoint that shares nothing with this one: it reads the certificate files again, opens
+    /// connections of its own and negotiates anew.
+    pub fn fresh(&self) -> Result<Self, Error> {
+        Self::new(self.shared.endpoint.clone(), self.shared.timeouts)
+    }
+
+    /// Where the daemon listens.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.shared.endpoint
+    }
+
+    /// The API version in use: the newest that both sides speak. Asks the daemon the first time.
+    pub async fn api_version(&self) -> Result<ApiVersion, Error> {
+        if let Some(version) = self.shared.version.get() {
+            return Ok(*version);
+        }
+        let daemon = self.ping().await?;
+        if daemon < MIN_API {
+            let endpoint = self.shared.endpoint.to_string();
+            return Err(Error::TooOld {
+                endpoint,
+                daemon,
+                minimum: MIN_API,
+            });
+        }
+        Ok(*self.shared.version.get_or_init(|| daemon.min(MAX_API)))
+    }
+
+    /// `GET /_ping`: the newest API version that the daemon speaks.
+    pub async fn ping(&self) -> Result<ApiVersion, Error> {
+        let call = Call {
+            name: "ping",
+            limit: SMALL_BODY,
+            timeout: self.shared.timeouts.ping,
+        };
+        let answer = self.get(call, "/_ping").await?;
+        answer.ok(call)?;
+        let version = answer
+            .headers
+            .get("api-version")
+            .and_then(|version| version.to_str().ok());
+        let version = version.and_then(|version| version.parse().ok());
+        version.ok_or_else(|| Error::NotDocker {
+            endpoint: self.shared.endpoint.to_string(),
+        })
+    }
+
+    /// `GET /info`.
+    pub async fn info(&self) -> Result<EngineInfo, Error> {
+        let call = Call {
+            name: "info",
+            limit: SMALL_BODY,
+            timeout: self.shared.timeouts.request,
+        };
+        self.get_versioned(call, "/info").await?.json(call)
+    }
+
+    /// `GET /containers/json?all=1`: the ids of all containers, running or not, each once.
+    pub async fn list(&self) -> Result<Vec<ContainerId>, Error> {
+        let call = Call {
+            name: "list of containers",
+            limit: LIST_BODY,
+            timeout: self.shared.timeouts.list,
+        };
+        let answer = self.get_versioned(call, "/containers/json?all=1").await?;
+        let mut ids: Vec<_> = answer
+            .json::<Vec<Summary>>(call)?
+            .into_iter()
+            .map(|summary| summary.id.0)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// `GET /containers/{id}/json`: the container, `None` if there is none with this id.
+    pub async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, Error> {
+        let call = Call {
+            name: "inspect",
+            limit: INSPECT_BODY,
+            timeout: self.shared.timeouts.request,
+        };
+        let answer = self
+            .get_versioned(call, &format!("/containers/{id}/json"))
+            .await?;
+        if answer.is_no_such_container() {
+            return Ok(None);
+        }
+        let container =
+            Container::from_inspect(answer.json(call)?).map_err(|source| Error::Container {
+                id: id.clone(),
+                source,
+            })?;
+        match container.id() == id {
+            true => Ok(Some(container)),
+            false => Err(Error::OtherContainer {
+                id: id.clone(),
+                answered: container.id().clone(),
+            }),
+        }
+    }
+
+    /// `GET /events`: what happens from now on. Once this returns, nothing that happens goes unreported.
+    pub async fn events(&self) -> Result<EventStream, Error> {
+        let call = Call {
+            name: "events",
+            limit: SMALL_BODY,
+            timeout: self.shared.timeouts.request,
+        };
+        let path = self.versioned(&EventStream::path()).await?;
+        let response = within(call, self.send(call, &path)).await?;
+        if response.status() == StatusCode::OK {
+            return Ok(EventStream::new(response.into_body()));
+        }
+        within(call, Answer::read(call, response)).await?.ok(call)?;
+        Err(Error::EventsEnded)
+    }
+
+    async fn get_versioned(&self, call: Call, path: &str) -> Result<Answer, Error> {
+        self.get(call, &self.versioned(path).await?).await
+    }
+
+    async fn versioned(&self, path: &str) -> Result<String, Error> {
+        Ok(format!("/v{}{path}", self.api_version().await?))
+    }
+
+    async fn get(&self, call: Call, path: &str) -> Result<Answer, Error> {
+        within(call, async {
+            Answer::read(call, self.send(call, path).await?).await
+        })
+        .await
+    }
+
+    async fn send(&self, call: Call, path: &str) -> Result<Response<Incoming>, Error> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = Method::GET;
+        let uri = format!("{}{path}", self.shared.base);
+        *request.uri_mut() = uri.parse().map_err(|_| Error::BadPath {
+            call: call.name,
+            path: path.to_owned(),
+        })?;
+        self.shared
+            .http
+            .request(request)
+            .await
+            .map_err(|error| self.not_sent(call, error))
+    }
+
+    fn not_sent(&self, call: Call, source: legacy::Error) -> Error {
+        let mut cause = std::error::Error::source(&source);
+        while let Some(error) = cause {
+            if let Some(ConnectError(io)) = error.downcast_ref() {
+                return Error::Connect {
+                    endpoint: self.shared.endpoint.to_string(),
+                    source: Arc::clone(io),
+                };
+            }
+            cause = error.source();
+        }
+        Error::Request {
+            call: call.name,
+            source,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.shared.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is used of one item of the list.
+#[derive(Deserialize)]
+struct Summary {
+    #[serde(rename = "Id")]
+    id: ListedId,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct ListedId(ContainerId);
+
+impl TryFrom<String> for ListedId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        parse_id(&text)
+            .map(Self)
+            .ok_or("the Id of a container must be hexadecimal")
+    }
+}
+
+/// An id that can stand in the path of a request: 12 to 64 hexadecimal digits, so that no answer of a daemon can send us
+/// elsewhere.
+pub(super) fn parse_id(text: &str) -> Option<ContainerId> {
+    let hexadecimal =
+        (12..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hexadecimal.then(|| ContainerId::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_lead_elsewhere_are_refused() {
+        assert!(parse_id(&"0123456789abcdef".repeat(4)).is_some());
+        for junk in [
+            "",
+            "abc",
+            "../../info/0000",
+            "0123456789ab?x=1",
+            "ingress-sbox",
+            &"a".repeat(65),
+        ] {
+            assert!(parse_id(junk).is_none(), "{junk}");
+        }
+    }
+}

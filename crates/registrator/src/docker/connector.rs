@@ -1,0 +1,202 @@
+//! Opens connections to an [`Endpoint`], for hyper's client.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tower_service::Service;
+
+use super::endpoint::{Authority, Endpoint};
+use super::error::Error;
+use super::tls;
+
+/// How long a silent TCP connection stays unquestioned. The event stream can be silent for days; without probes a middlebox
+/// would forget it, and nobody would tell us.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const TCP_KEEPALIVE_RETRIES: u32 = 3;
+
+/// Connects to one endpoint, whatever host the URI of the request names.
+#[derive(Clone)]
+pub(super) struct Connector {
+    target: Arc<Target>,
+    limit: Duration,
+}
+
+enum Target {
+    Unix(Box<Path>),
+    Tcp(HttpConnector, Uri),
+    Tls(HttpConnector, Uri, TlsConnector, ServerName<'static>),
+}
+
+impl Connector {
+    /// Reads the certificate files of a TLS endpoint. A connection not made within `limit` is given up.
+    pub(super) fn new(endpoint: &Endpoint, limit: Duration) -> Result<Self, Error> {
+        let target = match endpoint {
+            Endpoint::Unix(path) => Target::Unix(path.clone().into_boxed_path()),
+            Endpoint::Tcp(authority) => Target::Tcp(http_connector(limit), uri(authority)?),
+            Endpoint::Tls {
+                authority,
+                cert_path,
+            } => Target::Tls(
+                http_connector(limit),
+                uri(authority)?,
+                tls::connector(cert_path)?,
+                ServerName::try_from(authority.host.clone()).map_err(|_| server_name(authority))?,
+            ),
+        };
+        Ok(Self {
+            target: Arc::new(target),
+            limit,
+        })
+    }
+
+    /// The URI in front of the path of each request: hyper makes the `Host` header of it.
+    pub(super) fn base(&self) -> String {
+        match &*self.target {
+            Target::Unix(_) => "http://docker".to_owned(),
+            Target::Tcp(_, uri) | Target::Tls(_, uri, ..) => {
+                uri.to_string().trim_end_matches('/').to_owned()
+            }
+        }
+    }
+}
+
+fn http_connector(limit: Duration) -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(limit));
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(TCP_KEEPALIVE));
+    connector.set_keepalive_interval(Some(TCP_KEEPALIVE_INTERVAL));
+    connector.set_keepalive_retries(Some(TCP_KEEPALIVE_RETRIES));
+    connector
+}
+
+fn uri(authority: &Authority) -> Result<Uri, Error> {
+    format!("http://{authority}/")
+        .parse()
+        .map_err(|_| server_name(authority))
+}
+
+fn server_name(authority: &Authority) -> Error {
+    Error::ServerName {
+        host: authority.host.clone(),
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Wire;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Wire, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { target, limit } = self.clone();
+        Box::pin(async move {
+            let connected = timeout(limit, connect(&target)).await;
+            let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            connected.map_err(|error| ConnectError(Arc::new(error)))
+        })
+    }
+}
+
+async fn connect(target: &Target) -> io::Result<Wire> {
+    match target {
+        Target::Unix(path) => Ok(Wire::new(UnixStream::connect(path).await?)),
+        Target::Tcp(connector, uri) => Ok(Wire::new(tcp(connector, uri).await?)),
+        Target::Tls(connector, uri, tls, name) => {
+            let stream = tcp(connector, uri).await?;
+            Ok(Wire::new(tls.connect(name.clone(), stream).await?))
+        }
+    }
+}
+
+async fn tcp(connector: &HttpConnector, uri: &Uri) -> io::Result<TcpStream> {
+    match connector.clone().call(uri.clone()).await {
+        Ok(stream) => Ok(stream.into_inner()),
+        Err(error) => Err(root_cause(error)),
+    }
+}
+
+/// hyper wraps the operating system's error in words that say no more; its kind decides what we advise.
+fn root_cause(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return match io.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(io.kind(), io.to_string()),
+            };
+        }
+        cause = error.source();
+    }
+    io::Error::other(error)
+}
+
+/// The cause of a failed connection, shared because hyper keeps the original.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect")]
+pub(super) struct ConnectError(#[source] pub(super) Arc<io::Error>);
+
+trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
+
+/// An open connection of any kind.
+pub(super) struct Wire(TokioIo<Box<dyn Bytestream>>);
+
+impl Wire {
+    fn new(stream: impl Bytestream + 'static) -> Self {
+        Self(TokioIo::new(Box::new(stream)))
+    }
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

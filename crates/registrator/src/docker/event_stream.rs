@@ -1,0 +1,182 @@
+//! Docker's event stream: concatenated JSON objects in a body that does not end, and which of them matter.
+
+use std::fmt::Write as _;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use registrator_core::container::ContainerId;
+use serde_json::Value as Json;
+
+use super::client::parse_id;
+use super::error::Error;
+
+/// The longest event that is waited for, in bytes. An event carries the container's labels and little else.
+const MAX_EVENT: usize = 1 << 20;
+
+/// The events that can change what an inspect says. The daemon sends no others: health probes alone make three `exec_*` events
+/// each. It compares by prefix, so `health_status` stands for `health_status: healthy`. `died` and `remove` are podman's words.
+const ACTIONS: [&str; 17] = [
+    "create",
+    "start",
+    "restart",
+    "die",
+    "died",
+    "stop",
+    "oom",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "health_status",
+    "destroy",
+    "remove",
+    "connect",
+    "disconnect",
+    "init",
+];
+
+/// What an event says about a container. Never what the container is: that says inspect alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It may have changed.
+    Changed(ContainerId),
+    /// Its health is now this; podman repeats it with every probe.
+    Health(ContainerId, String),
+    /// It is gone for good: ids are never used again.
+    Gone(ContainerId),
+}
+
+/// An open event stream.
+#[derive(Debug)]
+pub struct EventStream {
+    body: Incoming,
+    splitter: Splitter,
+}
+
+impl EventStream {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self {
+            body,
+            splitter: Splitter::default(),
+        }
+    }
+
+    /// The path and query of the request.
+    pub(super) fn path() -> String {
+        let filters = serde_json::json!({"type": ["container", "network"], "event": ACTIONS});
+        format!("/events?filters={}", percent_encoded(&filters.to_string()))
+    }
+
+    /// The next hint; waits as long as it takes. It can be cancelled without losing anything.
+    ///
+    /// # Errors
+    /// Any error, the clean end included, means that events may be lost from now on: list again.
+    pub async fn next(&mut self) -> Result<Hint, Error> {
+        loop {
+            while let Some(event) = self.splitter.pop()? {
+                if let Some(hint) = hint(&event) {
+                    return Ok(hint);
+                }
+            }
+            match self.body.frame().await {
+                None => return Err(Error::EventsEnded),
+                Some(Err(source)) => {
+                    return Err(Error::Body {
+                        call: "events",
+                        source,
+                    });
+                }
+                Some(Ok(frame)) => self
+                    .splitter
+                    .push(frame.data_ref().map_or(&[], |data| data)),
+            }
+        }
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => {
+                encoded.push(char::from(byte))
+            }
+            _ => _ = write!(encoded, "%{byte:02X}"),
+        }
+        encoded
+    })
+}
+
+/// Cuts bytes into JSON values, however they are chunked.
+#[derive(Debug, Default)]
+struct Splitter {
+    bytes: Vec<u8>,
+    /// How many of the bytes were already given out.
+    done: usize,
+}
+
+impl Splitter {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.done.min(self.bytes.len()));
+        self.done = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn pop(&mut self) -> Result<Option<Json>, Error> {
+        let rest = self.bytes.get(self.done..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
+        match values.next() {
+            None => Ok(None),
+            Some(Ok(value)) => {
+                self.done += values.byte_offset();
+                Ok(Some(value))
+            }
+            Some(Err(error)) if error.is_eof() && rest.len() <= MAX_EVENT => Ok(None),
+            Some(Err(error)) if error.is_eof() => Err(Error::TooLong {
+                call: "events",
+                limit: MAX_EVENT,
+            }),
+            Some(Err(source)) => Err(Error::Json {
+                call: "events",
+                source,
+            }),
+        }
+    }
+}
+
+/// What an event means to us; `None` for what changes no container.
+///
+/// Only `Type`, `Action` and `Actor` are read: API 1.52 dropped `status`, `id` and `from`.
+fn hint(event: &Json) -> Option<Hint> {
+    let text = |pointer| event.pointer(pointer).and_then(Json::as_str);
+    let action = text("/Action")?;
+    match text("/Type")? {
+        "container" => container_hint(
+            parse_id(text("/Actor/ID")?)?,
+            action,
+            text("/Actor/Attributes/health_status"),
+        ),
+        "network" if matches!(action, "connect" | "disconnect") => Some(Hint::Changed(parse_id(
+            text("/Actor/Attributes/container")?,
+        )?)),
+        _ => None,
+    }
+}
+
+fn container_hint(id: ContainerId, action: &str, health: Option<&str>) -> Option<Hint> {
+    let (action, detail) = action.split_once(": ").unwrap_or((action, ""));
+    match action {
+        "health_status" => {
+            let status = if detail.is_empty() {
+                health.unwrap_or_default()
+            } else {
+                detail
+            };
+            Some(Hint::Health(id, status.to_owned()))
+        }
+        "destroy" | "remove" => Some(Hint::Gone(id)),
+        _ => ACTIONS.contains(&action).then_some(Hint::Changed(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

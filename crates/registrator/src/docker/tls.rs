@@ -1,0 +1,92 @@
+//! The TLS side of an `https://` endpoint: Docker's three certificate files.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::error::{CertificateError, Error};
+
+/// Reads `ca.pem`, which must be there, and `cert.pem` with `key.pem`, which may be missing together.
+///
+/// The server is always verified, and only against `ca.pem`: a daemon's certificate is hardly ever one of the public web.
+pub(super) fn connector(folder: &Path) -> Result<TlsConnector, Error> {
+    let roots = roots(&folder.join("ca.pem"))?;
+    // Named, because rustls panics when it has to choose between two providers that are both compiled in.
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(&folder.join("ca.pem"), error))?
+        .with_root_certificates(roots);
+    let config = match identity(folder)? {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| refused(&folder.join("key.pem"), error))?,
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| refused(path, error))?;
+    }
+    Ok(roots)
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn identity(folder: &Path) -> Result<Option<Identity>, Error> {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let half =
+        |missing: &Path, there: &Path| failed(missing, CertificateError::Half(there.to_owned()));
+    match (cert.exists(), key.exists()) {
+        (false, false) => Ok(None),
+        (false, true) => Err(half(&cert, &key)),
+        (true, false) => Err(half(&key, &cert)),
+        (true, true) => Ok(Some((certificates(&cert)?, private_key(&key)?))),
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(path, bad_pem(&error)))?;
+    match certificates.is_empty() {
+        true => Err(failed(path, CertificateError::Missing("certificate"))),
+        false => Ok(certificates),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => failed(path, CertificateError::Missing("private key")),
+        error => failed(path, bad_pem(&error)),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error: io::Error| failed(path, CertificateError::Read(error)))
+}
+
+fn bad_pem(error: &pem::Error) -> CertificateError {
+    CertificateError::Pem(error.to_string())
+}
+
+fn refused(path: &Path, error: tokio_rustls::rustls::Error) -> Error {
+    failed(path, CertificateError::Refused(error))
+}
+
+fn failed(path: &Path, source: CertificateError) -> Error {
+    Error::CertificateFile {
+        path: path.to_owned(),
+        source,
+    }
+}

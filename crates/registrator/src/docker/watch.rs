@@ -1,0 +1,224 @@
+//! Follows the containers of a Docker daemon for as long as somebody listens.
+//!
+//! One session is one event stream: it is opened first, then all containers are listed and inspected, then events say what to
+//! inspect again. Events are hints, inspect is the truth. Whatever ends a session, the next one begins with a complete list;
+//! between two sessions nothing changes, least of all is anything deleted.
+
+mod backoff;
+mod inspections;
+mod noise;
+mod outbox;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::time::Duration;
+
+use registrator_core::container::{Container, ContainerId};
+use registrator_core::watch::Event;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+pub use backoff::Backoff;
+use outbox::Outbox;
+use session::Session;
+
+use super::api_version::ApiVersion;
+use super::client::Client;
+use super::error::Error;
+
+/// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
+const REASONS_PER_OUTAGE: usize = 8;
+
+/// What the watch reports. Trouble is reported when it begins and when it changes, not at each attempt.
+#[derive(Debug)]
+pub enum Update {
+    /// The daemon answers, and a complete list follows.
+    Connected {
+        /// The API version in use.
+        api_version: ApiVersion,
+    },
+    /// Docker has not been reached since the start, for this reason; it is tried again for ever.
+    Waiting {
+        /// Why.
+        error: Error,
+        /// Until the next attempt; attempts after it are further apart.
+        retry_in: Duration,
+    },
+    /// Docker was reached and is lost. What was known of its containers stays.
+    Lost {
+        /// Why.
+        error: Error,
+        /// Until the next attempt; attempts after it are further apart.
+        retry_in: Duration,
+    },
+    /// News about containers.
+    Container(Event<Container>),
+    /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
+    InspectFailed {
+        /// The container.
+        id: ContainerId,
+        /// Why.
+        error: Error,
+    },
+    /// The container of an earlier [`Update::InspectFailed`] can be inspected again, or is gone.
+    InspectRecovered {
+        /// The container.
+        id: ContainerId,
+    },
+}
+
+/// How the watch behaves. The defaults suit any daemon; tests want them shorter.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchSettings {
+    /// Inspects at once while listing. More than 8 to 16 make no daemon faster.
+    pub list_inspects: usize,
+    /// Inspects at once while following. More, because an inspect of a container that is being started or stopped waits in the
+    /// daemon until that is done, and must not hold up the others.
+    pub event_inspects: usize,
+    /// After this long without a word the daemon is asked whether it is still there. A stopped process and a lost network say
+    /// nothing either.
+    pub ping_after: Duration,
+    /// Pauses between attempts to connect, and between inspects of one container that fail.
+    pub backoff: Backoff,
+    /// How long a list waits for containers that cannot be inspected and were never seen before. It is completed without them
+    /// then, because a single hanging container must not keep all others from being registered.
+    pub list_patience: Duration,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self {
+            list_inspects: 8,
+            event_inspects: 32,
+            ping_after: Duration::from_secs(10),
+            backoff: Backoff::default(),
+            list_patience: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Follows the daemon of `client` until nobody listens to `updates` any more.
+///
+/// The first complete list may be long in coming: a daemon that is not there is waited for. A slow listener loses nothing:
+/// events are read all the time, and what a container did meanwhile comes as its latest state.
+pub async fn watch(client: Client, settings: WatchSettings, updates: mpsc::Sender<Update>) {
+    let listener = updates.clone();
+    let watcher = Watcher {
+        client,
+        settings,
+        outbox: Outbox::new(updates),
+        known: Known::default(),
+        link: Link::default(),
+    };
+    tokio::select! {
+        () = listener.closed() => {}
+        () = watcher.run() => {}
+    }
+}
+
+struct Watcher {
+    client: Client,
+    settings: WatchSettings,
+    outbox: Outbox,
+    known: Known,
+    link: Link,
+}
+
+/// What is known of the containers, from one session to the next.
+#[derive(Debug, Default)]
+struct Known {
+    /// What was reported last of each.
+    containers: BTreeMap<ContainerId, Container>,
+    /// Those whose failing inspects were reported.
+    failing: BTreeSet<ContainerId>,
+}
+
+/// What was reported of the connection.
+#[derive(Debug, Default)]
+struct Link {
+    /// Since when the daemon is there; `None` while it is not.
+    up_since: Option<Instant>,
+    was_up: bool,
+    reasons: BTreeSet<String>,
+}
+
+impl Watcher {
+    async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let error = self.session().await;
+            let settled = |since: Instant| since.elapsed() >= self.settings.backoff.max;
+            if self.link.up_since.is_some_and(settled) {
+                failures = 0;
+            }
+            let pause = self.settings.backoff.pause(failures);
+            failures = failures.saturating_add(1);
+            self.report(error, pause);
+            self.outbox.flush().await;
+            sleep(pause).await;
+        }
+    }
+
+    /// Everything from one connect to the next loss.
+    async fn session(&mut self) -> Error {
+        // Certificates may have been renewed, connections of the pool may hang, the daemon may be another version.
+        let connected = async {
+            let client = self.client.fresh()?;
+            let api_version = client.api_version().await?;
+            let events = client.events().await?;
+            Ok((client, api_version, events))
+        };
+        match connected.await {
+            Err(error) => error,
+            Ok((client, api_version, events)) => {
+                let Self {
+                    settings,
+                    outbox,
+                    known,
+                    link,
+                    ..
+                } = self;
+                let session = Session::new(client, events, settings, known, outbox);
+                session.run(|outbox| link.up(outbox, api_version)).await
+            }
+        }
+    }
+
+    fn report(&mut self, error: Error, retry_in: Duration) {
+        if self.link.down(&error) {
+            self.outbox.push(match self.link.was_up {
+                true => Update::Lost { error, retry_in },
+                false => Update::Waiting { error, retry_in },
+            });
+        }
+    }
+}
+
+impl Link {
+    fn up(&mut self, outbox: &mut Outbox, api_version: ApiVersion) {
+        *self = Self {
+            up_since: Some(Instant::now()),
+            was_up: true,
+            reasons: BTreeSet::new(),
+        };
+        outbox.push(Update::Connected { api_version });
+    }
+
+    /// Whether this loss is news.
+    fn down(&mut self, error: &Error) -> bool {
+        self.up_since = None;
+        self.reasons.len() < REASONS_PER_OUTAGE && self.reasons.insert(reason(error))
+    }
+}
+
+/// The error with its causes.
+fn reason(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,302 @@
+//! Which container has to be inspected, and when: the pure part of following Docker.
+//!
+//! At most one inspect per container is under way. What happens meanwhile asks for exactly one more, after it: the answer
+//! under way may have been written before it happened.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use registrator_core::container::ContainerId;
+use tokio::time::Instant;
+
+/// Names one inspect, so that its answer is known from that of an earlier, abandoned one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// The container.
+    pub(super) id: ContainerId,
+    serial: u64,
+}
+
+/// How an inspect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// With the container, or with the knowledge that there is none.
+    Answered,
+    /// With an error; it is tried again after this time.
+    Failed(Duration),
+}
+
+/// What an answer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Nothing: the container was forgotten meanwhile.
+    Nothing,
+    /// It is what was asked for; so many inspects of this container had failed in a row before.
+    Fresh {
+        /// How many.
+        failures: u32,
+    },
+}
+
+/// The inspects wanted and under way.
+#[derive(Debug, Default)]
+pub(super) struct Inspections {
+    jobs: BTreeMap<ContainerId, Job>,
+    queue: VecDeque<ContainerId>,
+    /// Failed ones, by the time of their next try.
+    retries: BTreeSet<(Instant, ContainerId)>,
+    in_flight: usize,
+    serial: u64,
+}
+
+#[derive(Debug)]
+struct Job {
+    phase: Phase,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Queued,
+    InFlight { serial: u64, again: bool },
+    Waiting { until: Instant },
+}
+
+impl Inspections {
+    /// Asks for an inspect that begins from now on.
+    pub(super) fn request(&mut self, id: &ContainerId) {
+        let Some(job) = self.jobs.get_mut(id) else {
+            self.jobs.insert(
+                id.clone(),
+                Job {
+                    phase: Phase::Queued,
+                    failures: 0,
+                },
+            );
+            return self.queue.push_back(id.clone());
+        };
+        match &mut job.phase {
+            Phase::Queued => {}
+            Phase::InFlight { again, .. } => *again = true,
+            Phase::Waiting { until } => {
+                self.retries.remove(&(*until, id.clone()));
+                job.phase = Phase::Queued;
+                self.queue.push_back(id.clone());
+            }
+        }
+    }
+
+    /// Drops what is wanted for this container and the answer that is under way.
+    pub(super) fn forget(&mut self, id: &ContainerId) {
+        match self.jobs.remove(id).map(|job| job.phase) {
+            Some(Phase::Queued) => self.queue.retain(|queued| queued != id),
+            Some(Phase::Waiting { until }) => _ = self.retries.remove(&(until, id.clone())),
+            Some(Phase::InFlight { .. }) | None => {}
+        }
+    }
+
+    /// Whether nothing is wanted or under way for this container.
+    pub(super) fn is_idle(&self, id: &ContainerId) -> bool {
+        !self.jobs.contains_key(id)
+    }
+
+    /// Whether an inspect has yet to begin, so that it will see all that has happened.
+    pub(super) fn is_pending(&self, id: &ContainerId) -> bool {
+        self.jobs
+            .get(id)
+            .is_some_and(|job| !matches!(job.phase, Phase::InFlight { .. }))
+    }
+
+    /// The next inspect to begin, if fewer than `limit` are under way.
+    pub(super) fn next(&mut self, limit: usize) -> Option<Ticket> {
+        if self.in_flight >= limit {
+            return None;
+        }
+        let id = self.queue.pop_front()?;
+        let job = self.jobs.get_mut(&id)?;
+        self.serial += 1;
+        self.in_flight += 1;
+        job.phase = Phase::InFlight {
+            serial: self.serial,
+            again: false,
+        };
+        Some(Ticket {
+            id,
+            serial: self.serial,
+        })
+    }
+
+    /// Takes the end of an inspect; tells what its answer is worth.
+    pub(super) fn finish(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant) -> Worth {
+        self.in_flight -= 1;
+        let Some(job) = self.jobs.get_mut(&ticket.id) else {
+            return Worth::Nothing;
+        };
+        let again = match job.phase {
+            Phase::InFlight { serial, again } if serial == ticket.serial => again,
+            Phase::InFlight { .. } | Phase::Queued | Phase::Waiting { .. } => {
+                return Worth::Nothing;
+            }
+        };
+        let failures = job.failures;
+        match outcome {
+            Outcome::Failed(pause) => {
+                let until = now + pause;
+                *job = Job {
+                    phase: Phase::Waiting { until },
+                    failures: failures.saturating_add(1),
+                };
+                self.retries.insert((until, ticket.id.clone()));
+            }
+            Outcome::Answered if again => {
+                *job = Job {
+                    phase: Phase::Queued,
+                    failures: 0,
+                };
+                self.queue.push_back(ticket.id.clone());
+            }
+            Outcome::Answered => _ = self.jobs.remove(&ticket.id),
+        }
+        Worth::Fresh { failures }
+    }
+
+    /// How many inspects of this container have failed in a row.
+    pub(super) fn failures(&self, id: &ContainerId) -> u32 {
+        self.jobs.get(id).map_or(0, |job| job.failures)
+    }
+
+    /// When the next failed inspect is to be tried again.
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.retries.first().map(|(at, _)| *at)
+    }
+
+    /// Queues the failed inspects whose time has come.
+    pub(super) fn retry(&mut self, now: Instant) {
+        while let Some((at, id)) = self.retries.pop_first() {
+            if at > now {
+                self.retries.insert((at, id));
+                return;
+            }
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.phase = Phase::Queued;
+                self.queue.push_back(id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ContainerId {
+        ContainerId::new(name)
+    }
+
+    fn begin(inspections: &mut Inspections) -> Ticket {
+        inspections.next(8).expect("an inspect to begin")
+    }
+
+    const ANSWERED: Outcome = Outcome::Answered;
+
+    #[test]
+    fn requests_coalesce() {
+        let (mut inspections, now) = (Inspections::default(), Instant::now());
+        (0..5).for_each(|_| inspections.request(&id("a")));
+        let ticket = begin(&mut inspections);
+        assert_eq!(inspections.next(8), None);
+        (0..5).for_each(|_| inspections.request(&id("a")));
+        assert_eq!(inspections.next(8), None, "one at a time");
+        assert_eq!(
+            inspections.finish(&ticket, ANSWERED, now),
+            Worth::Fresh { failures: 0 }
+        );
+        let again = begin(&mut inspections);
+        assert_eq!(
+            inspections.finish(&again, ANSWERED, now),
+            Worth::Fresh { failures: 0 }
+        );
+        assert_eq!(
+            inspections.next(8),
+            None,
+            "five requests make one more inspect"
+        );
+        assert!(inspections.is_idle(&id("a")));
+    }
+
+    #[test]
+    fn the_limit_holds_and_order_is_kept() {
+        let (mut inspections, now) = (Inspections::default(), Instant::now());
+        ["c", "a", "b"]
+            .iter()
+            .for_each(|name| inspections.request(&id(name)));
+        let (first, second) = (inspections.next(2).unwrap(), inspections.next(2).unwrap());
+        assert_eq!((first.id.clone(), second.id), (id("c"), id("a")));
+        assert_eq!(inspections.next(2), None);
+        inspections.finish(&first, ANSWERED, now);
+        assert_eq!(inspections.next(2).unwrap().id, id("b"));
+    }
+
+    #[test]
+    fn a_forgotten_answer_is_worth_nothing_and_frees_its_place() {
+        let (mut inspections, now) = (Inspections::default(), Instant::now());
+        inspections.request(&id("a"));
+        let old = begin(&mut inspections);
+        inspections.forget(&id("a"));
+        inspections.request(&id("a"));
+        let new = begin(&mut inspections);
+        assert_eq!(inspections.finish(&old, ANSWERED, now), Worth::Nothing);
+        assert_eq!(
+            inspections.finish(&new, ANSWERED, now),
+            Worth::Fresh { failures: 0 }
+        );
+        inspections.request(&id("a"));
+        assert!(inspections.next(1).is_some(), "both places are free again");
+    }
+
+    #[test]
+    fn forgotten_before_it_begins() {
+        let mut inspections = Inspections::default();
+        inspections.request(&id("a"));
+        inspections.forget(&id("a"));
+        assert_eq!(inspections.next(8), None);
+    }
+
+    #[test]
+    fn a_failure_waits_and_counts() {
+        let (mut inspections, now) = (Inspections::default(), Instant::now());
+        let pause = Duration::from_secs(1);
+        inspections.request(&id("a"));
+        let ticket = begin(&mut inspections);
+        inspections.finish(&ticket, Outcome::Failed(pause), now);
+        inspections.retry(now);
+        assert_eq!(inspections.next(8), None, "not yet");
+        assert_eq!(inspections.next_retry(), Some(now + pause));
+        assert!(inspections.is_pending(&id("a")));
+        inspections.retry(now + pause);
+        let ticket = begin(&mut inspections);
+        assert_eq!(inspections.failures(&id("a")), 1);
+        assert_eq!(
+            inspections.finish(&ticket, ANSWERED, now),
+            Worth::Fresh { failures: 1 }
+        );
+        assert_eq!(
+            (inspections.failures(&id("a")), inspections.next_retry()),
+            (0, None)
+        );
+    }
+
+    #[test]
+    fn an_event_does_not_wait_for_the_retry() {
+        let (mut inspections, now) = (Inspections::default(), Instant::now());
+        inspections.request(&id("a"));
+        let ticket = begin(&mut inspections);
+        inspections.finish(&ticket, Outcome::Failed(Duration::from_secs(1)), now);
+        inspections.request(&id("a"));
+        assert_eq!(begin(&mut inspections).id, id("a"));
+        assert_eq!(
+            (inspections.next_retry(), inspections.next(8)),
+            (None, None)
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Updates on their way to a listener that may be slow.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::Update;
+
+/// From this many waiting updates on, no more inspects are begun.
+const MANY: usize = 1024;
+
+/// Hands updates to the listener at once if it has room, and keeps them in order until it has.
+///
+/// A daemon throws away events that are not read in time, so reading them must never wait for the listener.
+pub(super) struct Outbox {
+    sender: mpsc::Sender<Update>,
+    waiting: VecDeque<Update>,
+}
+
+impl Outbox {
+    pub(super) fn new(sender: mpsc::Sender<Update>) -> Self {
+        Self {
+            sender,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, update: Update) {
+        if !self.waiting.is_empty() {
+            return self.waiting.push_back(update);
+        }
+        if let Err(TrySendError::Full(update) | TrySendError::Closed(update)) =
+            self.sender.try_send(update)
+        {
+            self.waiting.push_back(update);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= MANY
+    }
+
+    /// Hands over the first waiting update. Can be cancelled without losing it; never returns once nobody listens.
+    pub(super) async fn send_one(&mut self) {
+        let Ok(permit) = self.sender.reserve().await else {
+            return std::future::pending().await;
+        };
+        if let Some(update) = self.waiting.pop_front() {
+            permit.send(update);
+        }
+    }
+
+    /// Hands over all waiting updates.
+    pub(super) async fn flush(&mut self) {
+        while !self.is_empty() {
+            self.send_one().await;
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! One session with the daemon: from an open event stream until it is lost.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use registrator_core::container::{Container, ContainerId};
+use registrator_core::watch::Event;
+use tokio::time::{Instant, sleep_until};
+
+use super::inspections::{Inspections, Outcome, Ticket, Worth};
+use super::noise::equal_but_for_noise;
+use super::outbox::Outbox;
+use super::{Known, Update, WatchSettings};
+use crate::docker::api_version::ApiVersion;
+use crate::docker::client::Client;
+use crate::docker::error::Error;
+use crate::docker::event_stream::{EventStream, Hint};
+
+pub(super) struct Session<'a> {
+    client: Client,
+    events: EventStream,
+    settings: &'a WatchSettings,
+    known: &'a mut Known,
+    outbox: &'a mut Outbox,
+    inspections: Inspections,
+    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    listing: Option<Listing>,
+    heard: Instant,
+    pinging: bool,
+}
+
+/// A list under way. What happens meanwhile is seen to after it.
+struct Listing {
+    /// Whether the ids are there.
+    begun: bool,
+    /// When containers that cannot be inspected are given up.
+    deadline: Instant,
+    /// Listed, but not yet inspected.
+    remaining: BTreeSet<ContainerId>,
+    /// Reported as members of the list.
+    applied: BTreeSet<ContainerId>,
+    /// Something happened to these since their inspect began, or since the list.
+    touched: BTreeSet<ContainerId>,
+    gone: BTreeSet<ContainerId>,
+}
+
+enum Answer {
+    Listed(Result<Vec<ContainerId>, Error>),
+    Inspected(Ticket, Result<Option<Container>, Error>),
+    Pinged {
+        asked: Instant,
+        result: Result<ApiVersion, Error>,
+    },
+}
+
+enum Step {
+    Sent,
+    Answer(Answer),
+    Hint(Result<Hint, Error>),
+    Tick,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        client: Client,
+        events: EventStream,
+        settings: &'a WatchSettings,
+        known: &'a mut Known,
+        outbox: &'a mut Outbox,
+    ) -> Self {
+        let now = Instant::now();
+        let listing = Listing {
+            begun: false,
+            deadline: now + settings.list_patience,
+            remaining: BTreeSet::new(),
+            applied: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            gone: BTreeSet::new(),
+        };
+        Self {
+            client,
+            events,
+            settings,
+            known,
+            outbox,
+            inspections: Inspections::default(),
+            answers: FuturesUnordered::new(),
+            listing: Some(listing),
+            heard: now,
+            pinging: false,
+        }
+    }
+
+    /// Runs until the daemon is lost, and says how. `connected` is called before the list is reported.
+    pub(super) async fn run(mut self, connected: impl FnOnce(&mut Outbox)) -> Error {
+        let client = self.client.clone();
+        self.answers
+            .push(Box::pin(async move { Answer::Listed(client.list().await) }));
+        let mut connected = Some(connected);
+        loop {
+            let result = match self.step().await {
+                Step::Sent => Ok(()),
+                Step::Answer(Answer::Listed(Ok(ids))) => {
+                    connected
+                        .take()
+                        .into_iter()
+                        .for_each(|connected| connected(self.outbox));
+                    self.listed(ids);
+                    Ok(())
+                }
+                Step::Answer(answer) => self.answered(answer),
+                Step::Hint(hint) => hint.map(|hint| self.hinted(hint)),
+                Step::Tick => {
+                    self.tick();
+                    Ok(())
+                }
+            };
+            if let Err(error) = result {
+                return error;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        self.begin_inspects();
+        let wake = self.next_wake();
+        let Self {
+            outbox,
+            answers,
+            events,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            () = outbox.send_one(), if !outbox.is_empty() => Step::Sent,
+            Some(answer) = answers.next() => Step::Answer(answer),
+            hint = events.next() => Step::Hint(hint),
+            () = sleep_until_some(wake) => Step::Tick,
+        }
+    }
+
+    fn begin_inspects(&mut self) {
+        let limit = match self.listing {
+            Some(_) => self.settings.list_inspects,
+            None => self.settings.event_inspects,
+        };
+        while !self.outbox.is_full()
+            && let Some(ticket) = self.inspections.next(limit.max(1))
+        {
+            let client = self.client.clone();
+            self.answers.push(Box::pin(async move {
+                let result = client.inspect(&ticket.id).await;
+                Answer::Inspected(ticket, result)
+            }));
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let ping = (!self.pinging).then_some(self.heard + self.settings.ping_after);
+        let patience = self
+            .listing
+            .as_ref()
+            .filter(|listing| listing.begun)
+            .map(|listing| listing.deadline);
+        [ping, patience, self.inspections.next_retry()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.inspections.retry(now);
+        if !self.pinging && now >= self.heard + self.settings.ping_after {
+            self.ping();
+        }
+        if self
+            .listing
+            .as_ref()
+            .is_some_and(|listing| listing.begun && now >= listing.deadline)
+        {
+            self.give_up_remaining();
+        }
+    }
+
+    fn ping(&mut self) {
+        self.pinging = true;
+        let (client, asked) = (self.client.clone(), Instant::now());
+        self.answers.push(Box::pin(async move {
+            Answer::Pinged {
+                asked,
+                result: client.ping().await,
+            }
+        }));
+    }
+
+    /// The list is there: all of it has to be inspected, but for what is gone already.
+    fn listed(&mut self, ids: Vec<ContainerId>) {
+        self.heard = Instant::now();
+        self.emit(Event::Init);
+        let Some(listing) = &mut self.listing else {
+            return;
+        };
+        listing.begun = true;
+        listing.deadline = self.heard + self.settings.list_patience;
+        for id in ids.into_iter().filter(|id| !listing.gone.contains(id)) {
+            listing.touched.remove(&id);
+            self.inspections.request(&id);
+            listing.remaining.insert(id);
+        }
+        self.finish_list_if_complete();
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), Error> {
+        match answer {
+            Answer::Listed(result) => result.map(|ids| self.listed(ids)),
+            Answer::Inspected(ticket, result) => {
+                self.inspected(&ticket, result);
+                Ok(())
+            }
+            Answer::Pinged { asked, result } => {
+                self.pinging = false;
+                match result {
+                    Err(error) if self.heard <= asked => Err(error),
+                    _ => {
+                        self.heard = Instant::now();
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    fn inspected(&mut self, ticket: &Ticket, result: Result<Option<Container>, Error>) {
+        let (id, now) = (&ticket.id, Instant::now());
+        let outcome = match result {
+            Ok(_) => Outcome::Answered,
+            Err(_) => Outcome::Failed(self.settings.backoff.pause(self.inspections.failures(id))),
+        };
+        let Worth::Fresh { failures } = self.inspections.finish(ticket, outcome, now) else {
+            return;
+        };
+        match result {
+            Ok(container) => {
+                self.heard = now;
+                self.recovered(id);
+                match container {
+                    Some(container) => self.found(container),
+                    None => self.not_found(id),
+                }
+            }
+            Err(error) => self.inspect_failed(id, error, failures),
+        }
+    }
+
+    fn found(&mut self, container: Container) {
+        let id = container.id().clone();
+        let last = self.known.containers.get(&id);
+        let same = last.is_some_and(|last| equal_but_for_noise(last.json(), container.json()));
+        let container = last.filter(|_| same).cloned().unwrap_or(container);
+        match &mut self.listing {
+            Some(listing) => {
+                listing.remaining.remove(&id);
+                self.list_member(container);
+                self.finish_list_if_complete();
+            }
+            None if same => {}
+            None => {
+                self.known.containers.insert(id, container.clone());
+                self.emit(Event::Apply(container));
+            }
+        }
+    }
+
+    fn list_member(&mut self, container: Container) {
+        if let Some(listing) = &mut self.listing {
+            listing.applied.insert(container.id().clone());
+        }
+        self.known
+            .containers
+            .insert(container.id().clone(), container.clone());
+        self.emit(Event::InitApply(container));
+    }
+
+    fn not_found(&mut self, id: &ContainerId) {
+        match &mut self.listing {
+            Some(listing) => {
+                listing.remaining.remove(id);
+                listing.gone.insert(id.clone());
+                self.finish_list_if_complete();
+            }
+            None => self.delete(id),
+        }
+    }
+
+    /// What was known stays; the inspect itself has been scheduled again.
+    fn inspect_failed(&mut self, id: &ContainerId, error: Error, failures: u32) {
+        if error.is_transport() && !self.pinging {
+            self.ping();
+        }
+        // A broken connection most often means a lost daemon, which is reported as such.
+        let telling = !error.is_transport() || failures > 0;
+        if telling && self.known.failing.insert(id.clone()) {
+            self.outbox.push(Update::InspectFailed {
+                id: id.clone(),
+                error,
+            });
+        }
+        let listed = self
+            .listing
+            .as_mut()
+            .is_some_and(|listing| listing.remaining.contains(id));
+        if listed && let Some(last) = self.known.containers.get(id).cloned() {
+            self.listing
+                .iter_mut()
+                .for_each(|listing| _ = listing.remaining.remove(id));
+            self.list_member(last);
+            self.finish_list_if_complete();
+        }
+    }
+
+    fn recovered(&mut self, id: &ContainerId) {
+        if self.known.failing.remove(id) {
+            self.outbox
+                .push(Update::InspectRecovered { id: id.clone() });
+        }
+    }
+
+    fn hinted(&mut self, hint: Hint) {
+        self.heard = Instant::now();
+        match hint {
+            Hint::Gone(id) => self.gone(id),
+            Hint::Health(id, status) if self.is_known_health(&id, &status) => {}
+            Hint::Health(id, _) | Hint::Changed(id) => self.changed(id),
+        }
+    }
+
+    fn gone(&mut self, id: ContainerId) {
+        self.inspections.forget(&id);
+        self.recovered(&id);
+        let Some(listing) = &mut self.listing else {
+            return self.delete(&id);
+        };
+        listing.touched.remove(&id);
+        listing.remaining.remove(&id);
+        listing.gone.insert(id);
+        self.finish_list_if_complete();
+    }
+
+    fn changed(&mut self, id: ContainerId) {
+        match &mut self.listing {
+            None => self.inspections.request(&id),
+            Some(listing) if listing.gone.contains(&id) => {}
+            // One that has yet to begin will see the change.
+            Some(_) if self.inspections.is_pending(&id) => {}
+            Some(listing) => _ = listing.touched.insert(id),
+        }
+    }
+
+    fn is_known_health(&self, id: &ContainerId, status: &str) -> bool {
+        let last = self
+            .known
+            .containers
+            .get(id)
+            .and_then(|last| last.json().pointer("/State/Health/Status"));
+        self.listing.is_none()
+            && self.inspections.is_idle(id)
+            && last.is_some_and(|last| last == status)
+    }
+
+    fn give_up_remaining(&mut self) {
+        let remaining = self
+            .listing
+            .as_mut()
+            .map(|listing| std::mem::take(&mut listing.remaining));
+        for id in remaining.into_iter().flatten() {
+            if let Some(last) = self.known.containers.get(&id).cloned() {
+                self.list_member(last);
+            }
+        }
+        self.finish_list_if_complete();
+    }
+
+    fn finish_list_if_complete(&mut self) {
+        let complete = |listing: &mut Listing| listing.begun && listing.remaining.is_empty();
+        let Some(listing) = self.listing.take_if(complete) else {
+            return;
+        };
+        self.known
+            .containers
+            .retain(|id, _| listing.applied.contains(id));
+        self.emit(Event::InitDone);
+        for id in &listing.gone {
+            self.inspections.forget(id);
+            self.delete(id);
+        }
+        for id in &listing.touched {
+            self.inspections.request(id);
+        }
+        self.recover_vanished();
+    }
+
+    /// Containers whose failing inspects nobody repeats any more have vanished while the daemon was away.
+    fn recover_vanished(&mut self) {
+        let failing = std::mem::take(&mut self.known.failing);
+        let (vanished, failing) = failing
+            .into_iter()
+            .partition(|id| self.inspections.is_idle(id));
+        self.known.failing = failing;
+        for id in BTreeSet::into_iter(vanished) {
+            self.outbox.push(Update::InspectRecovered { id });
+        }
+    }
+
+    fn delete(&mut self, id: &ContainerId) {
+        if self.known.containers.remove(id).is_some() {
+            self.emit(Event::Delete(id.clone()));
+        }
+    }
+
+    fn emit(&mut self, event: Event<Container>) {
+        self.outbox.push(Update::Container(event));
+    }
+}
+
+async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

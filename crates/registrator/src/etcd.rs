@@ -1,0 +1,27 @@
+//! The etcd side of the program: a client, the session that holds this process's lease and identity, and mirrors of prefixes.
+//!
+//! `docs/protocol.md` says what is written and why. Here only the waiting is done: every decision about a node comes
+//! from `registrator_core` as a guarded transaction.
+
+mod backoff;
+mod client;
+mod endpoint;
+mod error;
+mod identity;
+mod layout;
+mod mirror;
+mod reading;
+pub mod session;
+mod settings;
+mod survey;
+mod watch;
+
+pub use client::Client;
+pub use endpoint::{Endpoint, EndpointError, parse_endpoints};
+pub use error::{Cause, Error};
+pub use identity::Holder;
+pub use layout::{Layout, LayoutError};
+pub use mirror::{Item, Mirrored, mirror};
+pub use reading::Listing;
+pub use settings::{Credentials, Settings, SettingsError, TlsFiles};
+pub use survey::survey;

@@ -1,0 +1,120 @@
+//! Channels to the endpoints, each connected when first used.
+
+use crate::etcd::client::ANSWER_WITHIN;
+use crate::etcd::endpoint::Endpoint;
+use crate::etcd::error::{Cause, Error};
+use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::Status;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+
+/// Where distributions keep the authorities that they trust.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// One endpoint and the connection to it.
+#[derive(Debug)]
+pub(super) struct Remote {
+    /// The endpoint's URL, for messages.
+    pub(super) name: String,
+    /// The connection, made when first used and again when it broke.
+    pub(super) channel: Channel,
+    /// TLS without a client certificate: a server that demands one may just hang up.
+    anonymous: bool,
+}
+
+impl Remote {
+    /// The error that `status` tells of.
+    pub(super) fn error(&self, status: &Status) -> Error {
+        match Error::of_status(&self.name, status) {
+            Error::Broken { endpoint, cause } if self.anonymous => Error::Broken {
+                endpoint,
+                cause: Cause::text(&format!(
+                    "{cause} (etcd may demand a client certificate, and none is given)"
+                )),
+            },
+            other => other,
+        }
+    }
+
+    /// The error if nothing came.
+    pub(super) fn timed_out(&self) -> Error {
+        Error::TimedOut {
+            endpoint: self.name.clone(),
+            after: ANSWER_WITHIN,
+        }
+    }
+}
+
+/// A channel for each endpoint.
+pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError> {
+    let mut tls = None;
+    let mut remotes = Vec::new();
+    for endpoint in &settings.endpoints {
+        if endpoint.tls() && tls.is_none() {
+            tls = Some(tls_config(&settings.tls)?);
+        }
+        let config = tls.clone().filter(|_| endpoint.tls());
+        remotes.push(Remote {
+            name: endpoint.to_string(),
+            anonymous: endpoint.tls() && settings.tls.cert.is_none(),
+            channel: channel(endpoint, config).map_err(|error| SettingsError::Tls {
+                endpoint: endpoint.to_string(),
+                source: Cause::of(&error),
+            })?,
+        });
+    }
+    Ok(remotes)
+}
+
+/// The pings find a peer that has vanished without a word: in 8 s. etcd tolerates one each 5 s.
+fn channel(
+    endpoint: &Endpoint,
+    tls: Option<ClientTlsConfig>,
+) -> Result<Channel, tonic::transport::Error> {
+    let mut channel = tonic::transport::Endpoint::new(endpoint.to_string())?
+        .connect_timeout(Duration::from_secs(3))
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(3))
+        .keep_alive_while_idle(true);
+    if let Some(tls) = tls {
+        channel = channel.tls_config(tls.domain_name(endpoint.host()))?;
+    }
+    Ok(channel.connect_lazy())
+}
+
+fn tls_config(files: &TlsFiles) -> Result<ClientTlsConfig, SettingsError> {
+    let ca = match &files.ca {
+        Some(path) => read("CA file for etcd", path)?,
+        None => read("system's CA file", &system_authorities()?)?,
+    };
+    let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => {
+            let cert = read("client certificate for etcd", cert)?;
+            let key = read("client key for etcd", key)?;
+            Ok(config.identity(Identity::from_pem(cert, key)))
+        }
+        _ => Ok(config),
+    }
+}
+
+fn system_authorities() -> Result<PathBuf, SettingsError> {
+    let mut known = SYSTEM_AUTHORITIES.iter().map(PathBuf::from);
+    known
+        .find(|path| path.exists())
+        .ok_or(SettingsError::NoAuthorities)
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, SettingsError> {
+    std::fs::read(path).map_err(|source| SettingsError::File {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,211 @@
+//! The names of the registrators' own keys, as `docs/protocol.md` §1 lays them out below a common prefix.
+
+use registrator_core::node::{Key, KeyError};
+use registrator_core::ownership::LeaseId;
+
+/// Where registrators keep their own keys, and which of them are this process's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    meta: String,
+    node: String,
+}
+
+/// Why a prefix or a node name cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// The prefix does not end with a slash, or has nothing before it.
+    #[error(
+        "the prefix for the registrators' own keys must be a name that ends with a slash, as in \"/registrator/\", not {0:?}"
+    )]
+    Meta(String),
+    /// The node name is empty.
+    #[error("the node name must not be empty")]
+    EmptyNode,
+    /// The node name is too long or not printable.
+    #[error("the node name must have at most 256 bytes and no control characters: {0:?}")]
+    Node(String),
+}
+
+/// What a key of etcd is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A registrator's identity: the node name.
+    Identity(String),
+    /// A claim of a lease on a key.
+    Claim(Key, LeaseId),
+    /// Below the registrators' prefix, but neither.
+    Unknown(String),
+    /// A node, ours or not.
+    Node(Key),
+    /// A key that no registrator can have written.
+    Foreign(String, KeyError),
+}
+
+impl Layout {
+    /// The prefix if nothing else is said.
+    pub const DEFAULT_META: &str = "/registrator/";
+
+    /// The layout below `meta_prefix` for the node `node_name`.
+    ///
+    /// # Errors
+    /// The first of [`LayoutError`] that applies.
+    pub fn new(meta_prefix: &str, node_name: &str) -> Result<Layout, LayoutError> {
+        let name = meta_prefix.strip_suffix('/').unwrap_or_default();
+        if Key::parse(name).is_err() {
+            return Err(LayoutError::Meta(meta_prefix.to_owned()));
+        }
+        if node_name.is_empty() {
+            return Err(LayoutError::EmptyNode);
+        }
+        if node_name.len() > 256 || node_name.chars().any(char::is_control) {
+            return Err(LayoutError::Node(node_name.chars().take(60).collect()));
+        }
+        Ok(Layout {
+            meta: meta_prefix.to_owned(),
+            node: node_name.to_owned(),
+        })
+    }
+
+    /// The prefix of all keys of the registrators.
+    pub fn meta(&self) -> &str {
+        &self.meta
+    }
+
+    /// This process's node name.
+    pub fn node_name(&self) -> &str {
+        &self.node
+    }
+
+    /// The key of this process's identity, N in the protocol.
+    pub fn identity(&self) -> String {
+        format!("{}{}", self.identities(), escape(&self.node))
+    }
+
+    /// The prefix of all identities.
+    pub fn identities(&self) -> String {
+        format!("{}nodes/", self.meta)
+    }
+
+    /// The prefix of all claims.
+    pub fn all_claims(&self) -> String {
+        format!("{}claims/", self.meta)
+    }
+
+    /// The prefix of all claims on `key`. It is no prefix of the claims on any other key, not even on one below `key`.
+    pub fn claims(&self, key: &Key) -> String {
+        format!("{}{}/", self.all_claims(), escape(key.as_str()))
+    }
+
+    /// The claim of `lease` on `key`.
+    pub fn claim(&self, key: &Key, lease: LeaseId) -> String {
+        format!("{}{lease}", self.claims(key))
+    }
+
+    /// What `etcd_key` is for.
+    pub(super) fn place(&self, etcd_key: &[u8]) -> Place {
+        let Ok(text) = std::str::from_utf8(etcd_key) else {
+            let text = String::from_utf8_lossy(etcd_key).into_owned();
+            return Place::Foreign(text.clone(), KeyError::Control(text));
+        };
+        match text.strip_prefix(&self.meta) {
+            Some(rest) => own_place(rest).unwrap_or_else(|| Place::Unknown(text.to_owned())),
+            None => match Key::parse(text) {
+                Ok(key) => Place::Node(key),
+                Err(error) => Place::Foreign(text.to_owned(), error),
+            },
+        }
+    }
+}
+
+fn own_place(rest: &str) -> Option<Place> {
+    if let Some(name) = rest.strip_prefix("nodes/") {
+        return Some(Place::Identity(unescape(name)?));
+    }
+    let (key, lease) = rest.strip_prefix("claims/")?.split_once('/')?;
+    Some(Place::Claim(
+        Key::parse(&unescape(key)?).ok()?,
+        parse_lease(lease)?,
+    ))
+}
+
+/// The opposite of the lease's `Display`: exactly 16 lower-case hexadecimal digits.
+pub(super) fn parse_lease(text: &str) -> Option<LeaseId> {
+    let digits = text.len() == 16
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let bits = u64::from_str_radix(text, 16).ok().filter(|_| digits)?;
+    Some(LeaseId(bits.cast_signed()))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('%', "%25").replace('/', "%2F")
+}
+
+/// `None` if `text` is not what [`escape`] gives.
+fn unescape(text: &str) -> Option<String> {
+    let plain = text.replace("%2F", "/").replace("%25", "%");
+    (escape(&plain) == text).then_some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout::new("/registrator/", "ABCD:EFGH/1").unwrap()
+    }
+
+    #[test]
+    fn names_are_those_of_the_protocol() {
+        let key = Key::parse("/a/b%2F").unwrap();
+        assert_eq!(layout().identity(), "/registrator/nodes/ABCD:EFGH%2F1");
+        assert_eq!(
+            layout().claim(&key, LeaseId(0x0123_4567_89ab_cdef)),
+            "/registrator/claims/%2Fa%2Fb%252F/0123456789abcdef"
+        );
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        fn check(key: &str, expected: Place) {
+            assert_eq!(layout().place(key.as_bytes()), expected, "for {key:?}");
+        }
+        let key = |text| Key::parse(text).unwrap();
+        let unknown = |text: &str| Place::Unknown(text.to_owned());
+        check(
+            "/registrator/nodes/ABCD:EFGH%2F1",
+            Place::Identity("ABCD:EFGH/1".into()),
+        );
+        let claim = layout().claim(&key("/a/b%2F"), LeaseId(-1));
+        check(&claim, Place::Claim(key("/a/b%2F"), LeaseId(-1)));
+        for text in [
+            "/registrator/nodes/a/b",
+            "/registrator/claims/%2Fa/12",
+            "/registrator/claims/%2Fa/0123456789ABCDEF",
+            "/registrator/claims/%2Fa/+123456789abcdef",
+            "/registrator/claims/%2/0123456789abcdef",
+            "/registrator/other",
+        ] {
+            check(text, unknown(text));
+        }
+        check("/skydns/a", Place::Node(key("/skydns/a")));
+        check(
+            "/skydns/",
+            Place::Foreign(
+                "/skydns/".into(),
+                KeyError::TrailingSlash("/skydns/".into()),
+            ),
+        );
+        assert!(matches!(layout().place(b"/\xff"), Place::Foreign(..)));
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for meta in ["", "/", "registrator", "//", "/a//"] {
+            assert!(Layout::new(meta, "node").is_err(), "{meta:?}");
+        }
+        assert!(Layout::new("registrator/", "node").is_ok());
+        assert!(Layout::new("/registrator/", "a\nb").is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! A prefix as a source: what is there, then each change, for as long as the process lives.
+
+use super::backoff::{Backoff, LONGEST};
+use super::client::Client;
+use super::error::Error;
+use super::reading::KeyRange;
+use super::watch::{Follower, Position, Report};
+use etcd_api::{Event, event::EventType};
+use registrator_core::watch::{self, Keyed};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// One key of a mirrored prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The key.
+    pub key: String,
+    /// Its value.
+    pub value: Arc<[u8]>,
+}
+
+impl Keyed for Item {
+    type Id = String;
+
+    fn id(&self) -> String {
+        self.key.clone()
+    }
+}
+
+/// What a mirror sends: the core's events of a source, and word of an interruption.
+#[derive(Debug)]
+pub enum Mirrored {
+    /// A change of the mirror.
+    Event(watch::Event<Item>),
+    /// etcd cannot be read now; what was mirrored stays. Sent once for each interruption.
+    Interrupted {
+        /// Why.
+        error: Error,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// The interruption is over.
+    Restored,
+}
+
+/// Mirrors the keys that begin with `prefix` (not empty) until the receiver is gone or the task is dropped. Keys that are not UTF-8 are left out.
+///
+/// It survives whatever happens to etcd: after a compaction or a loss it lists again. An interruption sends no change.
+pub async fn mirror(client: Client, prefix: String, to: UnboundedSender<Mirrored>) {
+    let mut mirror = Mirror {
+        client,
+        range: KeyRange::prefix(&prefix),
+        to,
+        interrupted: false,
+        backoff: Backoff::up_to(LONGEST),
+    };
+    while mirror.list_and_follow().await.is_ok() {}
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+struct Mirror {
+    client: Client,
+    range: KeyRange,
+    to: UnboundedSender<Mirrored>,
+    interrupted: bool,
+    backoff: Backoff,
+}
+
+impl Mirror {
+    /// Ends with `Ok` when a new list is needed.
+    async fn list_and_follow(&mut self) -> Result<(), Unheard> {
+        let to = self.to.clone();
+        tokio::select! {
+            () = to.closed() => Err(Unheard),
+            result = self.until_lost() => result,
+        }
+    }
+
+    async fn until_lost(&mut self) -> Result<(), Unheard> {
+        let start = match self.client.list(&self.range, 0).await {
+            Err(error) => return self.wait(error).await,
+            Ok(listing) => {
+                self.restore()?;
+                self.send(watch::Event::Init)?;
+                for kv in listing.kvs {
+                    if let Some(item) = item(kv.key, kv.value) {
+                        self.send(watch::Event::InitApply(item))?;
+                    }
+                }
+                self.send(watch::Event::InitDone)?;
+                Position {
+                    cluster: listing.cluster,
+                    revision: listing.revision,
+                }
+            }
+        };
+        let mut follower = Follower::new(self.client.clone(), self.range.clone(), start);
+        loop {
+            match follower.next().await {
+                Report::Events(events) => self.pass_on(events)?,
+                Report::Trouble(error, retry_in) => self.interrupt(error, retry_in)?,
+                Report::Restored => self.restore()?,
+                Report::Lost(error) => return self.wait(error).await,
+            }
+        }
+    }
+
+    fn pass_on(&mut self, events: Vec<Event>) -> Result<(), Unheard> {
+        self.backoff.reset();
+        for event in events {
+            let deleted = event.r#type() == EventType::Delete;
+            let kv = event.kv.unwrap_or_default();
+            let Some(item) = item(kv.key, kv.value) else {
+                continue;
+            };
+            self.send(match deleted {
+                true => watch::Event::Delete(item.key),
+                false => watch::Event::Apply(item),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A loss is no interruption: the list follows in a moment. The pause keeps an etcd that always says "lost" from being flooded.
+    async fn wait(&mut self, error: Error) -> Result<(), Unheard> {
+        let pause = self.backoff.pause();
+        if !matches!(error, Error::Compacted { .. }) {
+            self.interrupt(error, pause)?;
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    fn interrupt(&mut self, error: Error, retry_in: Duration) -> Result<(), Unheard> {
+        if std::mem::replace(&mut self.interrupted, true) {
+            return Ok(());
+        }
+        let interrupted = Mirrored::Interrupted { error, retry_in };
+        self.to.send(interrupted).map_err(|_| Unheard)
+    }
+
+    fn restore(&mut self) -> Result<(), Unheard> {
+        match std::mem::take(&mut self.interrupted) {
+            true => {
+                self.backoff.reset();
+                self.to.send(Mirrored::Restored).map_err(|_| Unheard)
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn send(&self, event: watch::Event<Item>) -> Result<(), Unheard> {
+        self.to.send(Mirrored::Event(event)).map_err(|_| Unheard)
+    }
+}
+
+fn item(key: Vec<u8>, value: Vec<u8>) -> Option<Item> {
+    Some(Item {
+        key: String::from_utf8(key).ok()?,
+        value: value.into(),
+    })
+}

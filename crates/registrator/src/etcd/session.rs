@@ -1,0 +1,364 @@
+//! The session: this process's lease and identity in etcd, its writes, and what it sees there.
+//!
+//! One task owns it all. It claims the identity, reads what the process has in etcd, and then serves: it performs
+//! commits, keeps the lease alive and reports changes. Whatever goes wrong ends in the same way: the session is
+//! suspended, the identity is claimed again, which makes every request still under way fail, and all is read anew.
+//! `docs/protocol.md` §1 to §4 has the rules and the reasons; this is its level 1, without beacons.
+
+mod claim;
+mod commit;
+mod keeper;
+mod leave;
+mod serve;
+mod start;
+mod views;
+
+use super::backoff::{Backoff, LONGEST};
+use super::client::Client;
+use super::error::Error;
+use super::identity::{Holder, new_instance};
+use super::layout::Layout;
+use super::settings::{Settings, SettingsError};
+use claim::{Claim, Held, Memory};
+use keeper::Keeper;
+use registrator_core::ownership::LeaseId;
+use registrator_core::session::{Commit, Outcome, SessionEvent};
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+/// What the program asks of the session.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// Perform these transactions. Answered by [`SessionEvent::Committed`], always.
+    Commit(Commit),
+    /// Report the nodes of these roots from now on, and of no others: `/skydns/` is a prefix, a root without a slash at
+    /// its end is one key. Claims and registrators are always reported.
+    WatchRoots(BTreeSet<String>),
+    /// End and keep the nodes: finish what was asked for before, leave the lease to a successor.
+    Keep,
+    /// End, after everything was released: finish what was asked for before, give up the identity, revoke the lease.
+    Release,
+}
+
+/// What the session reports. Facts come when they change, not each time they are found true.
+#[derive(Debug)]
+pub enum Update {
+    /// For the core.
+    Session(SessionEvent),
+    /// etcd cannot be reached, or refuses. Comes once for each outage, and again if a refusal takes the place of silence.
+    Unreachable {
+        /// Why.
+        error: Error,
+        /// When it is tried again; the pauses grow up to about 10 s.
+        retry_in: Duration,
+    },
+    /// The outage is over.
+    Reachable {
+        /// The endpoint that answers.
+        endpoint: String,
+    },
+    /// A new lease.
+    LeaseGranted {
+        /// The lease.
+        lease: LeaseId,
+        /// Its TTL as etcd granted it.
+        ttl: Duration,
+    },
+    /// The lease of a predecessor was taken over with all its nodes. It keeps its TTL, whatever the settings say: nodes
+    /// cannot change their lease without being written again.
+    LeaseAdopted {
+        /// The lease.
+        lease: LeaseId,
+        /// Its TTL.
+        ttl: Duration,
+        /// Who held it.
+        predecessor: Option<Holder>,
+    },
+    /// The lease has ended, and its nodes with it; a new one follows.
+    LeaseLost {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// A live process holds this identity. The session waits until that one ends.
+    IdentityInUse {
+        /// The holder; `None` if its entry cannot be read.
+        holder: Option<Holder>,
+    },
+    /// Another process took the identity over. The session has ended.
+    Superseded {
+        /// The new holder; `None` if its entry cannot be read.
+        by: Option<Holder>,
+    },
+    /// A key under our lease that no registrator can have written. It is left alone.
+    Stray {
+        /// The key.
+        key: String,
+    },
+    /// The changes below a root cannot be watched.
+    WatchRefused {
+        /// The root.
+        root: String,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// How a session ended.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// The nodes are left to a successor.
+    Kept,
+    /// The lease is gone.
+    Released,
+    /// Another process has the identity now.
+    Superseded,
+    /// Nobody asks or listens any more; the lease ends by itself.
+    Abandoned,
+    /// etcd could not be told in time; the lease ends by itself.
+    Unfinished(Error),
+}
+
+/// Why to stop serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Keep,
+    Release,
+    Abandon,
+    Superseded,
+}
+
+/// Holds a session until it is asked to end. Must run within a Tokio runtime; `requests` may be closed to abandon it.
+///
+/// # Errors
+/// The settings do not [check](Settings::check). Nothing else ends it but a request or another process with the same identity.
+pub async fn run(
+    client: Client,
+    settings: &Settings,
+    requests: UnboundedReceiver<Request>,
+    updates: UnboundedSender<Update>,
+) -> Result<End, SettingsError> {
+    settings.check()?;
+    let context = Context {
+        client,
+        layout: Layout::new(&settings.meta_prefix, &settings.node_name)?,
+        allow_prefixes: settings.allow_prefixes.clone(),
+        lease_ttl: settings.lease_ttl,
+        holder: Holder {
+            lease: LeaseId(0),
+            instance: new_instance(),
+            released: false,
+            host: settings.host.clone(),
+            pid: std::process::id(),
+            version: settings.version.clone(),
+        },
+    };
+    let mut task = Task {
+        context: Arc::new(context),
+        inbox: Inbox {
+            requests,
+            roots: BTreeSet::new(),
+        },
+        reporter: Reporter {
+            updates,
+            outage: None,
+        },
+        memory: Memory::default(),
+        keeper: None,
+        number: 0,
+        backoff: Backoff::up_to(LONGEST),
+        disturbances: Backoff::up_to(LONGEST),
+    };
+    let stop = loop {
+        if let Err(stop) = task.cycle().await {
+            break stop;
+        }
+    };
+    Ok(task.end(stop).await)
+}
+
+/// What never changes.
+#[derive(Debug)]
+struct Context {
+    client: Client,
+    layout: Layout,
+    allow_prefixes: Vec<String>,
+    lease_ttl: Duration,
+    /// This process, without its lease.
+    holder: Holder,
+}
+
+struct Task {
+    context: Arc<Context>,
+    inbox: Inbox,
+    reporter: Reporter,
+    memory: Memory,
+    keeper: Option<Keeper>,
+    /// Of the session; grows.
+    number: u64,
+    /// Between attempts to begin a session.
+    backoff: Backoff,
+    /// Between sessions that do not last.
+    disturbances: Backoff,
+}
+
+impl Task {
+    /// One session from its claim to its interruption.
+    async fn cycle(&mut self) -> Result<(), Stop> {
+        let held = self.claim().await?;
+        let reading = start::read(&self.context, &held);
+        match self.inbox.beside(&self.reporter, reading).await? {
+            Ok(beginning) => self.serve(&held, beginning).await,
+            Err(Error::LeaseNotFound { .. }) => self.lose_keeper().await,
+            Err(error) => self.wait(error).await,
+        }
+    }
+
+    /// The lease seems to have ended. The next claim tells for certain.
+    async fn lose_keeper(&mut self) -> Result<(), Stop> {
+        self.keeper = None;
+        self.pause(Duration::from_millis(20)).await
+    }
+
+    /// Claims the identity, however long it takes.
+    async fn claim(&mut self) -> Result<Held, Stop> {
+        loop {
+            let attempt = claim::attempt(&self.context, &mut self.memory);
+            match self.inbox.beside(&self.reporter, attempt).await? {
+                Ok(Claim::Held(held)) => {
+                    self.keep_alive(&held);
+                    self.report_claim(&held);
+                    return Ok(held);
+                }
+                Ok(Claim::Again) => self.pause(Duration::from_millis(20)).await?,
+                Ok(Claim::Lost(lease)) => self.report_loss(lease),
+                Ok(Claim::InUse(holder)) => {
+                    self.report_in_use(holder);
+                    self.pause(Duration::from_secs(1)).await?;
+                }
+                Ok(Claim::Superseded(by)) => {
+                    self.reporter.send(Update::Superseded { by });
+                    return Err(Stop::Superseded);
+                }
+                Err(error) => self.wait(error).await?,
+            }
+        }
+    }
+
+    /// Each session has its keeper, which begins with a renewal and knows nothing of failures before.
+    fn keep_alive(&mut self, held: &Held) {
+        let client = self.context.client.clone();
+        self.keeper = Some(Keeper::start(client, held.lease, held.ttl));
+    }
+
+    fn report_claim(&mut self, held: &Held) {
+        let (lease, ttl) = (held.lease, held.ttl);
+        self.reporter.reachable(&self.context.client);
+        match &held.how {
+            claim::How::Granted => self.reporter.send(Update::LeaseGranted { lease, ttl }),
+            claim::How::Adopted(predecessor) => self.reporter.send(Update::LeaseAdopted {
+                lease,
+                ttl,
+                predecessor: predecessor.clone(),
+            }),
+            claim::How::Held => {}
+        }
+    }
+
+    fn report_loss(&mut self, lease: LeaseId) {
+        self.keeper = None;
+        self.reporter.send(Update::LeaseLost { lease });
+    }
+
+    fn report_in_use(&mut self, holder: Option<Holder>) {
+        self.reporter.reachable(&self.context.client);
+        self.backoff.reset();
+        let name = holder.as_ref().map(|holder| holder.instance.clone());
+        if self.memory.in_use.as_ref() != Some(&name) {
+            self.memory.in_use = Some(name);
+            self.reporter.send(Update::IdentityInUse { holder });
+        }
+    }
+
+    /// After a failure: tells of it once, and waits a while.
+    async fn wait(&mut self, error: Error) -> Result<(), Stop> {
+        let pause = self.backoff.pause();
+        self.reporter.unreachable(error, pause);
+        self.pause(pause).await
+    }
+
+    async fn pause(&mut self, time: Duration) -> Result<(), Stop> {
+        let sleep = tokio::time::sleep(time);
+        self.inbox.beside(&self.reporter, sleep).await
+    }
+}
+
+/// The requests, and what must be remembered of them between sessions.
+struct Inbox {
+    requests: UnboundedReceiver<Request>,
+    roots: BTreeSet<String>,
+}
+
+impl Inbox {
+    /// Does `work`, which is no session: commits are void meanwhile.
+    async fn beside<T>(
+        &mut self,
+        reporter: &Reporter,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                request = self.requests.recv() => match request {
+                    Some(Request::Commit(commit)) => reporter.committed(commit.id, Outcome::Void),
+                    Some(Request::WatchRoots(roots)) => self.roots = roots,
+                    Some(Request::Keep) => return Err(Stop::Keep),
+                    Some(Request::Release) => return Err(Stop::Release),
+                    None => return Err(Stop::Abandon),
+                },
+                () = reporter.updates.closed() => return Err(Stop::Abandon),
+                done = &mut work => return Ok(done),
+            }
+        }
+    }
+}
+
+/// The way out, and what was told already.
+struct Reporter {
+    updates: UnboundedSender<Update>,
+    /// Whether there is an outage, and whether etcd answers in it.
+    outage: Option<bool>,
+}
+
+impl Reporter {
+    /// That nobody listens is noticed where the task waits.
+    fn send(&self, update: Update) {
+        let _ = self.updates.send(update);
+    }
+
+    fn session(&self, event: SessionEvent) {
+        self.send(Update::Session(event));
+    }
+
+    fn committed(&self, id: u64, outcome: Outcome) {
+        self.session(SessionEvent::Committed { id, outcome });
+    }
+
+    fn unreachable(&mut self, error: Error, retry_in: Duration) {
+        let answers = !error.blames_endpoint();
+        if self.outage != Some(answers) {
+            self.outage = Some(answers);
+            self.send(Update::Unreachable { error, retry_in });
+        }
+    }
+
+    fn reachable(&mut self, client: &Client) {
+        if self.outage.take().is_some() {
+            let endpoint = client.endpoint();
+            self.send(Update::Reachable { endpoint });
+        }
+    }
+}

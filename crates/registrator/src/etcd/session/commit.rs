@@ -1,0 +1,263 @@
+//! Performing commits: each becomes one etcd transaction, fenced as a whole, with one guarded transaction for each key within.
+
+use super::Context;
+use super::claim::{changed_at, created_at, equal, operation};
+use super::views;
+use crate::etcd::error::Error;
+use crate::etcd::layout::Layout;
+use crate::etcd::reading::KeyRange;
+use etcd_api::compare::{CompareTarget, TargetUnion};
+use etcd_api::request_op::Request as Operation;
+use etcd_api::response_op::Response as Answer;
+use etcd_api::{
+    Compare, DeleteRangeRequest, KeyValue, PutRequest, RequestOp, ResponseOp, TxnRequest,
+    TxnResponse,
+};
+use prost::Message;
+use registrator_core::node::{Key, Value};
+use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op, Revision};
+use registrator_core::session::{Commit, KeyResult, MAX_TXNS, Outcome};
+use std::sync::Arc;
+
+/// The biggest request. etcd refuses 1.5 MiB by default, and the frames around it count.
+const MAX_REQUEST_BYTES: usize = 1_400_000;
+
+/// What came of a commit, for the session.
+#[derive(Debug)]
+pub(super) enum Performed {
+    /// An outcome for the core; the session goes on.
+    Outcome(Outcome),
+    /// The fence did not hold: the identity key was changed by somebody.
+    Fenced,
+    /// Our lease has ended.
+    LeaseLost,
+    /// Nothing is known, or etcd cannot be reached.
+    Failed(Error),
+}
+
+/// Performs `commit` under `lease` as long as the identity key is unchanged since `fence`.
+pub(super) async fn perform(
+    context: &Arc<Context>,
+    lease: LeaseId,
+    fence: Revision,
+    commit: &Commit,
+) -> Performed {
+    if let Some(reason) = objection(context, commit) {
+        return Performed::Outcome(Outcome::Rejected(reason));
+    }
+    let request = request(&context.layout, fence, &commit.txns);
+    let size = request.encoded_len();
+    if size > MAX_REQUEST_BYTES {
+        let reason = format!("the request has {size} bytes, etcd takes {MAX_REQUEST_BYTES}");
+        return Performed::Outcome(Outcome::Rejected(reason));
+    }
+    match context.client.txn(request).await {
+        Ok(answer) if answer.succeeded => finish(context, fence, commit, &answer).await,
+        Ok(_) => Performed::Fenced,
+        Err(Error::LeaseNotFound { .. }) => without_lease(context, lease, commit).await,
+        Err(error @ Error::Refused { .. }) => {
+            Performed::Outcome(Outcome::Rejected(error.to_string()))
+        }
+        Err(error) => Performed::Failed(error),
+    }
+}
+
+async fn finish(
+    context: &Context,
+    fence: Revision,
+    commit: &Commit,
+    answer: &TxnResponse,
+) -> Performed {
+    let Some(outcome) = results(&context.layout, commit, answer) else {
+        return Performed::Failed(views::unexpected(context));
+    };
+    let removals: Vec<RequestOp> = answer
+        .responses
+        .iter()
+        .filter_map(|response| match &response.response {
+            Some(Answer::ResponseTxn(txn)) if !txn.succeeded => Some(&txn.responses),
+            _ => None,
+        })
+        .flat_map(|answers| views::junk(&context.layout, answers))
+        .map(removal)
+        .collect();
+    if removals.is_empty() {
+        return Performed::Outcome(outcome);
+    }
+    let request = TxnRequest {
+        compare: vec![fenced(&context.layout, fence)],
+        success: removals.into_iter().take(MAX_TXNS).collect(),
+        failure: Vec::new(),
+    };
+    match context.client.txn(request).await {
+        Err(error) if !matches!(error, Error::Refused { .. }) => Performed::Failed(error),
+        _ => Performed::Outcome(outcome),
+    }
+}
+
+/// Deletes a key if it is unchanged.
+fn removal(kv: &KeyValue) -> RequestOp {
+    let range = KeyRange {
+        key: kv.key.clone(),
+        end: Vec::new(),
+    };
+    let delete = DeleteRangeRequest {
+        key: kv.key.clone(),
+        ..DeleteRangeRequest::default()
+    };
+    operation(Operation::RequestTxn(TxnRequest {
+        compare: vec![equal(range, changed_at(kv.mod_revision))],
+        success: vec![operation(Operation::RequestDeleteRange(delete))],
+        failure: Vec::new(),
+    }))
+}
+
+/// Why `commit` must not be sent. The core checks all this as well; no fault there may reach the keys of others.
+fn objection(context: &Context, commit: &Commit) -> Option<String> {
+    if commit.txns.len() > MAX_TXNS {
+        let count = commit.txns.len();
+        return Some(format!(
+            "{count} transactions in one request, at most {MAX_TXNS} fit"
+        ));
+    }
+    commit
+        .txns
+        .iter()
+        .find_map(|txn| key_objection(context, txn))
+}
+
+fn key_objection(context: &Context, txn: &KeyTxn) -> Option<String> {
+    let key = &txn.key;
+    let meta = context.layout.meta();
+    if key.as_str().starts_with(meta) {
+        return Some(format!(
+            "key {key} is below {meta}, where registrators keep their own keys"
+        ));
+    }
+    let puts = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
+    let allowed = &context.allow_prefixes;
+    let fenced = allowed.is_empty()
+        || allowed
+            .iter()
+            .any(|prefix| key.as_str().starts_with(prefix));
+    (puts && !fenced).then(|| {
+        let allowed = allowed.join(", ");
+        format!("key {key} is outside of what this process may write: {allowed}")
+    })
+}
+
+/// Nothing of the request happened. If it is not our lease that has ended, it is that of another registrator, and the
+/// changes that this brings are about to arrive: what etcd holds now is the answer.
+async fn without_lease(context: &Arc<Context>, lease: LeaseId, commit: &Commit) -> Performed {
+    match refusals(context, lease, commit).await {
+        Ok(Some(outcome)) => Performed::Outcome(outcome),
+        Ok(None) => Performed::LeaseLost,
+        Err(error) => Performed::Failed(error),
+    }
+}
+
+async fn refusals(
+    context: &Arc<Context>,
+    lease: LeaseId,
+    commit: &Commit,
+) -> Result<Option<Outcome>, Error> {
+    let state = context.client.lease_time_to_live(lease, false).await?;
+    if state.ttl < 0 {
+        return Ok(None);
+    }
+    let keys: Vec<Key> = commit.txns.iter().map(|txn| txn.key.clone()).collect();
+    let mut views = views::read(context, &keys, 0).await?;
+    let results = keys
+        .iter()
+        .map(|key| KeyResult::Refused(views.remove(key).unwrap_or_default()));
+    Ok(Some(Outcome::Done {
+        revision: state.header.unwrap_or_default().revision,
+        results: results.collect(),
+    }))
+}
+
+fn request(layout: &Layout, fence: Revision, txns: &[KeyTxn]) -> TxnRequest {
+    TxnRequest {
+        compare: vec![fenced(layout, fence)],
+        success: txns.iter().map(|txn| nested(layout, txn)).collect(),
+        failure: Vec::new(),
+    }
+}
+
+/// The condition of every write of a session.
+fn fenced(layout: &Layout, fence: Revision) -> Compare {
+    equal(KeyRange::exact(&layout.identity()), changed_at(fence))
+}
+
+fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
+    let guards = txn.guards.iter();
+    let ops = txn.ops.iter();
+    operation(Operation::RequestTxn(TxnRequest {
+        compare: guards.map(|one| guard(layout, &txn.key, one)).collect(),
+        success: ops.map(|one| op(layout, &txn.key, one)).collect(),
+        failure: views::reads(layout, &txn.key, 0).to_vec(),
+    }))
+}
+
+fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
+    let node = KeyRange::exact(key.as_str());
+    match guard {
+        Guard::Absent => equal(node, created_at(0)),
+        Guard::HeldBy(lease) => equal(node, (CompareTarget::Lease, TargetUnion::Lease(lease.0))),
+        Guard::Unchanged(revision) => equal(node, changed_at(*revision)),
+        // Holds for all keys of the range, so it holds if there is none.
+        Guard::NoClaims => equal(KeyRange::prefix(&layout.claims(key)), created_at(0)),
+        Guard::ClaimUnchanged(lease, revision) => {
+            let claim = KeyRange::exact(&layout.claim(key, *lease));
+            equal(claim, changed_at(*revision))
+        }
+    }
+}
+
+fn op(layout: &Layout, key: &Key, op: &Op) -> RequestOp {
+    operation(match op {
+        Op::Put(value, lease) => put(key.as_str(), value, *lease),
+        Op::Delete => delete(key.as_str()),
+        Op::PutClaim(value, lease) => put(&layout.claim(key, *lease), value, *lease),
+        Op::DeleteClaim(lease) => delete(&layout.claim(key, *lease)),
+    })
+}
+
+fn put(key: &str, value: &Value, lease: LeaseId) -> Operation {
+    Operation::RequestPut(PutRequest {
+        key: key.into(),
+        value: value.as_str().into(),
+        lease: lease.0,
+        ..PutRequest::default()
+    })
+}
+
+/// Deletes one key.
+pub(super) fn delete(key: &str) -> Operation {
+    Operation::RequestDeleteRange(DeleteRangeRequest {
+        key: key.into(),
+        ..DeleteRangeRequest::default()
+    })
+}
+
+fn results(layout: &Layout, commit: &Commit, answer: &TxnResponse) -> Option<Outcome> {
+    let results: Option<Vec<KeyResult>> = answer
+        .responses
+        .iter()
+        .map(|response| result(layout, response))
+        .collect();
+    Some(Outcome::Done {
+        revision: answer.header.as_ref()?.revision,
+        results: results.filter(|results| results.len() == commit.txns.len())?,
+    })
+}
+
+fn result(layout: &Layout, response: &ResponseOp) -> Option<KeyResult> {
+    match &response.response {
+        Some(Answer::ResponseTxn(txn)) if txn.succeeded => Some(KeyResult::Applied),
+        Some(Answer::ResponseTxn(txn)) => {
+            views::decode(layout, &txn.responses).map(KeyResult::Refused)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! Keeping the lease alive.
+
+use crate::etcd::backoff::Backoff;
+use crate::etcd::client::{Client, KeepAliveStream};
+use crate::etcd::error::Error;
+use registrator_core::ownership::LeaseId;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// What is known about the lease.
+#[derive(Debug, Clone)]
+pub(super) enum Health {
+    /// Nothing yet.
+    Unknown,
+    /// It was renewed.
+    Alive,
+    /// It cannot be renewed now.
+    Failing {
+        /// Why.
+        error: Error,
+        /// When it is tried again.
+        retry_in: Duration,
+        /// Whether it has most likely ended: its TTL has passed since the last renewal was sent.
+        overdue: bool,
+    },
+    /// It has ended.
+    Lost,
+}
+
+/// A task that keeps one lease alive until it is dropped or the lease has ended.
+pub(super) struct Keeper {
+    health: watch::Receiver<Health>,
+    task: JoinHandle<()>,
+}
+
+/// The pause between two renewals of a lease: a tenth of its TTL, but 1 s at least, unless that is more than a third of it.
+pub(super) fn renewal_interval(ttl: Duration) -> Duration {
+    (ttl / 10).max((ttl / 3).min(Duration::from_secs(1)))
+}
+
+impl Keeper {
+    /// Begins at once.
+    pub(super) fn start(client: Client, lease: LeaseId, ttl: Duration) -> Keeper {
+        let (sender, health) = watch::channel(Health::Unknown);
+        let renewal = Renewal {
+            client,
+            lease,
+            interval: renewal_interval(ttl),
+            patience: (ttl / 6).clamp(Duration::from_secs(1), Duration::from_secs(5)),
+            until: Instant::now() + ttl,
+            health: sender,
+        };
+        Keeper {
+            health,
+            task: tokio::spawn(renewal.run()),
+        }
+    }
+
+    /// Waits for news.
+    pub(super) async fn changed(&mut self) -> Health {
+        match self.health.changed().await {
+            Ok(()) => self.health.borrow_and_update().clone(),
+            // The task ends when the lease has ended, and that was said already.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Renewal {
+    client: Client,
+    lease: LeaseId,
+    interval: Duration,
+    patience: Duration,
+    /// How long the lease lives at least: the TTL, counted from when the request was sent.
+    until: Instant,
+    health: watch::Sender<Health>,
+}
+
+impl Renewal {
+    async fn run(mut self) {
+        let mut backoff = Backoff::up_to(self.interval);
+        loop {
+            match self.renew_while_possible(&mut backoff).await {
+                Error::LeaseNotFound { .. } => {
+                    self.health.send_replace(Health::Lost);
+                    return;
+                }
+                error => {
+                    let retry_in = backoff.pause();
+                    self.health.send_replace(Health::Failing {
+                        error,
+                        retry_in,
+                        overdue: self.until < Instant::now(),
+                    });
+                    tokio::time::sleep(retry_in).await;
+                }
+            }
+        }
+    }
+
+    /// A stream that breaks is opened again at once, but not one that breaks at once time and again.
+    async fn renew_while_possible(&mut self, backoff: &mut Backoff) -> Error {
+        let mut broke_early = false;
+        loop {
+            let sent = Instant::now();
+            let (mut stream, first) = match self.client.keep_alive(self.lease).await {
+                Ok(opened) => opened,
+                Err(error) => return error,
+            };
+            if let Err(error) = self.note(sent, first.ttl) {
+                return error;
+            }
+            if !broke_early {
+                backoff.reset();
+            }
+            let error = self.renew_over(&mut stream, sent).await;
+            let early = sent.elapsed() < self.interval;
+            if (early && broke_early) || matches!(error, Error::LeaseNotFound { .. }) {
+                return error;
+            }
+            broke_early = early;
+        }
+    }
+
+    async fn renew_over(&mut self, stream: &mut KeepAliveStream, mut sent: Instant) -> Error {
+        loop {
+            tokio::select! {
+                error = stream.broken() => return error,
+                () = tokio::time::sleep_until(sent + self.interval) => {}
+            }
+            sent = Instant::now();
+            let renewed = match stream.renew(self.lease, self.patience).await {
+                Ok(answer) => self.note(sent, answer.ttl),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = renewed {
+                return error;
+            }
+        }
+    }
+
+    /// On a living stream the answer for a lease that has ended is a TTL of 0.
+    fn note(&mut self, sent: Instant, ttl: i64) -> Result<(), Error> {
+        match u64::try_from(ttl) {
+            Ok(ttl) if ttl > 0 => {
+                self.until = sent + Duration::from_secs(ttl);
+                self.health.send_replace(Health::Alive);
+                Ok(())
+            }
+            _ => Err(Error::LeaseNotFound {
+                endpoint: self.client.endpoint(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewals_leave_time_for_three_attempts() {
+        for (ttl, expected) in [
+            (2, 666),
+            (3, 1000),
+            (5, 1000),
+            (10, 1000),
+            (30, 3000),
+            (60, 6000),
+        ] {
+            let interval = renewal_interval(Duration::from_secs(ttl));
+            assert_eq!(interval.as_millis(), expected, "for a TTL of {ttl} s");
+        }
+    }
+}

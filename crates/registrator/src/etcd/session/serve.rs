@@ -1,0 +1,395 @@
+//! A session under way: commits are performed, changes reported, until something interrupts it.
+
+use super::claim::Held;
+use super::commit::{Performed, perform};
+use super::keeper::{Health, Keeper};
+use super::start::{Beginning, identity_lease};
+use super::{Context, Request, Stop, Task, Update, views};
+use crate::etcd::backoff::LONGEST;
+use crate::etcd::error::Error;
+use crate::etcd::layout::Place;
+use crate::etcd::reading::KeyRange;
+use crate::etcd::watch::{Follower, Position, Report};
+use etcd_api::{Event, event::EventType};
+use registrator_core::ownership::LeaseId;
+use registrator_core::session::{Commit, Outcome, Seen, Session, SessionEvent};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Instant;
+
+/// Commits under way at once. More do not make etcd faster.
+const IN_FLIGHT: usize = 4;
+
+/// Why a session does not go on.
+#[derive(Debug)]
+enum Interruption {
+    /// It was asked to end.
+    Stop(Stop),
+    /// The lease has ended.
+    Lost,
+    /// The identity key was changed, or changes were missed.
+    Disturbed,
+    /// Nothing is known of a request.
+    Failed(Error),
+}
+
+/// Something that happened.
+enum Incident {
+    Request(Option<Request>),
+    Performed(Result<(u64, Performed), JoinError>),
+    Report(String, Report),
+    Health(Health),
+    Unheard,
+}
+
+struct Serving {
+    held: Held,
+    number: u64,
+    /// The registrators' leases by node name.
+    identities: BTreeMap<String, LeaseId>,
+    waiting: VecDeque<Commit>,
+    in_flight: JoinSet<(u64, Performed)>,
+    /// The ids of `in_flight`.
+    unanswered: BTreeSet<u64>,
+    followers: Followers,
+    /// Set when the session is to end as soon as all commits are answered.
+    stopping: Option<Stop>,
+}
+
+impl Task {
+    /// Serves until an interruption, and tidies up after it.
+    pub(super) async fn serve(&mut self, held: &Held, beginning: Beginning) -> Result<(), Stop> {
+        let began = Instant::now();
+        self.number += 1;
+        let mut serving = self.establish(held, beginning);
+        let interruption = loop {
+            let incident = serving.incident(self).await;
+            if let Err(interruption) = serving.handle(self, incident) {
+                break interruption;
+            }
+        };
+        if began.elapsed() > LONGEST {
+            self.disturbances.reset();
+        }
+        let stopping = serving.stopping;
+        self.suspend(serving);
+        match (interruption, stopping) {
+            (Interruption::Stop(stop), _) | (_, Some(stop)) => Err(stop),
+            (interruption, None) => self.recover(interruption).await,
+        }
+    }
+
+    async fn recover(&mut self, interruption: Interruption) -> Result<(), Stop> {
+        match interruption {
+            Interruption::Stop(stop) => Err(stop),
+            Interruption::Failed(error) => {
+                let pause = self.disturbances.pause();
+                self.reporter.unreachable(error, pause);
+                self.pause(pause).await
+            }
+            Interruption::Lost => self.lose_keeper().await,
+            Interruption::Disturbed => {
+                let pause = self.disturbances.pause();
+                self.pause(pause).await
+            }
+        }
+    }
+
+    fn establish(&mut self, held: &Held, beginning: Beginning) -> Serving {
+        self.backoff.reset();
+        self.reporter.reachable(&self.context.client);
+        for key in beginning.strays {
+            self.reporter.send(Update::Stray { key });
+        }
+        let mut registrators: BTreeSet<LeaseId> = beginning.identities.values().copied().collect();
+        registrators.insert(held.lease);
+        self.reporter.session(SessionEvent::Established(Session {
+            number: self.number,
+            lease: held.lease,
+            views: beginning.views,
+            registrators,
+        }));
+        let mut followers = Followers::new(&self.context, held);
+        followers.set_roots(&self.inbox.roots);
+        Serving {
+            held: held.clone(),
+            number: self.number,
+            identities: beginning.identities,
+            waiting: VecDeque::new(),
+            in_flight: JoinSet::new(),
+            unanswered: BTreeSet::new(),
+            followers,
+            stopping: None,
+        }
+    }
+
+    /// Dropping `serving` cancels its requests; they may have happened.
+    fn suspend(&mut self, serving: Serving) {
+        self.reporter.session(SessionEvent::Suspended);
+        let waiting = serving.waiting.iter().map(|commit| commit.id);
+        for id in serving.unanswered.iter().copied().chain(waiting) {
+            self.reporter.committed(id, Outcome::Void);
+        }
+    }
+}
+
+impl Serving {
+    async fn incident(&mut self, task: &mut Task) -> Incident {
+        let Task {
+            inbox,
+            keeper,
+            reporter,
+            ..
+        } = task;
+        tokio::select! {
+            health = changed(keeper) => Incident::Health(health),
+            Some(done) = self.in_flight.join_next() => Incident::Performed(done),
+            (root, report) = self.followers.report() => Incident::Report(root, report),
+            request = inbox.requests.recv(), if self.stopping.is_none() => Incident::Request(request),
+            () = reporter.updates.closed() => Incident::Unheard,
+        }
+    }
+
+    fn handle(&mut self, task: &mut Task, incident: Incident) -> Result<(), Interruption> {
+        match incident {
+            Incident::Request(request) => self.take(task, request),
+            Incident::Performed(Ok((id, performed))) => self.answer(task, id, performed)?,
+            // A task of ours neither panics nor is aborted; were it so, nothing is known of its commit.
+            Incident::Performed(Err(_)) => return Err(Interruption::Disturbed),
+            Incident::Report(root, report) => self.observe(task, root, report)?,
+            Incident::Health(health) => note(task, health)?,
+            Incident::Unheard => return Err(Interruption::Stop(Stop::Abandon)),
+        }
+        self.send_waiting(task);
+        match self.stopping {
+            Some(stop) if self.in_flight.is_empty() => Err(Interruption::Stop(stop)),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&mut self, task: &mut Task, request: Option<Request>) {
+        match request {
+            Some(Request::Commit(commit)) if commit.session == self.number => {
+                self.waiting.push_back(commit);
+            }
+            Some(Request::Commit(commit)) => task.reporter.committed(commit.id, Outcome::Void),
+            Some(Request::WatchRoots(roots)) => {
+                self.followers.set_roots(&roots);
+                task.inbox.roots = roots;
+            }
+            Some(Request::Keep) => self.stopping = Some(Stop::Keep),
+            Some(Request::Release) => self.stopping = Some(Stop::Release),
+            None => self.stopping = Some(Stop::Abandon),
+        }
+    }
+
+    fn send_waiting(&mut self, task: &Task) {
+        while self.in_flight.len() < IN_FLIGHT {
+            let Some(commit) = self.waiting.pop_front() else {
+                return;
+            };
+            let context = task.context.clone();
+            let (lease, fence) = (self.held.lease, self.held.fence);
+            self.unanswered.insert(commit.id);
+            self.in_flight.spawn(async move {
+                let performed = perform(&context, lease, fence, &commit).await;
+                (commit.id, performed)
+            });
+        }
+    }
+
+    fn answer(&mut self, task: &Task, id: u64, performed: Performed) -> Result<(), Interruption> {
+        match performed {
+            Performed::Outcome(outcome) => {
+                self.unanswered.remove(&id);
+                task.reporter.committed(id, outcome);
+                Ok(())
+            }
+            Performed::Fenced => Err(Interruption::Disturbed),
+            Performed::LeaseLost => Err(Interruption::Lost),
+            Performed::Failed(error) => Err(Interruption::Failed(error)),
+        }
+    }
+
+    fn observe(
+        &mut self,
+        task: &mut Task,
+        root: String,
+        report: Report,
+    ) -> Result<(), Interruption> {
+        match report {
+            Report::Events(events) => {
+                for event in events {
+                    self.see(task, event)?;
+                }
+            }
+            // That etcd cannot be reached is for the keeper to tell; that it refuses only this, nobody else will.
+            Report::Trouble(error, _) if !error.blames_endpoint() => {
+                if self.followers.refused.insert(root.clone()) {
+                    task.reporter.send(Update::WatchRefused { root, error });
+                }
+            }
+            Report::Trouble(..) => {}
+            Report::Restored => {
+                self.followers.refused.remove(&root);
+            }
+            Report::Lost(_) if self.followers.tasks.contains_key(&root) => {
+                return Err(Interruption::Disturbed);
+            }
+            Report::Lost(_) => {}
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, task: &Task, event: Event) -> Result<(), Interruption> {
+        let deleted = event.r#type() == EventType::Delete;
+        let kv = event.kv.unwrap_or_default();
+        let revision = kv.mod_revision;
+        let present = (!deleted).then_some(&kv);
+        match task.context.layout.place(&kv.key) {
+            Place::Node(key) => task.reporter.session(SessionEvent::Seen(Seen::Node {
+                key,
+                node: present.map(views::held),
+                revision,
+            })),
+            Place::Claim(key, lease) => task.reporter.session(SessionEvent::Seen(Seen::Claim {
+                key,
+                lease,
+                claim: present.map(views::held),
+                revision,
+            })),
+            Place::Identity(name) if name == task.context.layout.node_name() => {
+                if revision > self.held.fence {
+                    return Err(Interruption::Disturbed);
+                }
+            }
+            Place::Identity(name) => {
+                self.see_identity(task, name, present.and_then(identity_lease))
+            }
+            Place::Unknown(_) | Place::Foreign(..) => {}
+        }
+        Ok(())
+    }
+
+    fn see_identity(&mut self, task: &Task, name: String, lease: Option<LeaseId>) {
+        let before = match lease {
+            Some(lease) => self.identities.insert(name, lease),
+            None => self.identities.remove(&name),
+        };
+        if before == lease {
+            return;
+        }
+        let gone = before.map(|lease| (lease, false));
+        for (lease, present) in gone.into_iter().chain(lease.map(|lease| (lease, true))) {
+            let seen = Seen::Registrator { lease, present };
+            task.reporter.session(SessionEvent::Seen(seen));
+        }
+    }
+}
+
+async fn changed(keeper: &mut Option<Keeper>) -> Health {
+    match keeper {
+        Some(keeper) => keeper.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A lease that cannot be renewed for a while interrupts nothing: etcd may be back in time.
+fn note(task: &mut Task, health: Health) -> Result<(), Interruption> {
+    match health {
+        Health::Unknown => Ok(()),
+        Health::Alive => {
+            task.reporter.reachable(&task.context.client);
+            Ok(())
+        }
+        Health::Failing {
+            error,
+            overdue: true,
+            ..
+        } => Err(Interruption::Failed(error)),
+        Health::Failing {
+            error, retry_in, ..
+        } => {
+            task.reporter.unreachable(error, retry_in);
+            Ok(())
+        }
+        Health::Lost => Err(Interruption::Lost),
+    }
+}
+
+/// The watches of a session, one task each.
+struct Followers {
+    context: Arc<Context>,
+    position: Position,
+    tasks: BTreeMap<String, AbortHandle>,
+    running: JoinSet<()>,
+    /// Roots whose refusal was told.
+    refused: BTreeSet<String>,
+    sender: UnboundedSender<(String, Report)>,
+    reports: UnboundedReceiver<(String, Report)>,
+}
+
+impl Followers {
+    /// Follows the registrators' own keys from the session's reading on.
+    fn new(context: &Arc<Context>, held: &Held) -> Followers {
+        let (sender, reports) = unbounded_channel();
+        let mut followers = Followers {
+            context: context.clone(),
+            position: Position {
+                cluster: held.cluster,
+                revision: held.fence,
+            },
+            tasks: BTreeMap::new(),
+            running: JoinSet::new(),
+            refused: BTreeSet::new(),
+            sender,
+            reports,
+        };
+        followers.start(context.layout.meta().to_owned());
+        followers
+    }
+
+    /// Follows `roots`, each from the session's reading on however late it comes, and no others.
+    fn set_roots(&mut self, roots: &BTreeSet<String>) {
+        let meta = self.context.layout.meta().to_owned();
+        self.tasks.retain(|root, task| {
+            let wanted = *root == meta || roots.contains(root);
+            if !wanted {
+                task.abort();
+            }
+            wanted
+        });
+        for root in roots {
+            if !root.is_empty() && !self.tasks.contains_key(root) {
+                self.start(root.clone());
+            }
+        }
+    }
+
+    fn start(&mut self, root: String) {
+        let range = KeyRange::root(&root);
+        let mut follower = Follower::new(self.context.client.clone(), range, self.position);
+        let sender = self.sender.clone();
+        let name = root.clone();
+        let task = self.running.spawn(async move {
+            loop {
+                let report = follower.next().await;
+                let last = matches!(report, Report::Lost(_));
+                if sender.send((name.clone(), report)).is_err() || last {
+                    return;
+                }
+            }
+        });
+        self.tasks.insert(root, task);
+    }
+
+    async fn report(&mut self) -> (String, Report) {
+        match self.reports.recv().await {
+            Some(report) => report,
+            // Never: `sender` lives as long as this.
+            None => std::future::pending().await,
+        }
+    }
+}

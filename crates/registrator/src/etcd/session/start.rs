@@ -1,0 +1,87 @@
+//! The complete reading with which a session begins.
+//!
+//! All of it is read at the revision of the fence, and the watches begin right behind it, so nothing falls between.
+
+use super::Context;
+use super::claim::Held;
+use super::views;
+use crate::etcd::error::Error;
+use crate::etcd::identity::Holder;
+use crate::etcd::layout::Place;
+use crate::etcd::reading::KeyRange;
+use etcd_api::KeyValue;
+use registrator_core::node::Key;
+use registrator_core::ownership::{LeaseId, View};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// Every key attached to the lease.
+    pub(super) views: BTreeMap<Key, View>,
+    /// The registrators' leases by node name.
+    pub(super) identities: BTreeMap<String, LeaseId>,
+    /// Keys under the lease that are no node.
+    pub(super) strays: Vec<String>,
+}
+
+/// Reads everything.
+pub(super) async fn read(context: &Arc<Context>, held: &Held) -> Result<Beginning, Error> {
+    let (identities, (keys, strays)) = tokio::try_join!(
+        read_identities(context, held),
+        read_attached(context, held.lease)
+    )?;
+    Ok(Beginning {
+        views: views::read(context, &keys, held.fence).await?,
+        identities,
+        strays,
+    })
+}
+
+async fn read_identities(
+    context: &Context,
+    held: &Held,
+) -> Result<BTreeMap<String, LeaseId>, Error> {
+    let range = KeyRange::prefix(&context.layout.identities());
+    let listing = context.client.list(&range, held.fence).await?;
+    let entries = listing.kvs.iter().filter_map(|kv| identity(context, kv));
+    Ok(entries.collect())
+}
+
+fn identity(context: &Context, kv: &KeyValue) -> Option<(String, LeaseId)> {
+    match context.layout.place(&kv.key) {
+        Place::Identity(name) => Some((name, identity_lease(kv)?)),
+        _ => None,
+    }
+}
+
+/// The lease that an identity key names: the one that it is attached to, unless somebody detached it by hand.
+pub(super) fn identity_lease(kv: &KeyValue) -> Option<LeaseId> {
+    views::lease(kv).or_else(|| Holder::parse(&kv.value).map(|holder| holder.lease))
+}
+
+/// The keys that are attached to the lease, as nodes or as claims, and what else is attached.
+async fn read_attached(
+    context: &Context,
+    lease: LeaseId,
+) -> Result<(Vec<Key>, Vec<String>), Error> {
+    let state = context.client.lease_time_to_live(lease, true).await?;
+    if state.ttl < 0 {
+        return Err(Error::LeaseNotFound {
+            endpoint: context.client.endpoint(),
+        });
+    }
+    let mut keys = BTreeSet::new();
+    let mut strays = Vec::new();
+    for etcd_key in &state.keys {
+        match context.layout.place(etcd_key) {
+            Place::Node(key) | Place::Claim(key, _) => {
+                keys.insert(key);
+            }
+            Place::Identity(_) => {}
+            Place::Unknown(text) | Place::Foreign(text, _) => strays.push(text),
+        }
+    }
+    Ok((keys.into_iter().collect(), strays))
+}

@@ -1,0 +1,158 @@
+//! Reading keys together with the claims on them.
+
+use super::Context;
+use super::claim::operation;
+use crate::etcd::error::Error;
+use crate::etcd::layout::{Layout, Place};
+use crate::etcd::reading::{KeyRange, at_once};
+use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
+use etcd_api::request_op::Request as Operation;
+use etcd_api::response_op::Response as Answer;
+use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, ResponseOp, TxnRequest};
+use registrator_core::node::{Key, Value};
+use registrator_core::ownership::{Held, LeaseId, Revision, View};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Keys in one request: two readings each, of at most 128.
+const BATCH: usize = 50;
+
+/// Requests under way at once.
+const AT_ONCE: usize = 4;
+
+/// The two readings that make a view of `key`, at `revision` (0 for the newest).
+pub(super) fn reads(layout: &Layout, key: &Key, revision: Revision) -> [RequestOp; 2] {
+    [
+        KeyRange::exact(key.as_str()),
+        KeyRange::prefix(&layout.claims(key)),
+    ]
+    .map(|range| operation(Operation::RequestRange(range.request(revision))))
+}
+
+/// The answers to [`reads`]; `None` if they are something else.
+pub(super) fn decode(layout: &Layout, answers: &[ResponseOp]) -> Option<View> {
+    let [node, claims] = answers else { return None };
+    let [node, claims] = [range(node)?, range(claims)?];
+    Some(View {
+        node: node.first().map(held),
+        claims: claims
+            .iter()
+            .filter_map(|kv| match layout.place(&kv.key) {
+                Place::Claim(_, lease) => Some((lease, held(kv))),
+                _ => None,
+            })
+            .collect(),
+    })
+}
+
+/// What lies among the claims in the answers to [`reads`] and is none, as after a hand's slip. It stands in the way of every
+/// release, for the guard "no claims" means the whole range.
+pub(super) fn junk<'a>(
+    layout: &Layout,
+    answers: &'a [ResponseOp],
+) -> impl Iterator<Item = &'a KeyValue> {
+    let claims = answers.get(1).and_then(range).unwrap_or_default();
+    claims
+        .iter()
+        .filter(|kv| !matches!(layout.place(&kv.key), Place::Claim(..)))
+}
+
+fn range(answer: &ResponseOp) -> Option<&[KeyValue]> {
+    match &answer.response {
+        Some(Answer::ResponseRange(range)) => Some(&range.kvs),
+        _ => None,
+    }
+}
+
+/// A key as the core wants it.
+pub(super) fn held(kv: &KeyValue) -> Held {
+    Held {
+        value: Value::from_etcd(&kv.value),
+        lease: lease(kv),
+        mod_revision: kv.mod_revision,
+    }
+}
+
+/// The lease that a key is attached to.
+pub(super) fn lease(kv: &KeyValue) -> Option<LeaseId> {
+    Some(LeaseId(kv.lease)).filter(|lease| lease.0 != 0)
+}
+
+/// The views of many keys at `revision` (0 for the newest, which may then differ between keys).
+pub(super) async fn read(
+    context: &Arc<Context>,
+    keys: &[Key],
+    revision: Revision,
+) -> Result<BTreeMap<Key, View>, Error> {
+    let batches = keys.chunks(BATCH).map(|batch| {
+        let (context, batch) = (context.clone(), batch.to_vec());
+        async move { read_batch(&context, &batch, revision).await }
+    });
+    let views = at_once(AT_ONCE, batches.collect::<Vec<_>>()).await?;
+    Ok(views.into_iter().flatten().collect())
+}
+
+/// Reads a batch; by halves if the answer would be too big.
+async fn read_batch(
+    context: &Context,
+    keys: &[Key],
+    revision: Revision,
+) -> Result<Vec<(Key, View)>, Error> {
+    let mut rest = vec![keys];
+    let mut views = Vec::new();
+    while let Some(batch) = rest.pop() {
+        match read_at_once(context, batch, revision).await {
+            Err(Error::TooLarge { .. }) if batch.len() > 1 => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                rest.extend([second, first]);
+            }
+            other => views.extend(other?),
+        }
+    }
+    Ok(views)
+}
+
+async fn read_at_once(
+    context: &Context,
+    keys: &[Key],
+    revision: Revision,
+) -> Result<Vec<(Key, View)>, Error> {
+    let layout = &context.layout;
+    let reads = keys.iter().flat_map(|key| reads(layout, key, revision));
+    let request = never_writing(layout, reads.collect());
+    let answer = context.client.txn(request).await?;
+    let views = keys.iter().zip(answer.responses.chunks(2));
+    views
+        .map(|(key, answers)| match decode(layout, answers) {
+            Some(view) => Ok((key.clone(), view)),
+            None => Err(unexpected(context)),
+        })
+        .collect()
+}
+
+/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`Client::txn`](crate::etcd::Client::txn).
+fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
+    let key = layout.identity().into_bytes();
+    TxnRequest {
+        compare: vec![Compare {
+            result: CompareResult::Less.into(),
+            target: CompareTarget::Create.into(),
+            key: key.clone(),
+            range_end: Vec::new(),
+            target_union: Some(TargetUnion::CreateRevision(0)),
+        }],
+        success: vec![operation(Operation::RequestPut(PutRequest {
+            key,
+            ..PutRequest::default()
+        }))],
+        failure: reads,
+    }
+}
+
+/// The answer to a transaction does not have the shape of the request.
+pub(super) fn unexpected(context: &Context) -> Error {
+    Error::Unexpected {
+        endpoint: context.client.endpoint(),
+        message: "a transaction's answers do not match its operations".to_owned(),
+    }
+}

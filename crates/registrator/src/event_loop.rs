@@ -1,0 +1,312 @@
+//! Where the world is attached: takes what the adapters report, one thing at a time, to the reconciler, and has them do what it says.
+//!
+//! This is the only place that reads the clock for the core.
+
+mod sources;
+
+pub use sources::{Input, Signal, Sources};
+
+use crate::catalog::Catalog;
+use crate::evaluators::Evaluators;
+use crate::files::{self, FileWatch, PolicyChanges};
+use crate::{docker, etcd, report};
+use registrator_core::config::{ConfigSource, RawConfig};
+use registrator_core::etcd_path::EtcdPath;
+use registrator_core::reconciler::{Command, Event, OnExit, Reconciler};
+use registrator_core::session::SessionEvent;
+use registrator_core::spec::PolicyName;
+use registrator_core::watch;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+/// How long the session may take to end in order.
+const FAREWELL: Duration = Duration::from_secs(6);
+
+/// How the loop ended.
+#[derive(Debug)]
+pub enum End {
+    /// As asked for.
+    Stopped,
+    /// By a second signal, at once.
+    Aborted,
+    /// Another process has this one's identity.
+    Superseded,
+    /// The settings for etcd cannot be used.
+    Etcd(etcd::SettingsError),
+}
+
+/// Everything that commands need.
+pub struct Attached {
+    /// All decisions.
+    pub reconciler: Reconciler,
+    /// The policies' threads.
+    pub evaluators: Evaluators,
+    /// The policies that are loaded.
+    pub catalog: Catalog,
+    /// Where changed policy files are loaded.
+    pub loader: UnboundedSender<PolicyChanges>,
+    /// Where files are followed.
+    pub files: FileWatch,
+    /// Where configurations in etcd are read.
+    pub etcd: etcd::Client,
+    /// Where what they are is sent.
+    pub mirrored: UnboundedSender<(PolicyName, watch::Event<RawConfig>)>,
+    /// What to do with the nodes at the end.
+    pub on_exit: OnExit,
+}
+
+/// The session with etcd, which begins when it is known who this process is.
+pub struct Session {
+    /// What it is asked.
+    pub requests: UnboundedSender<etcd::session::Request>,
+    /// Its end.
+    pub task: JoinHandle<Result<etcd::session::End, etcd::SettingsError>>,
+}
+
+/// Runs until a signal, or until another process takes the identity over.
+pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Session) -> End {
+    let mut mirrors = BTreeMap::new();
+    let mut stopping = None;
+    loop {
+        let timeout = stopping.or_else(|| attached.reconciler.next_timeout());
+        let input = tokio::select! {
+            biased;
+            end = &mut session.task => return session_ended(end),
+            input = sources.next(timeout) => input,
+        };
+        match input {
+            Input::Signal(Signal::Terminate) if stopping.is_some() || attached.ending() => {
+                return End::Aborted;
+            }
+            Input::Timeout if stopping.is_some() => {
+                warn!("etcd did not answer in time: the lease ends by itself");
+                return End::Stopped;
+            }
+            input => attached.take_in(input),
+        }
+        if attached.perform(&session, &mut mirrors) {
+            stopping = Some(Instant::now() + FAREWELL);
+        }
+    }
+}
+
+fn session_ended(
+    end: Result<Result<etcd::session::End, etcd::SettingsError>, tokio::task::JoinError>,
+) -> End {
+    match end {
+        Ok(Ok(etcd::session::End::Superseded)) => End::Superseded,
+        Ok(Ok(etcd::session::End::Kept)) => {
+            info!(
+                "the nodes stay until their lease expires, or until a new process takes them over"
+            );
+            End::Stopped
+        }
+        Ok(Ok(etcd::session::End::Released)) => {
+            info!("all nodes are removed");
+            End::Stopped
+        }
+        Ok(Ok(etcd::session::End::Unfinished(error))) => {
+            warn!(
+                "etcd could not be told, the lease ends by itself: {}",
+                crate::error_chain::error_chain(&error)
+            );
+            End::Stopped
+        }
+        Ok(Ok(etcd::session::End::Abandoned)) | Err(_) => End::Stopped,
+        Ok(Err(error)) => End::Etcd(error),
+    }
+}
+
+impl Attached {
+    fn ending(&self) -> bool {
+        self.reconciler.ending()
+    }
+
+    fn take_in(&mut self, input: Input) {
+        let now = Instant::now();
+        let event = match input {
+            Input::Signal(Signal::Terminate) => {
+                info!(
+                    "ending, nodes are {}",
+                    if self.on_exit == OnExit::Keep {
+                        "kept"
+                    } else {
+                        "released"
+                    }
+                );
+                Event::Shutdown(self.on_exit)
+            }
+            Input::Signal(Signal::Reload) => {
+                self.files.reload();
+                return;
+            }
+            Input::Evaluated(evaluated) => Event::Evaluated {
+                ticket: evaluated.ticket,
+                result: evaluated.result,
+            },
+            Input::Etcd(update) => match etcd_event(update) {
+                Some(event) => Event::Session(event),
+                None => return,
+            },
+            Input::Docker(docker::Update::Container(event)) => Event::Container(event),
+            Input::Docker(update) => {
+                report::docker(&update);
+                return;
+            }
+            Input::Files(update) => match self.file_event(update) {
+                Some(event) => event,
+                None => return,
+            },
+            Input::Policies(loaded) => self.catalog.update(loaded, &mut self.evaluators),
+            Input::Config(policy, event) => Event::ConfigNode(policy, event),
+            Input::Timeout => Event::Timeout,
+        };
+        self.reconciler.handle(event, now);
+    }
+
+    fn file_event(&mut self, update: files::Update) -> Option<Event> {
+        match update {
+            files::Update::Configs(event) => return Some(Event::ConfigFile(event)),
+            // The loader ends with the loop only.
+            files::Update::Policies(changes) => drop(self.loader.send(changes)),
+            files::Update::Problem(problem) => report::file_problem(&problem),
+            files::Update::ReloadRequested => info!("reading policies and configurations again"),
+        }
+        None
+    }
+
+    /// Does what the reconciler says. Tells whether the end was asked for.
+    fn perform(&mut self, session: &Session, mirrors: &mut BTreeMap<PolicyName, Mirror>) -> bool {
+        let mut stop = false;
+        // A session that has ended answers at the top of the loop.
+        let ask = |request| drop(session.requests.send(request));
+        while let Some(command) = self.reconciler.next_command() {
+            match command {
+                Command::Evaluate {
+                    ticket,
+                    instance,
+                    container,
+                } => {
+                    self.evaluators.evaluate(
+                        ticket,
+                        &instance.id.policy,
+                        instance.config,
+                        container,
+                    );
+                }
+                Command::FollowConfigs {
+                    policy,
+                    path: Some(path),
+                } => {
+                    let mirror =
+                        Mirror::start(&self.etcd, policy.clone(), path, self.mirrored.clone());
+                    mirrors.insert(policy, mirror);
+                }
+                Command::FollowConfigs { policy, path: None } => drop(mirrors.remove(&policy)),
+                Command::WatchRoots(roots) => ask(etcd::session::Request::WatchRoots(roots)),
+                Command::Commit(commit) => ask(etcd::session::Request::Commit(commit)),
+                Command::Stop(on_exit) => {
+                    stop = true;
+                    ask(match on_exit {
+                        OnExit::Keep => etcd::session::Request::Keep,
+                        OnExit::Release => etcd::session::Request::Release,
+                    });
+                }
+            }
+        }
+        while let Some(notice) = self.reconciler.next_notice() {
+            report::notice(&notice);
+        }
+        stop
+    }
+}
+
+fn etcd_event(update: etcd::session::Update) -> Option<SessionEvent> {
+    report::etcd(&update);
+    match update {
+        etcd::session::Update::Session(event) => Some(event),
+        _ => None,
+    }
+}
+
+/// A policy's configurations in etcd; followed until this is dropped.
+pub struct Mirror(Vec<JoinHandle<()>>);
+
+impl Mirror {
+    fn start(
+        client: &etcd::Client,
+        policy: PolicyName,
+        path: EtcdPath,
+        to: UnboundedSender<(PolicyName, watch::Event<RawConfig>)>,
+    ) -> Mirror {
+        let (items, mut mirrored) = tokio::sync::mpsc::unbounded_channel();
+        let source = tokio::spawn(etcd::mirror(client.clone(), path.prefix(), items));
+        let translate = async move {
+            while let Some(mirrored) = mirrored.recv().await {
+                let event = config_event(&policy, &path, mirrored);
+                if event.is_some_and(|event| to.send((policy.clone(), event)).is_err()) {
+                    return;
+                }
+            }
+        };
+        Mirror(vec![source, tokio::spawn(translate)])
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Keys that do not match the path are no configurations.
+fn config_event(
+    policy: &PolicyName,
+    path: &EtcdPath,
+    mirrored: etcd::Mirrored,
+) -> Option<watch::Event<RawConfig>> {
+    match mirrored {
+        etcd::Mirrored::Event(event) => Some(match event {
+            watch::Event::Init => watch::Event::Init,
+            watch::Event::InitDone => watch::Event::InitDone,
+            watch::Event::InitApply(item) => {
+                watch::Event::InitApply(raw_config(policy, path, &item.key, &item.value)?)
+            }
+            watch::Event::Apply(item) => {
+                watch::Event::Apply(raw_config(policy, path, &item.key, &item.value)?)
+            }
+            watch::Event::Delete(key) => {
+                watch::Event::Delete((policy.clone(), ConfigSource::Etcd(key)))
+            }
+        }),
+        etcd::Mirrored::Interrupted { error, .. } => {
+            warn!(
+                "cannot read the configurations of policy {policy} in etcd, they stay as they are: {}",
+                crate::error_chain::error_chain(&error)
+            );
+            None
+        }
+        etcd::Mirrored::Restored => {
+            info!("reading the configurations of policy {policy} in etcd again");
+            None
+        }
+    }
+}
+
+/// The configuration that a key of etcd holds, if its name fits the path.
+pub fn raw_config(
+    policy: &PolicyName,
+    path: &EtcdPath,
+    key: &str,
+    value: &[u8],
+) -> Option<RawConfig> {
+    Some(RawConfig {
+        policy: policy.clone(),
+        name: Some(path.config_name(key)?),
+        source: ConfigSource::Etcd(key.to_owned()),
+        bytes: value.to_vec(),
+    })
+}

@@ -1,0 +1,124 @@
+//! Policies and configurations as files: what is there now, and what changes.
+//!
+//! An error removes nothing: a file or folder that cannot be read is reported, and whatever was made of it before stays.
+
+mod configs;
+mod contents;
+mod folders;
+mod known;
+mod policies;
+mod watch;
+
+pub use configs::{ConfigScan, scan_configs};
+pub use policies::{PolicyFile, scan_policies};
+pub use watch::{FileWatch, Pace, watch};
+
+use registrator_core::config::RawConfig;
+use registrator_core::watch::Event;
+use std::io;
+use std::path::PathBuf;
+
+/// Where the files are, as the settings say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// `--policies`: a folder, a pattern, or one file.
+    pub policies: String,
+    /// `--services`: the folder of the configurations.
+    pub services: PathBuf,
+}
+
+/// What [`watch`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// Policy files to load, or to forget. Reported once at the start even if there is none.
+    Policies(PolicyChanges),
+    /// A configuration.
+    Configs(Event<RawConfig>),
+    /// Something cannot be read. Reported once while it lasts, and again after [`FileWatch::reload`].
+    Problem(Problem),
+    /// Somebody asked for a reload; whatever differs follows.
+    ReloadRequested,
+}
+
+/// How the policy files differ from what was reported before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyChanges {
+    /// Files that are new, or whose contents differ; all of them if a helper file differs.
+    pub changed: Vec<PolicyFile>,
+    /// Files that are gone, and no other file has their name.
+    pub gone: Vec<PolicyFile>,
+}
+
+/// Something that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is wrong and what to do, without the path where it is obvious.
+    pub message: String,
+}
+
+/// Why there is no list of files.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// Nothing is where the policies should be.
+    #[error("{} does not exist: put policies (*.star) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES)", .0.display())]
+    NoPolicies(PathBuf),
+    /// A single file is given, and its name is not that of a policy.
+    #[error("{} is not a policy: --policies (KONTENA_REGISTRATOR_POLICIES) takes a folder, a pattern, or a *.star file", .0.display())]
+    NotAPolicy(PathBuf),
+    /// The pattern cannot be understood.
+    #[error("--policies (KONTENA_REGISTRATOR_POLICIES) {pattern:?} is not a valid pattern")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        #[source]
+        source: glob::PatternError,
+    },
+    /// Two policies would have the same name.
+    #[error("{} and {} would both be policy {name}: rename one of them", .first.display(), .second.display())]
+    SameName {
+        /// Their name.
+        name: String,
+        /// A file.
+        first: PathBuf,
+        /// Another file.
+        second: PathBuf,
+    },
+    /// A folder cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no thread for watching.
+    #[error("cannot start the thread that watches files")]
+    Thread(#[source] io::Error),
+}
+
+impl FilesError {
+    /// The file or folder that the error is about.
+    fn path(&self) -> PathBuf {
+        match self {
+            FilesError::NoPolicies(path)
+            | FilesError::NotAPolicy(path)
+            | FilesError::SameName { second: path, .. }
+            | FilesError::Read { path, .. } => path.clone(),
+            FilesError::Pattern { pattern, .. } => pattern.into(),
+            FilesError::Thread(_) => PathBuf::new(),
+        }
+    }
+}
+
+/// Whether the name begins with a dot.
+fn is_hidden(path: &std::path::Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with('.')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Follows the files, on a thread of its own: slow disks must not delay the event loop.
+
+use super::folders::Folders;
+use super::known::{Known, fingerprint};
+use super::{FilesError, Sources, Update, scan_policies};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How quickly changes are followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long nothing must happen before the files are read: programs change files in several steps.
+    pub quiet: Duration,
+    /// When they are read although something happens all the time.
+    pub patience: Duration,
+    /// How often to look without any report of the kernel, which may be lost or never come, as from network disks.
+    pub look: Duration,
+    /// Whether to ask the kernel for reports at all.
+    pub reports: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            quiet: Duration::from_millis(100),
+            patience: Duration::from_secs(1),
+            look: Duration::from_secs(30),
+            reports: true,
+        }
+    }
+}
+
+/// Follows the files until it is dropped.
+#[derive(Debug)]
+pub struct FileWatch(Sender<Wake>);
+
+impl FileWatch {
+    /// Reads everything again, as SIGHUP asks for.
+    pub fn reload(&self) {
+        // The thread ends before this only if nobody receives its updates any more.
+        let _ = self.0.send(Wake::Reload);
+    }
+}
+
+impl Drop for FileWatch {
+    fn drop(&mut self) {
+        let _ = self.0.send(Wake::Stop);
+    }
+}
+
+/// Reports all files to `updates`, and then every difference, each once. At rest it takes next to no processor time.
+///
+/// # Errors
+/// The policies are not there now, or there is no thread. Later errors are [`Update::Problem`]s.
+pub fn watch(
+    sources: Sources,
+    pace: Pace,
+    updates: mpsc::Sender<Update>,
+) -> Result<FileWatch, FilesError> {
+    scan_policies(&sources.policies)?;
+    let (sender, inbox) = channel();
+    let reports = sender.clone();
+    let follow = move || {
+        let folders = match pace.reports {
+            true => Folders::new(move || drop(reports.send(Wake::Changed))),
+            false => Folders::none(),
+        };
+        let follower = Follower {
+            sources,
+            pace,
+            folders,
+            known: Known::default(),
+            seen: 0,
+            updates,
+        };
+        follower.run(&inbox);
+    };
+    let thread = std::thread::Builder::new().name("files".into());
+    thread.spawn(follow).map_err(FilesError::Thread)?;
+    Ok(FileWatch(sender))
+}
+
+enum Wake {
+    Changed,
+    Reload,
+    Stop,
+}
+
+/// What a wait ended with.
+enum Due {
+    /// Something may have changed.
+    Changed,
+    /// Something may have changed, and somebody asked.
+    Reload,
+    /// It is time for a look.
+    Look,
+    Stop,
+}
+
+struct Follower {
+    sources: Sources,
+    pace: Pace,
+    folders: Folders,
+    known: Known,
+    /// The fingerprint before the files were read.
+    seen: u64,
+    updates: mpsc::Sender<Update>,
+}
+
+impl Follower {
+    fn run(mut self, inbox: &Receiver<Wake>) {
+        let mut wanted = self.rescan();
+        while wanted {
+            wanted = match self.wait(inbox) {
+                Due::Changed => self.rescan(),
+                Due::Reload => self.reload(),
+                Due::Look => self.look(),
+                Due::Stop => false,
+            };
+        }
+    }
+
+    fn wait(&self, inbox: &Receiver<Wake>) -> Due {
+        match inbox.recv_timeout(self.pace.look) {
+            Ok(Wake::Changed) => self.settle(inbox),
+            Ok(Wake::Reload) => Due::Reload,
+            Err(RecvTimeoutError::Timeout) => Due::Look,
+            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => Due::Stop,
+        }
+    }
+
+    /// Waits until nothing changes any more.
+    fn settle(&self, inbox: &Receiver<Wake>) -> Due {
+        let end = Instant::now() + self.pace.patience;
+        while Instant::now() < end {
+            match inbox.recv_timeout(self.pace.quiet) {
+                Ok(Wake::Changed) => {}
+                Ok(Wake::Reload) => return Due::Reload,
+                Err(RecvTimeoutError::Timeout) => return Due::Changed,
+                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return Due::Stop,
+            }
+        }
+        Due::Changed
+    }
+
+    fn reload(&mut self) -> bool {
+        self.known.forget_problems();
+        self.send(vec![Update::ReloadRequested]) && self.rescan()
+    }
+
+    /// Renews the kernel's reports, and reads the files if they seem to differ.
+    fn look(&mut self) -> bool {
+        if fingerprint(&self.sources) != self.seen {
+            return self.rescan();
+        }
+        self.folders.arm(&self.sources);
+        // A change between the first comparison and the renewal had no report.
+        fingerprint(&self.sources) == self.seen || self.rescan()
+    }
+
+    /// Asks for reports first: what changes while the files are read is reported and read again.
+    fn rescan(&mut self) -> bool {
+        let problems = self.folders.arm(&self.sources);
+        self.seen = fingerprint(&self.sources);
+        let updates = self.known.rescan(&self.sources, problems);
+        self.send(updates)
+    }
+
+    /// Whether anybody listens.
+    fn send(&self, updates: Vec<Update>) -> bool {
+        let mut updates = updates.into_iter();
+        updates.all(|update| self.updates.blocking_send(update).is_ok())
+            && !self.updates.is_closed()
+    }
+}

@@ -1,0 +1,154 @@
+//! One line of the log.
+
+use super::FATAL;
+use serde_json::{Map, Value as Json};
+use std::fmt::{self, Write};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+/// An event, taken apart.
+pub(super) struct Line {
+    /// RFC 3339, UTC.
+    time: String,
+    level: &'static str,
+    message: String,
+    /// Unique names, none of them one of the line's own.
+    fields: Map<String, Json>,
+}
+
+impl Line {
+    /// Takes the event apart, now.
+    pub(super) fn of(event: &Event<'_>) -> Line {
+        let mut time = String::new();
+        // Writing to a String cannot fail; without a clock the line has no time.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let mut line = Line {
+            time,
+            level: level(event),
+            message: String::new(),
+            fields: Map::new(),
+        };
+        event.record(&mut line);
+        line
+    }
+
+    /// `TIME LEVEL message key=value…`, ending with a line feed.
+    ///
+    /// Further lines of a message are indented, so that no text from outside can look like a line of its own.
+    pub(super) fn text(&self, colour: bool) -> String {
+        let (on, dim, off) = match colour {
+            true => (paint(self.level), "\x1b[2m", "\x1b[0m"),
+            false => ("", "", ""),
+        };
+        let level = self.level.to_uppercase();
+        let mut text = format!("{dim}{}{off} {on}{level:<5}{off} ", self.time);
+        text.push_str(&printable(&self.message).replace('\n', "\n    "));
+        for (name, value) in &self.fields {
+            let _ = write!(text, " {dim}{name}={off}{}", shown(value));
+        }
+        text.push('\n');
+        text
+    }
+
+    /// One JSON object, ending with a line feed: `time`, `level`, `message`, then the fields.
+    pub(super) fn json(self) -> String {
+        let mut object = Map::new();
+        object.insert("time".into(), self.time.into());
+        object.insert("level".into(), self.level.into());
+        object.insert("message".into(), self.message.into());
+        object.extend(self.fields);
+        format!("{}\n", Json::Object(object))
+    }
+
+    fn add(&mut self, field: &Field, value: Json) {
+        let name = match field.name() {
+            "time" => "field_time",
+            "level" => "field_level",
+            name => name.trim_start_matches("r#"),
+        };
+        self.fields.insert(name.into(), value);
+    }
+
+    fn add_text(&mut self, field: &Field, text: String) {
+        match field.name() {
+            "message" => self.message = text,
+            _ => self.add(field, text.into()),
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add_text(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add_text(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.add_text(field, crate::error_chain::error_chain(value));
+    }
+}
+
+fn level(event: &Event<'_>) -> &'static str {
+    if event.metadata().target() == FATAL {
+        return "fatal";
+    }
+    match *event.metadata().level() {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+fn paint(level: &str) -> &'static str {
+    match level {
+        "fatal" | "error" => "\x1b[31m",
+        "warn" => "\x1b[33m",
+        "info" => "\x1b[32m",
+        _ => "\x1b[34m",
+    }
+}
+
+/// Control characters but the line feed become visible, so that they cannot steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c.is_control() && c != '\n' {
+            true => c.escape_default().collect::<Vec<char>>(),
+            false => vec![c],
+        })
+        .collect()
+}
+
+/// A field's value: bare where that is unambiguous, quoted where it is not.
+fn shown(value: &Json) -> String {
+    let Json::String(text) = value else {
+        return value.to_string();
+    };
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"';
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.clone(),
+        false => format!("{text:?}"),
+    }
+}

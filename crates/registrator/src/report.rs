@@ -1,0 +1,104 @@
+//! What people are told: each notice of the core, and each change of an adapter, as one line of the log.
+
+use crate::error_chain::error_chain;
+use crate::{docker, etcd, files};
+use registrator_core::notice::{Level, Notice};
+use tracing::{debug, error, info, warn};
+
+/// Logs a fact of the core.
+pub fn notice(notice: &Notice) {
+    match notice.level() {
+        Level::Debug => debug!("{notice}"),
+        Level::Info => info!("{notice}"),
+        Level::Warn => warn!("{notice}"),
+        Level::Error => error!("{notice}"),
+    }
+}
+
+/// Logs what changed on Docker's side.
+pub fn docker(update: &docker::Update) {
+    match update {
+        docker::Update::Connected { api_version } => {
+            info!("connected to Docker, API {api_version}")
+        }
+        docker::Update::Waiting { error, .. } => {
+            warn!("waiting for Docker: {}", error_chain(error))
+        }
+        docker::Update::Lost { error, .. } => {
+            warn!(
+                "lost Docker, all nodes stay until it is back: {}",
+                error_chain(error)
+            );
+        }
+        docker::Update::InspectFailed { id, error } => {
+            warn!(
+                "cannot inspect container {}, what was known of it stays: {}",
+                id.short(),
+                error_chain(error)
+            );
+        }
+        docker::Update::InspectRecovered { id } => {
+            info!("container {} can be inspected again", id.short())
+        }
+        docker::Update::Container(_) => {}
+    }
+}
+
+/// Logs what changed on etcd's side.
+pub fn etcd(update: &etcd::session::Update) {
+    use etcd::session::Update;
+    let someone = |holder: &Option<etcd::Holder>| {
+        holder
+            .as_ref()
+            .map_or("an unknown process".to_owned(), ToString::to_string)
+    };
+    match update {
+        Update::Session(_) => {}
+        Update::Unreachable { error, .. } => warn!(
+            "waiting for etcd, nothing is forgotten: {}",
+            error_chain(error)
+        ),
+        Update::Reachable { endpoint } => info!("connected to etcd at {endpoint}"),
+        Update::LeaseGranted { lease, ttl } => info!(
+            "registering under a new lease {lease} of {} s",
+            ttl.as_secs()
+        ),
+        Update::LeaseAdopted {
+            lease,
+            ttl,
+            predecessor,
+        } => {
+            info!(
+                "took over lease {lease} of {} s with its nodes from {}",
+                ttl.as_secs(),
+                someone(predecessor)
+            );
+        }
+        Update::LeaseLost { lease } => {
+            warn!("lease {lease} is gone and its nodes with it: registering everything again")
+        }
+        Update::IdentityInUse { holder } => warn!(
+            "waiting: this node name is in use by {}. Stop it, or give this process another --node-name (KONTENA_REGISTRATOR_NODE_NAME)",
+            someone(holder)
+        ),
+        Update::Superseded { by } => {
+            error!("another process took over this node name: {}", someone(by))
+        }
+        Update::Stray { key } => warn!(
+            "key {key:?} is attached to our lease, but no registrator can have written it: left alone"
+        ),
+        Update::WatchRefused { root, error } => warn!(
+            "changes below {root} cannot be watched, so nodes that others change there are not repaired: {}",
+            error_chain(error)
+        ),
+    }
+}
+
+/// Logs a file that cannot be read.
+pub fn file_problem(problem: &files::Problem) {
+    error!(
+        "{}: {}; what was made of it before stays",
+        problem.path.display(),
+        problem.message
+    );
+}

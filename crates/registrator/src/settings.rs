@@ -1,0 +1,142 @@
+//! What the program is told: flags, each also an environment variable.
+//!
+//! A flag wins over its variable, and an empty variable counts as not set.
+
+mod command_line;
+mod environment;
+mod groups;
+mod values;
+
+pub use environment::Environment;
+pub use groups::{
+    CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostSettings, PasswordError,
+};
+pub use values::{OnExit, Secret};
+
+use crate::exit::Exit;
+use clap::{Args, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// All that the program is told. Its `Debug` form hides secrets.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Settings {
+    /// Register the containers of this host in etcd, until it is stopped (the default)
+    Run(RunSettings),
+    /// Load and check policies and configurations, without Docker and without etcd
+    Check(CheckSettings),
+    /// Show what `run` would write now, and write nothing
+    Plan(PlanSettings),
+}
+
+/// What `run` is told.
+#[derive(Debug, Clone, Args)]
+pub struct RunSettings {
+    /// Files and log.
+    #[command(flatten)]
+    pub common: CommonSettings,
+    /// Docker, etcd, and who this process is.
+    #[command(flatten)]
+    pub host: HostSettings,
+    /// What becomes of the nodes when the program is asked to end: keep them until the lease expires, for a restart to
+    /// adopt, or release them at once
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_ON_EXIT",
+        value_name = "ACTION",
+        default_value = "keep",
+        ignore_case = true,
+        hide_possible_values = true,
+        help_heading = "etcd"
+    )]
+    pub on_exit: OnExit,
+}
+
+/// What `check` is told.
+#[derive(Debug, Clone, Args)]
+pub struct CheckSettings {
+    /// Files and log.
+    #[command(flatten)]
+    pub common: CommonSettings,
+    /// Print the result as JSON
+    #[arg(long, env = "KONTENA_REGISTRATOR_JSON")]
+    pub json: bool,
+}
+
+/// What `plan` is told.
+#[derive(Debug, Clone, Args)]
+pub struct PlanSettings {
+    /// Files and log.
+    #[command(flatten)]
+    pub common: CommonSettings,
+    /// Take the containers from this file instead of from Docker: a JSON array of inspect documents, as `docker inspect`
+    /// prints it [default: none, Docker is asked]
+    #[arg(long, env = "KONTENA_REGISTRATOR_CONTAINERS", value_name = "FILE")]
+    pub containers: Option<PathBuf>,
+    /// Compare with nothing instead of with what etcd holds
+    #[arg(long, env = "KONTENA_REGISTRATOR_NO_ETCD")]
+    pub no_etcd: bool,
+    /// Print the plan as JSON
+    #[arg(long, env = "KONTENA_REGISTRATOR_JSON")]
+    pub json: bool,
+    /// End with exit code 3 if there are changes to make
+    #[arg(long, env = "KONTENA_REGISTRATOR_EXIT_CODE")]
+    pub exit_code: bool,
+    /// Docker, etcd, and who this process is.
+    #[command(flatten)]
+    pub host: HostSettings,
+}
+
+/// Why there are no settings: a wrong command line or environment, or a question such as `--help`.
+#[derive(Debug)]
+pub struct UsageError(clap::Error);
+
+impl UsageError {
+    /// Prints the answer on standard output, or the error on standard error. Tells how the program ends then.
+    pub fn print(&self) -> Exit {
+        // A closed output leaves nobody to tell.
+        let _ = self.0.print();
+        match self.0.use_stderr() {
+            true => Exit::Usage,
+            false => Exit::Ok,
+        }
+    }
+}
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl Settings {
+    /// Reads the command line, whose first argument is the program's name, and the environment.
+    ///
+    /// # Errors
+    /// One of them is wrong, and the error names flag and variable; or help or the version is asked for.
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: &Environment,
+    ) -> Result<Settings, UsageError> {
+        command_line::read(arguments, environment).map_err(UsageError)
+    }
+
+    /// What every command is told.
+    pub fn common(&self) -> &CommonSettings {
+        match self {
+            Settings::Run(run) => &run.common,
+            Settings::Check(check) => &check.common,
+            Settings::Plan(plan) => &plan.common,
+        }
+    }
+
+    /// Variables that look like ours and are none, such as one with a typing error: worth a warning.
+    pub fn unknown_variables(environment: &Environment) -> Vec<String> {
+        command_line::unknown_variables(environment)
+    }
+}
+
+#[cfg(test)]
+mod tests;

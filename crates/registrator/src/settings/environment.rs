@@ -1,0 +1,112 @@
+//! The process's environment, read once.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+/// Other names of variables: the first is ours, the second does as well.
+const ALIASES: [(&str, &str); 1] = [("ETCD_ENDPOINT", "ETCD_ENDPOINTS")];
+
+/// What policies must not see.
+const SECRETS: [&str; 1] = ["ETCD_PASSWORD"];
+
+/// The environment as it was when the program started. Cheap enough to clone, and the same for all who ask.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    /// Reads the process's environment. Variables whose names are not UTF-8 are none of ours.
+    pub fn read() -> Environment {
+        let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        Environment(std::env::vars_os().filter_map(named).collect())
+    }
+
+    /// The variable's value; `None` if it is empty or not set.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.set(name).or_else(|| {
+            let alias = ALIASES.iter().find(|(ours, _)| *ours == name);
+            alias.and_then(|(_, other)| self.set(other))
+        })
+    }
+
+    /// The variables that policies may read: all but this program's secrets and what is not UTF-8.
+    pub fn for_policies(&self) -> BTreeMap<String, String> {
+        self.0
+            .iter()
+            .filter(|(name, _)| !SECRETS.contains(&name.as_str()))
+            .filter_map(|(name, value)| Some((name.clone(), value.clone().into_string().ok()?)))
+            .collect()
+    }
+
+    /// Whether a terminal may be coloured: <https://no-color.org>.
+    pub fn wants_colour(&self) -> bool {
+        self.get("NO_COLOR").is_none() && self.get("TERM").is_none_or(|term| term != "dumb")
+    }
+
+    /// The names of all variables that have a value.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, _)| name.as_str())
+    }
+
+    fn set(&self, name: &str) -> Option<&OsStr> {
+        self.0
+            .get(name)
+            .map(OsString::as_os_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Environment {
+        let pairs = variables.into_iter();
+        Environment(
+            pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+/// Names only: values may be secret.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let environment = Environment::from_iter([
+            ("A", ""),
+            ("B", "x"),
+            ("ETCD_ENDPOINT", ""),
+            ("ETCD_ENDPOINTS", "e"),
+        ]);
+        assert_eq!(environment.get("A"), None);
+        assert_eq!(environment.get("B"), Some(OsStr::new("x")));
+        assert_eq!(environment.get("ETCD_ENDPOINT"), Some(OsStr::new("e")));
+    }
+
+    #[test]
+    fn policies_see_no_secrets() {
+        let environment = Environment::from_iter([("ETCD_PASSWORD", "s"), ("B", "")]);
+        assert_eq!(
+            environment.for_policies(),
+            BTreeMap::from([("B".into(), String::new())])
+        );
+        assert!(!format!("{environment:?}").contains("\"s\""));
+    }
+
+    #[test]
+    fn colour_can_be_switched_off() {
+        assert!(Environment::from_iter([("TERM", "xterm")]).wants_colour());
+        assert!(!Environment::from_iter([("NO_COLOR", "1")]).wants_colour());
+        assert!(!Environment::from_iter([("TERM", "dumb")]).wants_colour());
+    }
+}

@@ -1,0 +1,249 @@
+//! The text of `--help`, of each command.
+
+use super::{Environment, command_line};
+use clap::Command;
+use expect_test::expect;
+
+/// The help as on a terminal 100 columns wide.
+fn help(path: &[&str]) -> String {
+    let mut command = command_line::command(&Environment::default()).term_width(100);
+    command.build();
+    let found = path.iter().fold(&mut command, |command, name| {
+        command.find_subcommand_mut(name).unwrap()
+    });
+    found.render_help().to_string()
+}
+
+/// `--name`s of a command's options but those of clap itself.
+fn options(command: &Command) -> Vec<String> {
+    let args = command.get_arguments().filter_map(|arg| arg.get_long());
+    let own = args.filter(|name| !matches!(*name, "help" | "version"));
+    own.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_option_has_a_variable_and_a_default_in_the_help() {
+    let mut command = command_line::command(&Environment::default()).term_width(10_000);
+    command.build();
+    let variables = command_line::variables();
+    for command in command.get_subcommands().chain([&command]) {
+        let help = command.clone().render_help().to_string();
+        for option in options(command) {
+            let (variable, _) = variables.iter().find(|(_, name)| *name == option).unwrap();
+            let line = help
+                .lines()
+                .find(|line| line.contains(&format!("[env: {variable}]")))
+                .unwrap_or_else(|| panic!("{option} lacks its variable: {help}"));
+            assert!(line.contains("[default: "), "{line}");
+        }
+    }
+}
+
+#[test]
+fn help_of_run() {
+    expect![[r#"
+        Watches the containers of this Docker host, runs policies over them, and keeps exactly the nodes
+        that the policies ask for in etcd, under one lease
+
+        Usage: kontena-registrator [OPTIONS]
+               kontena-registrator <COMMAND>
+
+        Commands:
+          run    Register the containers of this host in etcd, until it is stopped (the default)
+          check  Load and check policies and configurations, without Docker and without etcd
+          plan   Show what `run` would write now, and write nothing
+
+        Options:
+              --policies <FOLDER|PATTERN|FILE>  The policies: a folder (every *.star and *.rb file in it), a
+                                                pattern such as 'etc/policies/*.star', or one file
+                                                [env: KONTENA_REGISTRATOR_POLICIES] [default: etc/policies/]
+              --services <FOLDER>               The policies' configurations: a folder with POLICY/NAME.json
+                                                and POLICY.json
+                                                [env: KONTENA_REGISTRATOR_SERVICES] [default: etc/services/]
+              --log-level <LEVEL>               What to log, in capitals or not: debug, info, warn, error,
+                                                or fatal, which is only what ends the program
+                                                [env: LOG_LEVEL] [default: info]
+              --log-format <FORMAT>             How to log: text for people, or json, one object per line
+                                                [env: KONTENA_REGISTRATOR_LOG_FORMAT] [default: text]
+              --evaluation-timeout <TIME>       The most time that a policy may take for one container, as
+                                                in 500ms or 2s
+                                                [env: KONTENA_REGISTRATOR_EVALUATION_TIMEOUT] [default: 1s]
+          -h, --help                            Print help
+          -V, --version                         Print version
+
+        Docker:
+              --docker-host <URL>          Where the Docker Engine listens: unix:///PATH or tcp://HOST:PORT
+                                           [env: DOCKER_HOST] [default: unix:///var/run/docker.sock]
+              --docker-tls-verify[=<ANY>]  Speak TLS with Docker, and verify it. As with Docker, any value
+                                           switches it on, even 0
+                                           [env: DOCKER_TLS_VERIFY] [default: off]
+              --docker-cert-path <FOLDER>  The folder of ca.pem, cert.pem and key.pem
+                                           [env: DOCKER_CERT_PATH] [default: $DOCKER_CONFIG or ~/.docker]
+
+        etcd:
+              --etcd-endpoint <URL,…>           The endpoints of one etcd cluster, separated by commas:
+                                                http://HOST:PORT or https://HOST:PORT. The variable
+                                                ETCD_ENDPOINTS does as well
+                                                [env: ETCD_ENDPOINT] [default: none, an etcd of its own is
+                                                embedded]
+              --embedded-listen <ADDRESS:PORT>  Where the embedded etcd listens when no --etcd-endpoint is
+                                                given
+                                                [env: KONTENA_REGISTRATOR_EMBEDDED_LISTEN] [default:
+                                                127.0.0.1:2379]
+              --etcd-ca-file <FILE>             The authorities that may have signed etcd's certificate, in
+                                                PEM form
+                                                [env: ETCD_CA_FILE] [default: the system's]
+              --etcd-cert-file <FILE>           The client certificate for etcd, in PEM form; needs
+                                                --etcd-key-file
+                                                [env: ETCD_CERT_FILE] [default: none]
+              --etcd-key-file <FILE>            The client certificate's private key, in PEM form; needs
+                                                --etcd-cert-file
+                                                [env: ETCD_KEY_FILE] [default: none]
+              --etcd-username <NAME>            The user in etcd; needs a password
+                                                [env: ETCD_USERNAME] [default: none, no login]
+              --etcd-password <PASSWORD>        The user's password. Other users of this machine can read a
+                                                command line: prefer the variable or the file
+                                                [env: ETCD_PASSWORD] [default: none]
+              --etcd-password-file <FILE>       A file with the user's password in its first line
+                                                [env: ETCD_PASSWORD_FILE] [default: none]
+              --etcd-meta-prefix <PREFIX>       Where registrators keep their own keys: the same for all
+                                                that share an etcd
+                                                [env: KONTENA_REGISTRATOR_META_PREFIX] [default:
+                                                /registrator/]
+              --lease-ttl <TIME>                How long the nodes stay when this process ends or loses
+                                                etcd: whole seconds from 5s to 1h
+                                                [env: KONTENA_REGISTRATOR_LEASE_TTL] [default: 30s]
+              --allow-prefix <PREFIX>           The only keys that this process may ever write: those below
+                                                these prefixes. Repeatable, or separated by commas
+                                                [env: KONTENA_REGISTRATOR_ALLOW_PREFIX] [default: none,
+                                                every key that the policies name but those below
+                                                --etcd-meta-prefix]
+              --node-name <NAME>                Who this process is in etcd: the same after a restart, and
+                                                of no other process
+                                                [env: KONTENA_REGISTRATOR_NODE_NAME] [default: the id of the
+                                                Docker Engine]
+              --on-exit <ACTION>                What becomes of the nodes when the program is asked to end:
+                                                keep them until the lease expires, for a restart to adopt,
+                                                or release them at once
+                                                [env: KONTENA_REGISTRATOR_ON_EXIT] [default: keep]
+
+        Without a command it runs: the options are those of `run`. Every option can be given by its
+        environment variable; an empty one counts as not set.
+
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending (`plan --exit-code`).
+    "#]].assert_eq(&help(&[]));
+}
+
+#[test]
+fn help_of_check() {
+    expect![[r#"
+        Load and check policies and configurations, without Docker and without etcd
+
+        Usage: kontena-registrator check [OPTIONS]
+
+        Options:
+              --policies <FOLDER|PATTERN|FILE>  The policies: a folder (every *.star and *.rb file in it), a
+                                                pattern such as 'etc/policies/*.star', or one file
+                                                [env: KONTENA_REGISTRATOR_POLICIES] [default: etc/policies/]
+              --services <FOLDER>               The policies' configurations: a folder with POLICY/NAME.json
+                                                and POLICY.json
+                                                [env: KONTENA_REGISTRATOR_SERVICES] [default: etc/services/]
+              --log-level <LEVEL>               What to log, in capitals or not: debug, info, warn, error,
+                                                or fatal, which is only what ends the program
+                                                [env: LOG_LEVEL] [default: info]
+              --log-format <FORMAT>             How to log: text for people, or json, one object per line
+                                                [env: KONTENA_REGISTRATOR_LOG_FORMAT] [default: text]
+              --json                            Print the result as JSON
+                                                [env: KONTENA_REGISTRATOR_JSON] [default: off]
+          -h, --help                            Print help
+    "#]].assert_eq(&help(&["check"]));
+}
+
+#[test]
+fn help_of_plan() {
+    expect![[r#"
+        Show what `run` would write now, and write nothing
+
+        Usage: kontena-registrator plan [OPTIONS]
+
+        Options:
+              --policies <FOLDER|PATTERN|FILE>  The policies: a folder (every *.star and *.rb file in it), a
+                                                pattern such as 'etc/policies/*.star', or one file
+                                                [env: KONTENA_REGISTRATOR_POLICIES] [default: etc/policies/]
+              --services <FOLDER>               The policies' configurations: a folder with POLICY/NAME.json
+                                                and POLICY.json
+                                                [env: KONTENA_REGISTRATOR_SERVICES] [default: etc/services/]
+              --log-level <LEVEL>               What to log, in capitals or not: debug, info, warn, error,
+                                                or fatal, which is only what ends the program
+                                                [env: LOG_LEVEL] [default: info]
+              --log-format <FORMAT>             How to log: text for people, or json, one object per line
+                                                [env: KONTENA_REGISTRATOR_LOG_FORMAT] [default: text]
+              --containers <FILE>               Take the containers from this file instead of from Docker: a
+                                                JSON array of inspect documents, as `docker inspect` prints
+                                                it
+                                                [env: KONTENA_REGISTRATOR_CONTAINERS] [default: none, Docker
+                                                is asked]
+              --no-etcd                         Compare with nothing instead of with what etcd holds
+                                                [env: KONTENA_REGISTRATOR_NO_ETCD] [default: off]
+              --json                            Print the plan as JSON
+                                                [env: KONTENA_REGISTRATOR_JSON] [default: off]
+              --exit-code                       End with exit code 3 if there are changes to make
+                                                [env: KONTENA_REGISTRATOR_EXIT_CODE] [default: off]
+              --evaluation-timeout <TIME>       The most time that a policy may take for one container, as
+                                                in 500ms or 2s
+                                                [env: KONTENA_REGISTRATOR_EVALUATION_TIMEOUT] [default: 1s]
+          -h, --help                            Print help
+
+        Docker:
+              --docker-host <URL>          Where the Docker Engine listens: unix:///PATH or tcp://HOST:PORT
+                                           [env: DOCKER_HOST] [default: unix:///var/run/docker.sock]
+              --docker-tls-verify[=<ANY>]  Speak TLS with Docker, and verify it. As with Docker, any value
+                                           switches it on, even 0
+                                           [env: DOCKER_TLS_VERIFY] [default: off]
+              --docker-cert-path <FOLDER>  The folder of ca.pem, cert.pem and key.pem
+                                           [env: DOCKER_CERT_PATH] [default: $DOCKER_CONFIG or ~/.docker]
+
+        etcd:
+              --etcd-endpoint <URL,…>           The endpoints of one etcd cluster, separated by commas:
+                                                http://HOST:PORT or https://HOST:PORT. The variable
+                                                ETCD_ENDPOINTS does as well
+                                                [env: ETCD_ENDPOINT] [default: none, an etcd of its own is
+                                                embedded]
+              --embedded-listen <ADDRESS:PORT>  Where the embedded etcd listens when no --etcd-endpoint is
+                                                given
+                                                [env: KONTENA_REGISTRATOR_EMBEDDED_LISTEN] [default:
+                                                127.0.0.1:2379]
+              --etcd-ca-file <FILE>             The authorities that may have signed etcd's certificate, in
+                                                PEM form
+                                                [env: ETCD_CA_FILE] [default: the system's]
+              --etcd-cert-file <FILE>           The client certificate for etcd, in PEM form; needs
+                                                --etcd-key-file
+                                                [env: ETCD_CERT_FILE] [default: none]
+              --etcd-key-file <FILE>            The client certificate's private key, in PEM form; needs
+                                                --etcd-cert-file
+                                                [env: ETCD_KEY_FILE] [default: none]
+              --etcd-username <NAME>            The user in etcd; needs a password
+                                                [env: ETCD_USERNAME] [default: none, no login]
+              --etcd-password <PASSWORD>        The user's password. Other users of this machine can read a
+                                                command line: prefer the variable or the file
+                                                [env: ETCD_PASSWORD] [default: none]
+              --etcd-password-file <FILE>       A file with the user's password in its first line
+                                                [env: ETCD_PASSWORD_FILE] [default: none]
+              --etcd-meta-prefix <PREFIX>       Where registrators keep their own keys: the same for all
+                                                that share an etcd
+                                                [env: KONTENA_REGISTRATOR_META_PREFIX] [default:
+                                                /registrator/]
+              --lease-ttl <TIME>                How long the nodes stay when this process ends or loses
+                                                etcd: whole seconds from 5s to 1h
+                                                [env: KONTENA_REGISTRATOR_LEASE_TTL] [default: 30s]
+              --allow-prefix <PREFIX>           The only keys that this process may ever write: those below
+                                                these prefixes. Repeatable, or separated by commas
+                                                [env: KONTENA_REGISTRATOR_ALLOW_PREFIX] [default: none,
+                                                every key that the policies name but those below
+                                                --etcd-meta-prefix]
+              --node-name <NAME>                Who this process is in etcd: the same after a restart, and
+                                                of no other process
+                                                [env: KONTENA_REGISTRATOR_NODE_NAME] [default: the id of the
+                                                Docker Engine]
+    "#]].assert_eq(&help(&["plan"]));
+}

@@ -1,0 +1,231 @@
+//! How the values of options are read.
+
+use clap::ValueEnum;
+use registrator_core::node::Key;
+use std::fmt;
+use std::time::Duration;
+
+/// What becomes of the nodes when the program is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnExit {
+    /// The lease ends them, unless a restart adopts them before.
+    Keep,
+    /// They go at once.
+    Release,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: &str) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text, for whom it is meant.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// Why a value is refused: a sentence that follows the name of the option.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ValueError {
+    #[error("write a number with a unit, as in 500ms, 30s, 5m or 1h")]
+    Time,
+    #[error("it must be from {0:?} to {1:?}")]
+    Bounds(Duration, Duration),
+    #[error("it must be whole seconds")]
+    WholeSeconds,
+    #[error("an item of the list is empty: separate items by one comma")]
+    EmptyItem,
+    #[error("it must not be empty")]
+    Empty,
+    #[error("it must be one or more names with slashes between them, as in /skydns/")]
+    Prefix,
+    #[error(
+        "it must be one or more names with slashes between them, and end with a slash, as in /registrator/"
+    )]
+    MetaPrefix,
+}
+
+/// `30`, `30s`, `500ms`, `5m`, `1h`, `1m30s`. A number without unit is seconds.
+pub(super) fn time(text: &str) -> Result<Duration, ValueError> {
+    if let Ok(seconds) = text.parse() {
+        return plain(text).map(|()| Duration::from_secs(seconds));
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let (part, after) = time_part(rest)?;
+        total = total.checked_add(part).ok_or(ValueError::Time)?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(total).ok_or(ValueError::Time)
+}
+
+/// `str::parse` takes a sign, a time does not.
+fn plain(digits: &str) -> Result<(), ValueError> {
+    match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(()),
+        false => Err(ValueError::Time),
+    }
+}
+
+fn time_part(text: &str) -> Result<(Duration, &str), ValueError> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let after_number = text.trim_start_matches(is_digit);
+    let after = after_number.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    let cut = |whole: &str, rest: &str| whole.get(..whole.len() - rest.len()).map(str::to_owned);
+    let number: u64 = cut(text, after_number)
+        .and_then(|number| number.parse().ok())
+        .ok_or(ValueError::Time)?;
+    let milliseconds: u64 = match cut(after_number, after).as_deref() {
+        Some("ms") => 1,
+        Some("s") => 1_000,
+        Some("m") => 60_000,
+        Some("h") => 3_600_000,
+        _ => return Err(ValueError::Time),
+    };
+    let product = number.checked_mul(milliseconds).ok_or(ValueError::Time)?;
+    Ok((Duration::from_millis(product), after))
+}
+
+fn bounded(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueError> {
+    let value = time(text)?;
+    match (least..=most).contains(&value) {
+        true => Ok(value),
+        false => Err(ValueError::Bounds(least, most)),
+    }
+}
+
+/// etcd counts leases in seconds, and prolongs those that are too short.
+pub(super) fn lease_ttl(text: &str) -> Result<Duration, ValueError> {
+    let ttl = bounded(text, Duration::from_secs(5), Duration::from_secs(3600))?;
+    match ttl.subsec_nanos() {
+        0 => Ok(ttl),
+        _ => Err(ValueError::WholeSeconds),
+    }
+}
+
+pub(super) fn evaluation_timeout(text: &str) -> Result<Duration, ValueError> {
+    bounded(text, Duration::from_millis(10), Duration::from_secs(60))
+}
+
+/// An item of a list separated by commas.
+pub(super) fn listed(text: &str) -> Result<String, ValueError> {
+    match text.trim() {
+        "" => Err(ValueError::EmptyItem),
+        item => Ok(item.into()),
+    }
+}
+
+pub(super) fn secret(text: &str) -> Result<Secret, ValueError> {
+    match text {
+        "" => Err(ValueError::Empty),
+        _ => Ok(Secret::new(text)),
+    }
+}
+
+/// Docker's way to say yes: any text but none.
+pub(super) fn docker_flag(text: &str) -> Result<bool, ValueError> {
+    Ok(!text.is_empty())
+}
+
+/// A prefix of keys. It ends with a slash, so that `/skydns` does not open `/skydns-other/` too. `/` is all absolute keys.
+pub(super) fn prefix(text: &str) -> Result<String, ValueError> {
+    let text = listed(text)?;
+    if text == "/" {
+        return Ok(text);
+    }
+    let name = text.strip_suffix('/').unwrap_or(&text);
+    Key::parse(name).map_err(|_| ValueError::Prefix)?;
+    Ok(format!("{name}/"))
+}
+
+pub(super) fn meta_prefix(text: &str) -> Result<String, ValueError> {
+    let name = text.strip_suffix('/').ok_or(ValueError::MetaPrefix)?;
+    Key::parse(name).map_err(|_| ValueError::MetaPrefix)?;
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_with_units() {
+        let check = |text, expected: Option<u64>| {
+            assert_eq!(
+                time(text).ok(),
+                expected.map(Duration::from_millis),
+                "{text:?}"
+            );
+        };
+        check("30", Some(30_000));
+        check("30s", Some(30_000));
+        check("500ms", Some(500));
+        check("5m", Some(300_000));
+        check("1h", Some(3_600_000));
+        check("1m30s", Some(90_000));
+        check("0", Some(0));
+        for bad in [
+            "",
+            "s",
+            "1x",
+            "1.5s",
+            "-1",
+            "+1",
+            "1 s",
+            "99999999999999999999",
+            "1s5",
+            "1µ",
+        ] {
+            check(bad, None);
+        }
+        assert_eq!(time("18446744073709551615h"), Err(ValueError::Time));
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        assert_eq!(lease_ttl("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(lease_ttl("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(lease_ttl("5500ms"), Err(ValueError::WholeSeconds));
+        assert_eq!(
+            lease_ttl("4s").unwrap_err().to_string(),
+            "it must be from 5s to 3600s"
+        );
+        assert!(evaluation_timeout("0").is_err());
+    }
+
+    #[test]
+    fn prefixes_end_at_a_slash() {
+        let check = |text, expected: Option<&str>| {
+            assert_eq!(prefix(text).ok().as_deref(), expected, "{text:?}");
+        };
+        check("/skydns", Some("/skydns/"));
+        check(" /skydns/ ", Some("/skydns/"));
+        check("traefik", Some("traefik/"));
+        check("/", Some("/"));
+        for bad in ["", "//", "/a//b", "/../a", "/a//"] {
+            check(bad, None);
+        }
+        assert_eq!(meta_prefix("/registrator/"), Ok("/registrator/".into()));
+        for bad in ["", "/", "/registrator", "//"] {
+            assert_eq!(meta_prefix(bad), Err(ValueError::MetaPrefix), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new("x")), "(hidden)");
+    }
+}

@@ -1,0 +1,117 @@
+//! The calls one by one: versions, limits, and what errors say.
+
+use registrator::docker::{ApiVersion, Error, engine_id};
+
+use crate::fake_docker::{FakeDocker, Reply, host};
+use crate::watched::{block_on, chain, client, quick};
+
+fn version(fake: &FakeDocker) -> Result<ApiVersion, Error> {
+    block_on(client(&host(&fake.socket()), quick().0).api_version())
+}
+
+#[test]
+fn speaks_the_newest_version_that_both_know() {
+    let fake = FakeDocker::start(0);
+    for (daemon, spoken) in [
+        ("1.41", "1.41"),
+        ("1.44", "1.44"),
+        ("1.52", "1.52"),
+        ("1.99", "1.52"),
+        ("2.0", "1.52"),
+    ] {
+        fake.world().api_version = daemon.to_owned();
+        assert_eq!(version(&fake).unwrap().to_string(), spoken);
+    }
+}
+
+#[test]
+fn what_is_no_docker_is_refused() {
+    let fake = FakeDocker::start(0);
+    fake.world().api_version = String::new();
+    let error = version(&fake).unwrap_err();
+    assert!(
+        matches!(error, Error::NotDocker { .. }) && !error.is_retryable(),
+        "{error}"
+    );
+    fake.world().api_version = "1.24".to_owned();
+    let error = version(&fake).unwrap_err();
+    assert!(
+        matches!(error, Error::TooOld { .. }) && !error.is_retryable(),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_engine_id_is_docker_infos() {
+    let fake = FakeDocker::start(0);
+    let client = client(&host(&fake.socket()), quick().0);
+    assert_eq!(block_on(engine_id(&client)).unwrap(), "ENGINE");
+    fake.script(|_, path| {
+        path.ends_with("/info")
+            .then(|| Reply::Status(200, "{}".to_owned()))
+    });
+    let error = block_on(engine_id(&client)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Docker's info names no engine ID: set the node name"
+    );
+}
+
+#[test]
+fn an_answer_without_end_is_cut_short() {
+    let fake = FakeDocker::start(0);
+    fake.script(|_, path| {
+        path.ends_with("/info")
+            .then(|| Reply::Status(200, " ".repeat((1 << 20) + 1)))
+    });
+    let error = block_on(client(&host(&fake.socket()), quick().0).info()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Docker's answer to the info request is longer than 1048576 bytes"
+    );
+}
+
+#[test]
+fn what_proxies_and_daemons_say_is_passed_on() {
+    let fake = FakeDocker::start(0);
+    let cases = [
+        (
+            403,
+            "<b>forbidden</b>\n",
+            false,
+            "403 Forbidden: <b>forbidden</b>",
+        ),
+        (
+            500,
+            r#"{"message":"a\nb"}"#,
+            true,
+            "500 Internal Server Error: a b",
+        ),
+        (429, "", true, "429 Too Many Requests: "),
+    ];
+    for (status, body, retryable, expected) in cases {
+        fake.script(move |_, path| {
+            path.contains("/events")
+                .then(|| Reply::Status(status, body.to_owned()))
+        });
+        let error = block_on(client(&host(&fake.socket()), quick().0).events()).unwrap_err();
+        assert_eq!(
+            chain(&error),
+            format!("Docker answered the events request with {expected}")
+        );
+        assert_eq!(error.is_retryable(), retryable);
+    }
+}
+
+#[test]
+fn connections_are_used_again() {
+    let fake = FakeDocker::start(40);
+    let client = client(&host(&fake.socket()), quick().0);
+    block_on(async {
+        for id in client.list().await.unwrap() {
+            client.inspect(&id).await.unwrap().unwrap();
+        }
+    });
+    assert_eq!(fake.world().inspects(), 40);
+    assert_eq!(fake.connections(), 1);
+}

@@ -1,0 +1,316 @@
+//! The client with a real etcd: TLS, logins, limits, and what its errors say.
+
+// Clippy knows only functions marked as tests for tests; the cases are called by them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/etcd.rs"]
+mod support;
+
+#[path = "support/session.rs"]
+mod run;
+
+use registrator::etcd::{Client, Error, Settings};
+use registrator_core::ownership::LeaseId;
+use registrator_core::session::Outcome;
+use run::{Run, create, put};
+use std::path::PathBuf;
+use std::time::Duration;
+use support::{Certificates, Etcd, Variant, credentials};
+
+on_each_etcd! {
+    tls_with_client_certificates
+    tls_faults_say_what_is_wrong
+    a_login_is_renewed
+    a_session_lives_through_stale_tokens
+    a_wrong_password_is_said
+    a_user_without_rights_is_told_so
+    a_password_that_is_not_needed_does_no_harm
+    big_values_are_read_in_smaller_pages
+    lists_have_one_revision
+    errors_tell_whether_to_retry
+}
+
+async fn tls_with_client_certificates(program: PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = secured(&program, &folder).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    assert!(
+        etcd.client()
+            .status()
+            .await
+            .unwrap()
+            .version
+            .starts_with('3')
+    );
+}
+
+async fn secured(program: &std::path::Path, folder: &tempfile::TempDir) -> Etcd {
+    let variant = Variant {
+        tls: Some(Certificates::make(folder.path())),
+        ..Variant::default()
+    };
+    Etcd::start_variant(program, variant).await
+}
+
+async fn tls_faults_say_what_is_wrong(program: PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = secured(&program, &folder).await;
+    let at = format!("cannot connect to etcd at {}: ", etcd.url());
+    let mut settings = etcd.settings("one");
+    settings.tls.ca = Some(folder.path().join("other.pem"));
+    let error = refused(&settings).await;
+    assert!(
+        error.starts_with(&at) && error.contains("certificate: "),
+        "{error}"
+    );
+    let mut settings = etcd.settings("one");
+    (settings.tls.cert, settings.tls.key) = (None, None);
+    let error = refused(&settings).await;
+    assert!(
+        error.contains("etcd at") && error.to_lowercase().contains("certificate"),
+        "{error}"
+    );
+    settings.tls.ca = Some(folder.path().join("none.pem"));
+    let error = Client::new(&settings).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot read the CA file for etcd \"/"),
+        "{error}"
+    );
+    // Plain HTTP to a TLS port.
+    let plain = etcd.url().replace("https", "http");
+    settings.endpoints = registrator::etcd::parse_endpoints(&plain).unwrap();
+    let error = refused(&settings).await;
+    assert!(error.contains(&plain), "{error}");
+}
+
+async fn refused(settings: &Settings) -> String {
+    let client = Client::new(settings).unwrap();
+    client.get("k").await.unwrap_err().chain()
+}
+
+async fn guarded(program: &std::path::Path, token_ttl: &str) -> Etcd {
+    let arguments = ["--auth-token-ttl", token_ttl].map(str::to_owned).to_vec();
+    let variant = Variant {
+        arguments,
+        ..Variant::default()
+    };
+    let etcd = Etcd::start_variant(program, variant).await;
+    etcd.enable_auth();
+    etcd
+}
+
+fn with_login(etcd: &Etcd) -> Settings {
+    let mut settings = etcd.settings("one");
+    settings.credentials = credentials("root", "secret");
+    settings
+}
+
+async fn a_login_is_renewed(program: PathBuf) {
+    let mut etcd = guarded(&program, "1").await;
+    let client = Client::new(&with_login(&etcd)).unwrap();
+    client.get("k").await.unwrap();
+    // Tokens end a second after their last use.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let calls = (0..20).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            client
+                .get("k")
+                .await
+                .map(drop)
+                .map_err(|error| error.chain())
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), Ok(()));
+    }
+    // Simple tokens do not outlive their server.
+    etcd.kill();
+    etcd.restart().await;
+    let mut last = client.get("k").await;
+    for _ in 0..50 {
+        if last.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        last = client.get("k").await;
+    }
+    last.unwrap();
+}
+
+async fn a_session_lives_through_stale_tokens(program: PathBuf) {
+    let etcd = guarded(&program, "1").await;
+    let (mut run, session) = Run::established(with_login(&etcd)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // A watch with a stale token is refused in another way than a call.
+    run.watch(&["/a/"]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    run.saw("/a/k").await;
+    assert_eq!(run.count("WatchRefused"), 0, "{:#?}", run.seen);
+    assert_eq!(run.count("Unreachable"), 0, "{:#?}", run.seen);
+}
+
+async fn a_wrong_password_is_said(program: PathBuf) {
+    let etcd = guarded(&program, "300").await;
+    let mut settings = with_login(&etcd);
+    settings.credentials = credentials("root", "wrong-secret");
+    let mut run = Run::start(settings.clone());
+    let fact = run.fact("Unreachable").await;
+    assert!(
+        fact.contains("authentication failed") && !fact.contains("wrong-secret"),
+        "{fact}"
+    );
+    let expected = format!(
+        "etcd at {} refused the login: user \"root\": authentication failed, invalid user ID or password",
+        etcd.url()
+    );
+    assert_eq!(refused(&settings).await, expected);
+    settings.credentials = None;
+    let expected = format!(
+        "etcd at {} refused the login: user name is empty; give a user name and a password",
+        etcd.url()
+    );
+    assert_eq!(refused(&settings).await, expected);
+}
+
+async fn a_user_without_rights_is_told_so(program: PathBuf) {
+    let etcd = guarded(&program, "300").await;
+    for arguments in [
+        &["role", "add", "registrator"][..],
+        &[
+            "role",
+            "grant-permission",
+            "registrator",
+            "readwrite",
+            "/registrator/",
+            "/registrator0",
+        ],
+        &[
+            "role",
+            "grant-permission",
+            "registrator",
+            "readwrite",
+            "/a/",
+            "/a0",
+        ],
+        &["user", "add", "web:pass"],
+        &["user", "grant-role", "web", "registrator"],
+    ] {
+        etcd.etcdctl("root:secret", arguments);
+    }
+    let mut settings = etcd.settings("one");
+    settings.credentials = credentials("web", "pass");
+    let (mut run, session) = Run::established(settings).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    let outcome = run
+        .commit(&session, vec![create("/b/k", "v", session.lease)])
+        .await;
+    // Some versions (3.4.23, 3.5.1) do not check the rights of nested transactions.
+    if !matches!(outcome, Outcome::Done { .. }) {
+        let expected = format!("etcd at {} refused: permission denied", etcd.url());
+        assert_eq!(outcome, Outcome::Rejected(expected));
+    }
+    run.watch(&["/a/", "/b/"]);
+    let fact = run.fact("WatchRefused").await;
+    assert!(
+        fact.contains("root: \"/b/\"") && fact.contains("permission denied"),
+        "{fact}"
+    );
+    run.create(&session, &[("/a/l", "v")]).await;
+    run.saw("/a/l").await;
+    assert_eq!(
+        run.count("WatchRefused"),
+        1,
+        "once, though it is tried again"
+    );
+    // Without the right to the registrators' own keys nothing can begin.
+    let mut settings = etcd.settings("two");
+    settings.credentials = credentials("web", "pass");
+    settings.meta_prefix = "/other/".into();
+    let mut run = Run::start(settings);
+    let fact = run.fact("Unreachable").await;
+    assert!(fact.contains("permission denied"), "{fact}");
+    let right = ["readwrite", "/other/", "/other0"];
+    let grant = [&["role", "grant-permission", "registrator"], &right[..]].concat();
+    etcd.etcdctl("root:secret", &grant);
+    run.session().await;
+}
+
+async fn a_password_that_is_not_needed_does_no_harm(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let client = Client::new(&with_login(&etcd)).unwrap();
+    client.get("k").await.unwrap();
+    etcd.enable_auth();
+    client.get("k").await.unwrap();
+}
+
+async fn big_values_are_read_in_smaller_pages(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    let big = "v".repeat(1_000_000);
+    // 80 MB in one page would be more than the client takes.
+    for n in 0..80 {
+        run.create(&session, &[(&format!("/a/{n:02}"), &big)]).await;
+    }
+    let listing = etcd.client().range_prefix("/a/").await.unwrap();
+    assert_eq!(listing.kvs.len(), 80);
+    assert!(matches!(
+        run.end(registrator::etcd::session::Request::Keep).await,
+        registrator::etcd::session::End::Kept
+    ));
+    let (_, session) = Run::established(etcd.settings("one")).await;
+    assert_eq!(session.views.len(), 80);
+}
+
+async fn lists_have_one_revision(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    for chunk in 0..12 {
+        let txns = (0..100).map(|n| create(&format!("/a/{chunk:02}{n:02}"), "v", session.lease));
+        run.commit(&session, txns.collect()).await;
+    }
+    let client = etcd.client();
+    let (listing, _) = tokio::join!(client.range_prefix("/a/"), async {
+        for n in 0..100 {
+            put(&etcd, &format!("/a/x{n}"), "v", 0).await;
+        }
+    });
+    let listing = listing.unwrap();
+    let newest = listing.kvs.iter().map(|kv| kv.mod_revision).max();
+    assert!(listing.kvs.len() >= 1200 && newest <= Some(listing.revision));
+    let keys: Vec<_> = listing.kvs.iter().map(|kv| kv.key.clone()).collect();
+    assert!(keys.is_sorted());
+}
+
+async fn errors_tell_whether_to_retry(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    let client = etcd.client();
+    let error = client.lease_revoke(LeaseId(1)).await.unwrap_err();
+    assert!(matches!(error, Error::LeaseNotFound { .. }), "{error:?}");
+    assert!(!error.is_retryable() && error.outcome_known());
+    etcd.freeze();
+    let error = client
+        .lease_grant(Duration::from_secs(5))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+    assert!(error.is_retryable() && !error.outcome_known());
+    etcd.thaw();
+    client.get("k").await.unwrap();
+    etcd.kill();
+    let mut error = client
+        .lease_grant(Duration::from_secs(5))
+        .await
+        .unwrap_err();
+    // The first call may still find the old connection.
+    if !error.outcome_known() {
+        error = client
+            .lease_grant(Duration::from_secs(5))
+            .await
+            .unwrap_err();
+    }
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert!(error.is_retryable() && error.outcome_known());
+}

@@ -1,0 +1,327 @@
+//! The session when etcd fails: away, killed, frozen, emptied, one of two endpoints dead.
+
+// Clippy knows only functions marked as tests for tests; the cases are called by them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/etcd.rs"]
+mod support;
+
+#[path = "support/session.rs"]
+mod run;
+
+use registrator::etcd::Client;
+use registrator::etcd::session::{End, Request, Update};
+use registrator_core::session::{KeyResult, Outcome};
+use run::{Run, compact, create, held, key, put, revision};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::{Etcd, Relay, Variant, eventually};
+
+on_each_etcd! {
+    etcd_away_at_the_start_is_waited_for
+    a_restart_keeps_session_and_nodes
+    an_outage_longer_than_the_ttl_keeps_the_nodes
+    an_emptied_etcd_gets_a_new_session
+    a_frozen_etcd_is_reported_and_recovers
+    a_commit_without_an_answer_is_void_and_fenced
+    one_of_two_endpoints_is_dead
+    the_endpoint_in_use_dies
+    an_end_without_etcd_does_not_hang
+    an_end_with_a_commit_in_doubt_does_not_hang
+    watches_survive_a_restart
+    a_compaction_while_cut_off_leads_to_a_new_reading
+    a_partition_longer_than_the_ttl_leads_to_a_new_lease
+}
+
+async fn etcd_away_at_the_start_is_waited_for(program: PathBuf) {
+    let mut etcd = Etcd::prepare(&program, Variant::default());
+    let mut run = Run::start(etcd.settings("one"));
+    let fact = run
+        .until("outage", |update| match update {
+            Update::Unreachable { error, .. } => Some(error.chain()),
+            _ => None,
+        })
+        .await;
+    let expected = format!("cannot connect to etcd at {}: ", etcd.url());
+    assert!(
+        fact.starts_with(&expected) && fact.contains("refused"),
+        "{fact}"
+    );
+    let id = run.send(1, vec![]);
+    assert_eq!(run.outcome(id).await, Outcome::Void);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    etcd.restart().await;
+    let session = run.session().await;
+    assert_eq!(
+        (run.count("Unreachable"), run.count("Reachable")),
+        (1, 1),
+        "{:#?}",
+        run.seen
+    );
+    run.create(&session, &[("/a/k", "v")]).await;
+}
+
+async fn a_restart_keeps_session_and_nodes(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    etcd.kill();
+    run.fact("Unreachable").await;
+    etcd.restart().await;
+    run.fact("Reachable").await;
+    assert_eq!(
+        held(&etcd, "/a/k").await,
+        Some(("v".into(), session.lease.0))
+    );
+    assert_eq!(
+        run.count("Session(Established"),
+        1,
+        "nothing was under way, nothing is in doubt"
+    );
+    let outcome = run
+        .commit(&session, vec![create("/a/l", "v", session.lease)])
+        .await;
+    assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
+    etcd.stop();
+    run.fact("Unreachable").await;
+    etcd.restart().await;
+    run.fact("Reachable").await;
+}
+
+async fn an_outage_longer_than_the_ttl_keeps_the_nodes(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    let before = etcd
+        .client()
+        .get("/a/k")
+        .await
+        .unwrap()
+        .unwrap()
+        .mod_revision;
+    etcd.kill();
+    run.suspended().await;
+    let id = run.send(first.number, vec![create("/a/l", "v", first.lease)]);
+    assert_eq!(run.outcome(id).await, Outcome::Void);
+    etcd.restart().await;
+    let second = run.session().await;
+    assert_eq!((second.number, second.lease), (2, first.lease));
+    let node = second.views[&key("/a/k")].node.clone().unwrap();
+    assert_eq!(
+        node.mod_revision, before,
+        "etcd gives leases their whole TTL again"
+    );
+}
+
+async fn an_emptied_etcd_gets_a_new_session(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    run.watch(&["/a/"]);
+    for n in 0..10 {
+        run.create(&first, &[(&format!("/a/{n}"), "v")]).await;
+    }
+    etcd.kill();
+    etcd.wipe();
+    etcd.restart().await;
+    let second = run.session().await;
+    assert_eq!((second.number, second.views.len()), (2, 0));
+    assert_ne!(second.lease, first.lease);
+    assert_eq!(run.count("LeaseLost"), 1);
+    let before = run.count("Session(Seen");
+    put(&etcd, "/a/foreign", "v", 0).await;
+    run.next_seen().await;
+    assert_eq!(run.count("Session(Seen"), before + 1);
+}
+
+async fn a_frozen_etcd_is_reported_and_recovers(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut settings = etcd.settings("one");
+    settings.lease_ttl = Duration::from_secs(20);
+    let (mut run, session) = Run::established(settings).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    etcd.freeze();
+    let fact = run.fact("Unreachable").await;
+    assert!(
+        fact.contains("TimedOut") || fact.contains("Broken"),
+        "{fact}"
+    );
+    etcd.thaw();
+    run.fact("Reachable").await;
+    assert_eq!(
+        held(&etcd, "/a/k").await,
+        Some(("v".into(), session.lease.0))
+    );
+    assert_eq!(run.count("Unreachable"), 1);
+}
+
+/// The request lies in the socket of a frozen etcd, the session gives it up, and etcd performs it later, or not: the fence decides.
+async fn a_commit_without_an_answer_is_void_and_fenced(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut settings = etcd.settings("one");
+    settings.lease_ttl = Duration::from_secs(60);
+    let (mut run, first) = Run::established(settings).await;
+    let before = revision(&etcd).await;
+    etcd.freeze();
+    let id = run.send(first.number, vec![create("/a/late", "v", first.lease)]);
+    let waiting = run.send(first.number + 1, vec![]);
+    assert_eq!(run.outcome(waiting).await, Outcome::Void);
+    let began = Instant::now();
+    run.suspended().await;
+    assert_eq!(run.outcome(id).await, Outcome::Void);
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    etcd.thaw();
+    let second = run.session().await;
+    assert_eq!((second.number, second.lease), (2, first.lease));
+    assert!(revision(&etcd).await > before, "the fence was renewed");
+    // Whatever became of it is in the reading, and nothing changes behind it.
+    let expected = second.views.contains_key(&key("/a/late"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(held(&etcd, "/a/late").await.is_some(), expected);
+}
+
+async fn one_of_two_endpoints_is_dead(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let dead = Etcd::prepare(&program, Variant::default());
+    let mut settings = etcd.settings("one");
+    settings.endpoints.insert(0, dead.endpoint());
+    let (mut run, session) = Run::established(settings.clone()).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    assert_eq!(run.count("Unreachable"), 0);
+    let client = Client::new(&settings).unwrap();
+    for _ in 0..100 {
+        client.get("/a/k").await.unwrap().unwrap();
+    }
+    assert_eq!(client.endpoint(), etcd.url());
+}
+
+/// Two addresses of one member: a relay stands for the one that dies.
+async fn the_endpoint_in_use_dies(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut relay = Relay::start(&etcd).await;
+    let mut settings = etcd.settings("one");
+    settings.endpoints.insert(0, relay.endpoint());
+    settings.lease_ttl = Duration::from_secs(10);
+    let (mut run, session) = Run::established(settings).await;
+    run.watch(&["/a/"]);
+    run.create(&session, &[("/a/k", "v")]).await;
+    run.saw("/a/k").await;
+    relay.stop();
+    // The watch goes on at the other endpoint.
+    put(&etcd, "/a/foreign", "v", 0).await;
+    run.until("the change", |update| {
+        format!("{update:?}").contains("/a/foreign").then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(run.count("Unreachable"), 0, "{:#?}", run.seen);
+    assert_eq!(run.count("LeaseLost"), 0);
+    run.create(&session, &[("/a/l", "v")]).await;
+}
+
+async fn an_end_without_etcd_does_not_hang(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    let (run, _) = Run::established(etcd.settings("one")).await;
+    etcd.kill();
+    let began = Instant::now();
+    let end = run.end(Request::Keep).await;
+    assert!(matches!(end, End::Unfinished(_)), "{end:?}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let run = Run::start(etcd.settings("two"));
+    assert!(matches!(run.end(Request::Release).await, End::Released));
+}
+
+async fn an_end_with_a_commit_in_doubt_does_not_hang(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    etcd.freeze();
+    run.send(session.number, vec![create("/a/k", "v", session.lease)]);
+    let began = Instant::now();
+    let end = run.end(Request::Keep).await;
+    assert!(matches!(end, End::Unfinished(_)), "{end:?}");
+    assert!(began.elapsed() < Duration::from_secs(15));
+}
+
+async fn watches_survive_a_restart(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    let mut settings = etcd.settings("one");
+    settings.lease_ttl = Duration::from_secs(60);
+    let (mut run, _) = Run::established(settings).await;
+    run.watch(&["/a/"]);
+    put(&etcd, "/a/1", "v", 0).await;
+    run.next_seen().await;
+    etcd.kill();
+    etcd.restart().await;
+    put(&etcd, "/a/2", "v", 0).await;
+    // The last revision before the break may come twice.
+    run.until("the change", |update| {
+        format!("{update:?}").contains("/a/2").then_some(())
+    })
+    .await;
+    assert_eq!(run.count("Session(Established"), 1);
+}
+
+async fn a_compaction_while_cut_off_leads_to_a_new_reading(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut relay = Relay::start(&etcd).await;
+    let mut settings = etcd.settings("one");
+    settings.endpoints = vec![relay.endpoint()];
+    settings.lease_ttl = Duration::from_secs(60);
+    let (mut run, first) = Run::established(settings).await;
+    run.watch(&["/a/"]);
+    run.create(&first, &[("/a/k", "v")]).await;
+    relay.stop();
+    put(&etcd, "/a/k", "changed", first.lease.0).await;
+    put(&etcd, "/a/other", "v", 0).await;
+    compact(&etcd).await;
+    relay.resume().await;
+    let second = run.session().await;
+    assert_eq!((second.number, second.lease), (2, first.lease));
+    assert_eq!(
+        second.views[&key("/a/k")]
+            .node
+            .as_ref()
+            .unwrap()
+            .value
+            .as_str(),
+        "changed"
+    );
+    put(&etcd, "/a/after", "v", 0).await;
+    run.until("the change", |update| {
+        format!("{update:?}").contains("/a/after").then_some(())
+    })
+    .await;
+}
+
+async fn a_partition_longer_than_the_ttl_leads_to_a_new_lease(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut relay = Relay::start(&etcd).await;
+    let mut settings = etcd.settings("one");
+    settings.endpoints = vec![relay.endpoint()];
+    settings.lease_ttl = Duration::from_secs(2);
+    let (mut run, first) = Run::established(settings).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    relay.stop();
+    run.suspended().await;
+    eventually("the end of the lease", async || {
+        held(&etcd, "/a/k").await.is_none()
+    })
+    .await;
+    relay.resume().await;
+    let second = run.session().await;
+    assert_ne!(second.lease, first.lease);
+    assert_eq!((second.number, second.views.len()), (2, 0));
+    assert_eq!(
+        (
+            run.count("LeaseLost"),
+            run.count("Unreachable"),
+            run.count("Reachable")
+        ),
+        (1, 1, 1),
+        "{:#?}",
+        run.seen
+    );
+}

@@ -1,0 +1,585 @@
+//! The session with a real etcd that does its work: identity, commits, watches, the end.
+
+// Clippy knows only functions marked as tests for tests; the cases are called by them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/etcd.rs"]
+mod support;
+
+#[path = "support/session.rs"]
+mod run;
+
+use registrator::etcd::session::{End, Request, Update};
+use registrator_core::node::Value;
+use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View};
+use registrator_core::session::{KeyResult, Outcome, Seen, SessionEvent};
+use run::{Run, compact, create, delete, held, key, put, revision, value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use support::Etcd;
+
+on_each_etcd! {
+    a_first_session_has_a_lease_and_an_identity
+    commits_are_applied_or_refused_with_a_view
+    a_claim_is_handed_over
+    junk_among_the_claims_is_removed
+    what_must_not_be_written_is_rejected
+    a_missing_lease_of_another_is_a_refusal
+    an_old_session_is_void
+    changes_are_seen
+    a_root_added_late_misses_nothing
+    a_released_identity_is_adopted_at_once
+    a_crashed_predecessor_is_adopted_with_its_nodes
+    a_live_identity_is_waited_for
+    a_frozen_process_is_superseded
+    a_lost_lease_begins_a_new_session
+    a_deleted_identity_is_written_again
+    a_release_leaves_nothing
+    an_end_finishes_what_was_asked_before
+    nothing_is_written_at_rest
+    many_keys_are_read_back
+}
+
+const IDENTITY: &str = "/registrator/nodes/one";
+
+async fn a_first_session_has_a_lease_and_an_identity(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let other = etcd
+        .client()
+        .lease_grant(Duration::from_secs(60))
+        .await
+        .unwrap();
+    put(&etcd, "/registrator/nodes/two", "{}", other.id).await;
+    let (run, session) = Run::established(etcd.settings("one")).await;
+    assert_eq!((session.number, session.views), (1, BTreeMap::new()));
+    let leases = BTreeSet::from([session.lease, LeaseId(other.id)]);
+    assert_eq!(session.registrators, leases);
+    let (text, lease) = held(&etcd, IDENTITY).await.unwrap();
+    assert_eq!(lease, session.lease.0);
+    for part in [
+        format!("\"lease\":\"{}\"", session.lease),
+        "\"released\":false".into(),
+        "\"host\":\"test-host\"".into(),
+    ] {
+        assert!(text.contains(&part), "{part} in {text}");
+    }
+    let granted = &run.seen[0];
+    assert_eq!(
+        *granted,
+        format!("LeaseGranted {{ lease: {:?}, ttl: 5s }}", session.lease)
+    );
+}
+
+async fn commits_are_applied_or_refused_with_a_view(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    let foreign = put(&etcd, "/a/foreign", "theirs", 0).await;
+    let claimant = etcd
+        .client()
+        .lease_grant(Duration::from_secs(60))
+        .await
+        .unwrap()
+        .id;
+    let claim = format!("/registrator/claims/%2Fa%2Fclaimed/{claimant:016x}");
+    let claimed = put(&etcd, &claim, "wish", claimant).await;
+    let txns =
+        ["/a/1", "/a/foreign", "/a/claimed", "/a/2"].map(|key| create(key, "v", session.lease));
+    let outcome = run.commit(&session, txns.to_vec()).await;
+    let node = |value: &str, lease, mod_revision| Held {
+        value: Value::parse(value).unwrap(),
+        lease,
+        mod_revision,
+    };
+    let theirs = View {
+        node: Some(node("theirs", None, foreign)),
+        ..View::default()
+    };
+    let wished = View {
+        node: None,
+        claims: [(
+            LeaseId(claimant),
+            node("wish", Some(LeaseId(claimant)), claimed),
+        )]
+        .into(),
+    };
+    let results = vec![
+        KeyResult::Applied,
+        KeyResult::Refused(theirs),
+        KeyResult::Refused(wished),
+        KeyResult::Applied,
+    ];
+    let revision = claimed + 1;
+    assert_eq!(outcome, Outcome::Done { revision, results });
+    for text in ["/a/1", "/a/2"] {
+        assert_eq!(held(&etcd, text).await, Some(("v".into(), session.lease.0)));
+        assert_eq!(
+            etcd.client().get(text).await.unwrap().unwrap().mod_revision,
+            revision
+        );
+    }
+    let release = KeyTxn {
+        key: key("/a/1"),
+        guards: vec![
+            Guard::HeldBy(session.lease),
+            Guard::Unchanged(revision),
+            Guard::NoClaims,
+        ],
+        ops: vec![Op::Delete],
+    };
+    let outcome = run.commit(&session, vec![release.clone()]).await;
+    assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
+    let outcome = run.commit(&session, vec![release]).await;
+    let nothing = KeyResult::Refused(View::default());
+    assert!(matches!(outcome, Outcome::Done { results, .. } if results == [nothing]));
+}
+
+async fn a_claim_is_handed_over(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut one, first) = Run::established(etcd.settings("one")).await;
+    let (mut two, second) = Run::established(etcd.settings("two")).await;
+    one.create(&first, &[("/a/k", "1")]).await;
+    let claim = KeyTxn {
+        key: key("/a/k"),
+        guards: vec![],
+        ops: vec![Op::PutClaim(value("2"), second.lease)],
+    };
+    let outcome = two.commit(&second, vec![claim]).await;
+    let Outcome::Done { revision, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let hand_over = |revision| KeyTxn {
+        key: key("/a/k"),
+        guards: vec![
+            Guard::HeldBy(first.lease),
+            Guard::ClaimUnchanged(second.lease, revision),
+        ],
+        ops: vec![
+            Op::Put(value("2"), second.lease),
+            Op::DeleteClaim(second.lease),
+        ],
+    };
+    let outcome = one.commit(&first, vec![hand_over(revision - 1)]).await;
+    assert!(
+        matches!(outcome, Outcome::Done { results, .. } if matches!(results[0], KeyResult::Refused(_)))
+    );
+    let outcome = one.commit(&first, vec![hand_over(revision)]).await;
+    assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
+    assert_eq!(
+        held(&etcd, "/a/k").await,
+        Some(("2".into(), second.lease.0))
+    );
+    assert_eq!(
+        etcd.client()
+            .range_prefix("/registrator/claims/")
+            .await
+            .unwrap()
+            .kvs,
+        []
+    );
+}
+
+async fn junk_among_the_claims_is_removed(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    put(&etcd, "/registrator/claims/%2Fa%2Fk/junk", "v", 0).await;
+    let release = KeyTxn {
+        key: key("/a/k"),
+        guards: vec![Guard::HeldBy(session.lease), Guard::NoClaims],
+        ops: vec![Op::Delete],
+    };
+    let outcome = run.commit(&session, vec![release.clone()]).await;
+    let Outcome::Done { results, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(
+        matches!(&results[..], [KeyResult::Refused(view)] if view.claims.is_empty()),
+        "{results:?}"
+    );
+    let outcome = run.commit(&session, vec![release]).await;
+    assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
+}
+
+async fn what_must_not_be_written_is_rejected(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut settings = etcd.settings("one");
+    settings.allow_prefixes = vec!["/a/".into()];
+    let (mut run, session) = Run::established(settings).await;
+    let before = revision(&etcd).await;
+    let rejected = |outcome: Outcome| match outcome {
+        Outcome::Rejected(reason) => reason,
+        other => panic!("{other:?}"),
+    };
+    let mut reasons = Vec::new();
+    for text in ["/b/k", "/registrator/nodes/two"] {
+        let txns = vec![
+            create("/a/k", "v", session.lease),
+            create(text, "v", session.lease),
+        ];
+        reasons.push(rejected(run.commit(&session, txns).await));
+    }
+    let big = "v".repeat(800_000);
+    let txns = ["/a/1", "/a/2"]
+        .map(|key| create(key, &big, session.lease))
+        .to_vec();
+    reasons.push(rejected(run.commit(&session, txns).await));
+    let txns = (0..101).map(|n| create(&format!("/a/{n}"), "v", session.lease));
+    reasons.push(rejected(run.commit(&session, txns.collect()).await));
+    // What only etcd finds out.
+    let txns = vec![create("/a/k", "v", session.lease); 2];
+    reasons.push(rejected(run.commit(&session, txns).await));
+    assert!(
+        reasons[2].starts_with("the request has 1600"),
+        "{}",
+        reasons[2]
+    );
+    reasons.remove(2);
+    assert_eq!(
+        reasons,
+        [
+            "key /b/k is outside of what this process may write: /a/".to_owned(),
+            "key /registrator/nodes/two is below /registrator/, where registrators keep their own keys".into(),
+            "101 transactions in one request, at most 100 fit".into(),
+            format!("etcd at {} refused: duplicate key given in txn request", etcd.url()),
+        ]
+    );
+    assert_eq!(revision(&etcd).await, before);
+    run.create(&session, &[("/a/k", "v")]).await;
+}
+
+async fn a_missing_lease_of_another_is_a_refusal(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    let txns = ["/a/k", "/a/none"].map(|text| KeyTxn {
+        key: key(text),
+        guards: vec![],
+        ops: vec![Op::Put(value("w"), LeaseId(4711))],
+    });
+    let outcome = run.commit(&session, txns.to_vec()).await;
+    let Outcome::Done { results, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let [KeyResult::Refused(view), KeyResult::Refused(nothing)] = &results[..] else {
+        panic!("{results:?}")
+    };
+    assert_eq!(view.node.as_ref().unwrap().value, value("v"));
+    assert_eq!(*nothing, View::default());
+    run.create(&session, &[("/a/l", "v")]).await;
+}
+
+async fn an_old_session_is_void(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    let before = revision(&etcd).await;
+    let id = run.send(session.number - 1, vec![create("/a/k", "v", session.lease)]);
+    assert_eq!(run.outcome(id).await, Outcome::Void);
+    assert_eq!(revision(&etcd).await, before);
+}
+
+async fn changes_are_seen(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.watch(&["/a/", "/exact"]);
+    let lease = etcd
+        .client()
+        .lease_grant(Duration::from_secs(60))
+        .await
+        .unwrap()
+        .id;
+    let mut revisions = Vec::new();
+    revisions.push(put(&etcd, "/a/k", "v", lease).await);
+    assert_eq!(
+        run.next_seen().await,
+        seen_node("/a/k", "v", Some(lease), revisions[0])
+    );
+    put(&etcd, "/b/k", "v", 0).await;
+    put(&etcd, "/exact/below", "v", 0).await;
+    revisions.push(put(&etcd, "/exact", "v", 0).await);
+    assert_eq!(
+        run.next_seen().await,
+        seen_node("/exact", "v", None, revisions[1])
+    );
+    let claim = format!("/registrator/claims/%2Fa%2Fk/{:016x}", session.lease.0);
+    revisions.push(put(&etcd, &claim, "w", lease).await);
+    let expected = Seen::Claim {
+        key: key("/a/k"),
+        lease: session.lease,
+        claim: Some(Held {
+            value: value("w"),
+            lease: Some(LeaseId(lease)),
+            mod_revision: revisions[2],
+        }),
+        revision: revisions[2],
+    };
+    assert_eq!(run.next_seen().await, expected);
+    put(&etcd, "/registrator/nodes/two", "{}", lease).await;
+    let registrator = |present| Seen::Registrator {
+        lease: LeaseId(lease),
+        present,
+    };
+    assert_eq!(run.next_seen().await, registrator(true));
+    delete(&etcd, "/registrator/nodes/two").await;
+    assert_eq!(run.next_seen().await, registrator(false));
+    let revision = delete(&etcd, "/a/k").await;
+    let gone = Seen::Node {
+        key: key("/a/k"),
+        node: None,
+        revision,
+    };
+    assert_eq!(run.next_seen().await, gone);
+}
+
+fn seen_node(text: &str, to: &str, lease: Option<i64>, revision: i64) -> Seen {
+    Seen::Node {
+        key: key(text),
+        node: Some(Held {
+            value: value(to),
+            lease: lease.map(LeaseId),
+            mod_revision: revision,
+        }),
+        revision,
+    }
+}
+
+async fn a_root_added_late_misses_nothing(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, _) = Run::established(etcd.settings("one")).await;
+    let before = put(&etcd, "/late/k", "v", 0).await;
+    run.watch(&["/late/"]);
+    assert_eq!(
+        run.next_seen().await,
+        seen_node("/late/k", "v", None, before)
+    );
+    put(&etcd, "/late/k", "w", 0).await;
+    compact(&etcd).await;
+    run.watch(&["/late/", "/later/"]);
+    assert_eq!(
+        run.session().await.number,
+        2,
+        "what was before the compaction is read anew"
+    );
+    let after = put(&etcd, "/later/k", "v", 0).await;
+    assert_eq!(
+        run.next_seen().await,
+        seen_node("/later/k", "v", None, after)
+    );
+}
+
+async fn a_released_identity_is_adopted_at_once(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    let before = etcd.client().get("/a/k").await.unwrap().unwrap();
+    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    assert!(
+        held(&etcd, IDENTITY)
+            .await
+            .unwrap()
+            .0
+            .contains("\"released\":true")
+    );
+    let mut settings = etcd.settings("one");
+    settings.lease_ttl = Duration::from_secs(60);
+    let (mut run, second) = Run::established(settings).await;
+    assert_eq!(second.lease, first.lease);
+    let view = &second.views[&key("/a/k")];
+    assert_eq!(
+        view.node.as_ref().unwrap().mod_revision,
+        before.mod_revision
+    );
+    assert_eq!(run.count("IdentityInUse"), 0);
+    assert!(run.seen[0].starts_with(&format!(
+        "LeaseAdopted {{ lease: {:?}, ttl: 5s",
+        first.lease
+    )));
+}
+
+async fn a_crashed_predecessor_is_adopted_with_its_nodes(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    let claim = KeyTxn {
+        key: key("/a/claimed"),
+        guards: vec![],
+        ops: vec![Op::PutClaim(value("w"), first.lease)],
+    };
+    run.create(&first, &[("/a/k", "v")]).await;
+    run.commit(&first, vec![claim]).await;
+    let end = revision(&etcd).await;
+    run.kill().await;
+    let (mut run, second) = Run::established(etcd.settings("one")).await;
+    assert_eq!(run.count("IdentityInUse"), 1, "it was alive a moment ago");
+    assert_eq!(second.lease, first.lease);
+    let keys: Vec<_> = second.views.keys().map(ToString::to_string).collect();
+    assert_eq!(keys, ["/a/claimed", "/a/k"]);
+    let claimed = &second.views[&key("/a/claimed")];
+    assert!(claimed.node.is_none() && claimed.claims.contains_key(&first.lease));
+    assert_eq!(
+        revision(&etcd).await,
+        end + 1,
+        "only the identity was written"
+    );
+}
+
+async fn a_live_identity_is_waited_for(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut one, first) = Run::established(etcd.settings("one")).await;
+    one.create(&first, &[("/a/k", "v")]).await;
+    let mut two = Run::start(etcd.settings("one"));
+    let fact = two.fact("IdentityInUse").await;
+    assert!(fact.contains("test-host"), "{fact}");
+    let id = two.send(0, vec![]);
+    assert_eq!(two.outcome(id).await, Outcome::Void);
+    // Several rounds of renewal later the first one is still undisturbed.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(two.count("IdentityInUse"), 1);
+    assert_eq!(one.count("Session(Suspended"), 0);
+    assert!(matches!(one.end(Request::Keep).await, End::Kept));
+    assert_eq!(two.session().await.lease, first.lease);
+}
+
+/// The first process is as good as gone: its identity is taken over behind its back.
+async fn a_frozen_process_is_superseded(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut one, first) = Run::established(etcd.settings("one")).await;
+    let text = held(&etcd, IDENTITY).await.unwrap().0;
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let instance = json["instance"].as_str().unwrap();
+    let other = text.replace(instance, "somebody else");
+    // A write of the first one that is under way when the second one takes over must fail.
+    let id = one.send(first.number, vec![create("/a/before", "v", first.lease)]);
+    assert!(matches!(one.outcome(id).await, Outcome::Done { .. }));
+    put(&etcd, IDENTITY, &other, first.lease.0).await;
+    let late = one.send(first.number, vec![create("/a/late", "v", first.lease)]);
+    assert_eq!(one.outcome(late).await, Outcome::Void);
+    let fact = one.fact("Superseded").await;
+    assert!(fact.contains("somebody else"), "{fact}");
+    assert!(matches!(one.ended().await, End::Superseded));
+    assert_eq!(held(&etcd, "/a/late").await, None);
+    assert!(
+        held(&etcd, "/a/before").await.is_some(),
+        "the lease is the successor's now"
+    );
+}
+
+async fn a_lost_lease_begins_a_new_session(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    etcd.client().lease_revoke(first.lease).await.unwrap();
+    run.suspended().await;
+    let second = run.session().await;
+    assert_eq!((second.number, second.views.len()), (2, 0));
+    assert_ne!(second.lease, first.lease);
+    assert_eq!((run.count("LeaseLost"), run.count("LeaseGranted")), (1, 2));
+    run.create(&second, &[("/a/k", "v")]).await;
+}
+
+async fn a_deleted_identity_is_written_again(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    delete(&etcd, IDENTITY).await;
+    let second = run.session().await;
+    assert_eq!((second.lease, second.views.len()), (first.lease, 1));
+    put(&etcd, IDENTITY, "garbled", 0).await;
+    let third = run.session().await;
+    assert_eq!(
+        (third.number, third.lease, third.views.len()),
+        (3, first.lease, 1)
+    );
+    assert_eq!(held(&etcd, IDENTITY).await.unwrap().1, first.lease.0);
+}
+
+async fn a_release_leaves_nothing(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    let release = KeyTxn {
+        key: key("/a/k"),
+        guards: vec![Guard::HeldBy(session.lease), Guard::NoClaims],
+        ops: vec![Op::Delete],
+    };
+    run.commit(&session, vec![release]).await;
+    assert!(matches!(run.end(Request::Release).await, End::Released));
+    assert_eq!(etcd.client().range_prefix("/").await.unwrap().kvs, []);
+    let ttl = etcd
+        .client()
+        .lease_time_to_live(session.lease, false)
+        .await
+        .unwrap()
+        .ttl;
+    assert_eq!(ttl, -1);
+}
+
+async fn an_end_finishes_what_was_asked_before(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    for n in 0..50 {
+        run.send(
+            session.number,
+            vec![create(&format!("/a/{n}"), "v", session.lease)],
+        );
+    }
+    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    assert_eq!(
+        etcd.client().range_prefix("/a/").await.unwrap().kvs.len(),
+        50
+    );
+}
+
+async fn nothing_is_written_at_rest(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.watch(&["/a/"]);
+    run.create(&session, &[("/a/k", "v")]).await;
+    let before = revision(&etcd).await;
+    // Longer than the TTL: the lease is kept alive without a write.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(revision(&etcd).await, before);
+    assert_eq!(
+        held(&etcd, "/a/k").await,
+        Some(("v".into(), session.lease.0))
+    );
+    assert_eq!(run.count("Session(Established"), 1);
+}
+
+async fn many_keys_are_read_back(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    let keys: Vec<String> = (0..2500).map(|n| format!("/a/{n:05}")).collect();
+    for chunk in keys.chunks(100) {
+        let txns = chunk
+            .iter()
+            .map(|key| create(key, &"v".repeat(100), first.lease));
+        run.send(first.number, txns.collect());
+    }
+    put(&etcd, "/a/stray/", "v", first.lease.0).await;
+    let mut left = 25;
+    run.until("all outcomes", |update| {
+        if let Update::Session(SessionEvent::Committed { outcome, .. }) = update {
+            assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+            left -= 1;
+        }
+        (left == 0).then_some(())
+    })
+    .await;
+    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    let (mut run, second) = Run::established(etcd.settings("one")).await;
+    let found: Vec<String> = second.views.keys().map(ToString::to_string).collect();
+    assert_eq!(found, keys);
+    assert!(second.views.values().all(|view| {
+        view.node
+            .as_ref()
+            .is_some_and(|node| node.lease == Some(first.lease))
+    }));
+    assert_eq!(run.count("Stray { key: \"/a/stray/\" }"), 1);
+    let some: Vec<String> = keys
+        .iter()
+        .step_by(100)
+        .cloned()
+        .chain(["/none".into()])
+        .collect();
+    assert_eq!(etcd.client().get_keys(&some).await.unwrap().len(), 25);
+}

@@ -1,0 +1,418 @@
+//! A private etcd for a test: on free ports of the loopback, with its data in a directory of its own.
+//!
+//! `etcd` in the path is 3.4, as Debian has it; `ETCD_3_5_BIN` and `ETCD_3_6_BIN` name others. What is missing is
+//! skipped with a line that says so, or fails if `REGISTRATOR_REQUIRE_ALL` is 1.
+
+// Each test file uses a part of this.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+use registrator::etcd::{Client, Credentials, Endpoint, Settings};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A version of etcd and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Version {
+    V3_4,
+    V3_5,
+    V3_6,
+}
+
+impl Version {
+    fn program(self) -> Result<PathBuf, String> {
+        let variable = match self {
+            Version::V3_4 => return in_path("etcd").ok_or("there is no etcd in the path".into()),
+            Version::V3_5 => "ETCD_3_5_BIN",
+            Version::V3_6 => "ETCD_3_6_BIN",
+        };
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .ok_or(format!("{variable} does not name an etcd"))
+    }
+}
+
+fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Runs `case` with one version of etcd in a runtime of one thread, as the program has it.
+pub fn run<C>(version: Version, name: &str, case: impl FnOnce(PathBuf) -> C)
+where
+    C: Future<Output = ()>,
+{
+    match version.program() {
+        Ok(program) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(case(program)),
+        Err(reason) => {
+            let message = format!("SKIPPED: {name} with etcd {version:?} because {reason}");
+            let required = std::env::var("REGISTRATOR_REQUIRE_ALL").is_ok_and(|one| one == "1");
+            assert!(!required, "{message}");
+            // Past the harness, which would swallow it.
+            let _ = writeln!(std::io::stderr(), "{message}");
+        }
+    }
+}
+
+/// Makes a test of each named case for each version of etcd.
+#[macro_export]
+macro_rules! on_each_etcd {
+    ($($case:ident)*) => {
+        $crate::on_each_etcd!(@ etcd_3_4 V3_4 $($case)*);
+        $crate::on_each_etcd!(@ etcd_3_5 V3_5 $($case)*);
+        $crate::on_each_etcd!(@ etcd_3_6 V3_6 $($case)*);
+    };
+    (@ $module:ident $version:ident $($case:ident)*) => {
+        mod $module {
+            $(#[test]
+            fn $case() {
+                $crate::support::run($crate::support::Version::$version, stringify!($case), super::$case);
+            })*
+        }
+    };
+}
+
+/// What a server is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct Variant {
+    /// With TLS, and with the demand for a client certificate.
+    pub tls: Option<Certificates>,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+}
+
+/// PEM files for TLS in both directions.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    pub ca: PathBuf,
+    pub other_ca: PathBuf,
+    pub server: (PathBuf, PathBuf),
+    pub client: (PathBuf, PathBuf),
+}
+
+impl Certificates {
+    /// Makes two authorities, and from the first one a certificate for 127.0.0.1 and one for a client.
+    pub fn make(folder: &Path) -> Certificates {
+        let (ca, issuer) = authority("Test");
+        let (other_ca, _) = authority("Other");
+        let write = |name: &str, text: String| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let issue = |name: &str, host: &str| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+            params.extended_key_usages = vec![
+                rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+                rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+            ];
+            let cert = params.signed_by(&key, &issuer).unwrap();
+            (
+                write(&format!("{name}.pem"), cert.pem()),
+                write(&format!("{name}.key"), key.serialize_pem()),
+            )
+        };
+        Certificates {
+            ca: write("ca.pem", ca),
+            other_ca: write("other.pem", other_ca),
+            server: issue("server", "127.0.0.1"),
+            client: issue("client", "client.test"),
+        }
+    }
+}
+
+fn authority(name: &str) -> (String, rcgen::Issuer<'static, rcgen::KeyPair>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    let cert = params.self_signed(&key).unwrap();
+    (cert.pem(), rcgen::Issuer::new(params, key))
+}
+
+/// A running, stopped or killed etcd. Ends with the test.
+#[derive(Debug)]
+pub struct Etcd {
+    program: PathBuf,
+    variant: Variant,
+    ports: [u16; 2],
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl Etcd {
+    /// Starts one and waits until it answers.
+    pub async fn start(program: &Path) -> Etcd {
+        Etcd::start_variant(program, Variant::default()).await
+    }
+
+    /// Starts one of this kind and waits until it answers.
+    pub async fn start_variant(program: &Path, variant: Variant) -> Etcd {
+        let mut etcd = Etcd::prepare(program, variant);
+        etcd.restart().await;
+        etcd
+    }
+
+    /// One that does not run yet, but has its address.
+    pub fn prepare(program: &Path, variant: Variant) -> Etcd {
+        Etcd {
+            program: program.to_owned(),
+            variant,
+            ports: free_ports(),
+            folder: tempfile::tempdir().unwrap(),
+            child: None,
+        }
+    }
+
+    /// Where clients find it.
+    pub fn url(&self) -> String {
+        let scheme = if self.variant.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// The same as the program's kind of address.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::parse(&self.url()).unwrap()
+    }
+
+    /// Settings for this server and a node called `node`, with a TTL of 5 s.
+    pub fn settings(&self, node: &str) -> Settings {
+        let mut settings = Settings::new(vec![self.endpoint()], node);
+        settings.lease_ttl = Duration::from_secs(5);
+        settings.host = "test-host".into();
+        if let Some(tls) = &self.variant.tls {
+            settings.tls.ca = Some(tls.ca.clone());
+            settings.tls.cert = Some(tls.client.0.clone());
+            settings.tls.key = Some(tls.client.1.clone());
+        }
+        settings
+    }
+
+    /// A client for this server.
+    pub fn client(&self) -> Client {
+        Client::new(&self.settings("test")).unwrap()
+    }
+
+    /// Starts it, with the data that it had, and waits until it answers.
+    pub async fn restart(&mut self) {
+        self.spawn();
+        self.until_ready().await;
+    }
+
+    /// Starts it with the data that it had.
+    pub fn spawn(&mut self) {
+        let [client, peer] = self.ports;
+        let (url, peer) = (self.url(), format!("http://127.0.0.1:{peer}"));
+        assert!(client > 0 && self.child.is_none(), "it runs already");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .unwrap();
+        let mut command = Command::new(&self.program);
+        command
+            .arg("--data-dir")
+            .arg(self.folder.path().join("data"))
+            .args(["--name", "test", "--listen-client-urls", &url])
+            .args(["--advertise-client-urls", &url, "--listen-peer-urls", &peer])
+            .args(["--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("test={peer}")])
+            .args(["--initial-cluster-token", &format!("{:?}", Instant::now())])
+            .args(&self.variant.arguments)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .stdin(Stdio::null());
+        if let Some(tls) = &self.variant.tls {
+            command
+                .args(["--client-cert-auth", "--trusted-ca-file"])
+                .arg(&tls.ca);
+            command.arg("--cert-file").arg(&tls.server.0);
+            command.arg("--key-file").arg(&tls.server.1);
+        }
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    async fn until_ready(&self) {
+        let client = self.client();
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = client.get("ready").await {
+            // A server that wants a login is ready.
+            if error.to_string().contains("user name") {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "etcd does not answer: {}\n{}",
+                error.chain(),
+                std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+            );
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Ends it at once, as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Ends it in order.
+    pub fn stop(&mut self) {
+        self.signal("-TERM");
+        self.child.take().unwrap().wait().unwrap();
+    }
+
+    /// Makes it stand still, with its connections open.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+        // The signal reaches the threads one after the other.
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stands_still() {
+            assert!(Instant::now() < deadline, "etcd does not stop");
+            std::thread::yield_now();
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let id = self.child.as_ref().unwrap().id();
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Removes its data; it must not run.
+    pub fn wipe(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+    }
+
+    /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success.
+    pub fn etcdctl(&self, user: &str, arguments: &[&str]) {
+        let mut command = Command::new("etcdctl");
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &self.url()]);
+        if !user.is_empty() {
+            command.args(["--user", user]);
+        }
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "etcdctl {arguments:?}: {output:?}");
+    }
+
+    /// Makes the user `root` with the password `secret`, and the demand for a login.
+    pub fn enable_auth(&self) {
+        self.etcdctl("", &["user", "add", "root:secret"]);
+        self.etcdctl("", &["user", "grant-role", "root", "root"]);
+        self.etcdctl("", &["auth", "enable"]);
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A second way to an etcd, which can be cut.
+pub struct Relay {
+    address: std::net::SocketAddr,
+    target: String,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Begins to pass connections on to `etcd`.
+    pub async fn start(etcd: &Etcd) -> Relay {
+        let mut relay = Relay {
+            address: ([127, 0, 0, 1], 0).into(),
+            target: format!("127.0.0.1:{}", etcd.ports[0]),
+            task: None,
+        };
+        relay.resume().await;
+        relay
+    }
+
+    /// Where clients find it.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::parse(&self.address.to_string()).unwrap()
+    }
+
+    /// Breaks all connections and takes no new ones.
+    pub fn stop(&mut self) {
+        self.task.take().unwrap().abort();
+    }
+
+    /// Takes connections again, at the same address.
+    pub async fn resume(&mut self) {
+        let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        self.task = Some(tokio::spawn(pass_on(listener, self.target.clone())));
+    }
+}
+
+async fn pass_on(listener: tokio::net::TcpListener, target: String) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = tokio::net::TcpStream::connect(&target).await.unwrap();
+        connections.spawn(async move {
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "no {what} in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Credentials of `user`.
+pub fn credentials(user: &str, password: &str) -> Option<Credentials> {
+    Some(Credentials {
+        username: user.into(),
+        password: password.into(),
+    })
+}
+
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}

@@ -1,0 +1,242 @@
+//! Runs the Docker watch on a thread and a single-threaded runtime of its own, and shows its updates as lines of text.
+
+// Each test crate that includes this file uses a part of it.
+#![allow(dead_code)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used
+)]
+
+use std::error::Error as _;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use registrator::docker::{
+    Backoff, Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
+};
+use registrator_core::container::Container;
+use registrator_core::watch::Event;
+
+/// How long a test waits for what has to happen.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A running watch; ends when dropped.
+pub(crate) struct Watched {
+    updates: Receiver<(SystemTime, Update)>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    stop: tokio::sync::watch::Sender<bool>,
+    /// All lines that were seen.
+    pub(crate) seen: Vec<String>,
+}
+
+/// Times that make trouble pass quickly.
+pub(crate) fn quick() -> (Timeouts, WatchSettings) {
+    let ms = Duration::from_millis;
+    let timeouts = Timeouts {
+        connect: ms(2000),
+        request: ms(5000),
+        list: ms(5000),
+        ping: ms(300),
+    };
+    let backoff = Backoff {
+        min: ms(10),
+        max: ms(200),
+    };
+    let settings = WatchSettings {
+        backoff,
+        ping_after: ms(500),
+        ..WatchSettings::default()
+    };
+    (timeouts, settings)
+}
+
+/// A client of the daemon at `host`.
+pub(crate) fn client(host: &str, timeouts: Timeouts) -> Client {
+    let settings = EndpointSettings {
+        host: Some(host.to_owned()),
+        ..EndpointSettings::default()
+    };
+    Client::new(Endpoint::from_settings(&settings).unwrap(), timeouts).unwrap()
+}
+
+/// Runs a future on a single-threaded runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+impl Watched {
+    /// Watches the daemon at `host`.
+    pub(crate) fn start(host: &str, (timeouts, settings): (Timeouts, WatchSettings)) -> Self {
+        Self::of(client(host, timeouts), settings)
+    }
+
+    /// Watches the daemon of a client.
+    pub(crate) fn of(client: Client, settings: WatchSettings) -> Self {
+        let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let (sender, updates) = channel();
+        let thread = std::thread::spawn(move || {
+            block_on(async {
+                let (updates, mut received) = tokio::sync::mpsc::channel(4);
+                let forward = async {
+                    while let Some(update) = received.recv().await {
+                        _ = sender.send((SystemTime::now(), update));
+                    }
+                };
+                tokio::select! {
+                    () = watch(client, settings, updates) => {}
+                    () = forward => {}
+                    _ = stopped.changed() => {}
+                }
+            });
+        });
+        Self {
+            updates,
+            thread: Some(thread),
+            stop,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The next update and when it came.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> (SystemTime, Update) {
+        let Ok((at, update)) = self.updates.recv_timeout(DEADLINE) else {
+            panic!("no update came; before: {:#?}", self.seen);
+        };
+        self.seen.push(line(&update));
+        (at, update)
+    }
+
+    /// The next updates are these.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, lines: &[&str]) {
+        for (position, expected) in lines.iter().enumerate() {
+            let (_, update) = self.next();
+            assert_eq!(
+                line(&update),
+                *expected,
+                "line {position} of {lines:#?}, before: {:#?}",
+                self.seen
+            );
+        }
+    }
+
+    /// The next updates are a complete list of these, in any order.
+    #[track_caller]
+    pub(crate) fn expect_list(&mut self, containers: &[&str]) {
+        self.expect(&["init"]);
+        let mut listed: Vec<_> = containers.iter().map(|_| line(&self.next().1)).collect();
+        listed.sort();
+        let expected: Vec<_> = containers
+            .iter()
+            .map(|container| format!("listed {container}"))
+            .collect();
+        assert_eq!(listed, expected);
+        self.expect(&["done"]);
+    }
+
+    /// Skips updates up to one whose line begins so; returns the line.
+    #[track_caller]
+    pub(crate) fn until(&mut self, beginning: &str) -> String {
+        self.until_at(beginning).1
+    }
+
+    /// As [`Watched::until`], with the time at which it came.
+    #[track_caller]
+    pub(crate) fn until_at(&mut self, beginning: &str) -> (SystemTime, String) {
+        let (deadline, already) = (Instant::now() + DEADLINE, self.seen.len());
+        while Instant::now() < deadline {
+            let Ok((at, update)) = self.updates.recv_timeout(deadline - Instant::now()) else {
+                break;
+            };
+            let line = line(&update);
+            self.seen.push(line.clone());
+            if line.starts_with(beginning) {
+                return (at, line);
+            }
+        }
+        panic!(
+            "no {beginning:?} came, but: {:#?}",
+            self.seen.get(already..)
+        );
+    }
+
+    /// The updates that wait now.
+    pub(crate) fn drain(&mut self) -> Vec<String> {
+        let lines: Vec<_> = self
+            .updates
+            .try_iter()
+            .map(|(_, update)| line(&update))
+            .collect();
+        self.seen.extend(lines.iter().cloned());
+        lines
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        _ = self.stop.send(true);
+        let result = self.thread.take().map(std::thread::JoinHandle::join);
+        assert!(
+            std::thread::panicking() || matches!(result, Some(Ok(()))),
+            "the watch panicked"
+        );
+    }
+}
+
+/// An update as a line of text.
+pub(crate) fn line(update: &Update) -> String {
+    match update {
+        Update::Connected { api_version } => format!("connected {api_version}"),
+        Update::Waiting { error, .. } => format!("waiting: {}", chain(error)),
+        Update::Lost { error, .. } => format!("lost: {}", chain(error)),
+        Update::InspectFailed { id, error } => format!("failed {}: {}", id.short(), chain(error)),
+        Update::InspectRecovered { id } => format!("recovered {}", id.short()),
+        Update::Container(Event::Init) => "init".to_owned(),
+        Update::Container(Event::InitApply(container)) => format!("listed {}", shown(container)),
+        Update::Container(Event::InitDone) => "done".to_owned(),
+        Update::Container(Event::Apply(container)) => format!("apply {}", shown(container)),
+        Update::Container(Event::Delete(id)) => format!("delete {}", id.short()),
+    }
+}
+
+/// Name, status, health and networks with addresses.
+fn shown(container: &Container) -> String {
+    let text = |pointer| {
+        container
+            .json()
+            .pointer(pointer)
+            .and_then(|value| value.as_str())
+    };
+    let mut words = vec![container.name(), text("/State/Status").unwrap_or("?")];
+    words.extend(text("/State/Health/Status"));
+    let networks = container.json().pointer("/NetworkSettings/Networks");
+    for (name, network) in networks
+        .and_then(|networks| networks.as_object())
+        .into_iter()
+        .flatten()
+    {
+        let address = network
+            .pointer("/IPAddress")
+            .and_then(|address| address.as_str())
+            .unwrap_or("");
+        words.extend(Some(name.as_str()).filter(|_| !address.is_empty()));
+    }
+    words.join(" ")
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &registrator::docker::Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
