@@ -109,7 +109,9 @@ fn follows_the_arrows(file: &File) -> Vec<Violation> {
         .filter(|dependency| is_ours(&dependency.name))
     {
         let name = dependency.name.as_str();
-        if !uses.contains(&name) && !(dependency.is_for_tests && tests_use.contains(&name)) {
+        let is_allowed =
+            uses.contains(&name) || (dependency.is_for_tests && tests_use.contains(&name));
+        if !is_allowed {
             broken.push(Violation::new(
                 dependency.line,
                 format!("`{own}` may not use `{name}`"),
