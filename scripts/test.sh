@@ -22,6 +22,7 @@ phase() {
     shift
     "$@" >"$log" 2>&1 </dev/null || outcome=$?
     printf '%-8s %-24s %4d s\n' "$([ "$outcome" -eq 0 ] && echo ok || echo FAILED)" "$name" "$((SECONDS - began))"
+    grep -E '^(SKIPPED|WARNING)' "$log" || true
     [ "$outcome" -ne 0 ] || return 0
     printf '\n'
     show_failure "$log"
@@ -33,7 +34,7 @@ phase() {
 show_failure() {
     if grep -q '^failures:$' "$1"; then
         sed -n '/^failures:$/,/^test result:/p' "$1" | tail -n "$LINES_OF_A_FAILURE"
-        grep -E '^(error|SKIPPED)' "$1" || true
+        grep '^error' "$1" || true
     else
         tail -n "$LINES_OF_A_FAILURE" "$1"
     fi
@@ -60,7 +61,6 @@ each_crate_alone() {
 summary() {
     cat "$LOGS"/tests*.log | awk '
         /^test result:/ { passed += $4; failed += $6; ignored += $8 }
-        /^SKIPPED/      { print }
         END             { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored }'
 }
 
