@@ -147,7 +147,10 @@ const ETCD: &[&str] = &[
     "crates/etcd-mem/",
 ];
 const POLICY: &[&str] = &["crates/registrator-policy/"];
-const SETTINGS: &[&str] = &["crates/registrator/src/settings"];
+const SETTINGS: &[&str] = &[
+    "crates/registrator/src/settings",
+    "crates/registrator/src/logging",
+];
 
 #[test]
 fn each_library_is_known_to_its_module_alone() {

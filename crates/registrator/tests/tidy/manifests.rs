@@ -48,7 +48,8 @@ fn manifests() -> Vec<File> {
 /// The crates of this workspace, and which of them each may use: outside of tests, and in tests besides.
 const ARROWS: [(&str, &[&str], &[&str]); 5] = [
     ("etcd-api", &[], &[]),
-    ("etcd-mem", &["etcd-api"], &[]),
+    // Its own tests ask for its server.
+    ("etcd-mem", &["etcd-api"], &["etcd-mem"]),
     ("registrator-core", &[], &["etcd-mem"]),
     ("registrator-policy", &["registrator-core"], &[]),
     (
@@ -250,32 +251,57 @@ fn uses_its_own_libraries(file: &File) -> Vec<Violation> {
 
 #[test]
 fn every_crate_keeps_the_workspaces_lints() {
+    let workspace = workspace::file("Cargo.toml");
+    let names = lint_names(&workspace.text, "[workspace.lints.");
+    assert!(names.len() > 5, "the workspace has lints: {names:?}");
+    let rule = |file: &File| keeps_the_lints(file, &names);
     check(
-        "Every crate has `[lints] workspace = true`.",
+        "Every crate keeps the lints of the workspace.",
         &manifests(),
-        keeps_the_lints,
+        rule,
     );
     assert_eq!(
         broken_lines(
-            keeps_the_lints,
+            rule,
             "",
-            "[package]\nname = \"x\"\n[lints.rust]\n"
-        ),
-        [1]
+            "[package]\n[lints.rust]\nunsafe_code = \"deny\"\n"
+        )
+        .len(),
+        names.len() - 1
     );
     assert_eq!(
-        broken_lines(
-            keeps_the_lints,
-            "",
-            "[package]\n\n[lints]\nworkspace = true\n"
-        ),
+        broken_lines(rule, "", "[package]\n\n[lints]\nworkspace = true\n"),
         []
     );
 }
 
-fn keeps_the_lints(file: &File) -> Vec<Violation> {
-    match file.text.contains("[lints]\nworkspace = true\n") {
-        true => vec![],
-        false => vec![Violation::new(1, "add `[lints]` with `workspace = true`")],
+/// The lints in the sections whose headers begin so.
+fn lint_names(manifest: &str, header: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut names = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.starts_with(header);
+        } else if inside && let Some((name, _)) = line.split_once('=') {
+            names.push(name.trim().to_owned());
+        }
     }
+    names
+}
+
+/// By taking them over whole, or one by one where one of them must be another.
+fn keeps_the_lints(file: &File, names: &[String]) -> Vec<Violation> {
+    if file.text.contains("[lints]\nworkspace = true\n") {
+        return vec![];
+    }
+    let own = lint_names(&file.text, "[lints.");
+    let missing = names.iter().filter(|name| !own.contains(name));
+    missing
+        .map(|name| {
+            Violation::new(
+                1,
+                format!("add the lint `{name}`, or all: `[lints]` with `workspace = true`"),
+            )
+        })
+        .collect()
 }
