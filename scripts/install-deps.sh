@@ -19,7 +19,7 @@ say() { printf '%s\n' "$*" >&2; }
 # need PACKAGE COMMAND: the package is wanted if the command is not there.
 need() {
     # dockerd, ip and iptables live where an ordinary user's PATH does not lead.
-    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$2" >/dev/null 2>&1 || missing+=("$1")
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin" command -v "$2" >/dev/null 2>&1 || missing+=("$1")
 }
 
 # Only a static busybox makes an image by itself.
@@ -28,8 +28,11 @@ has_static_busybox() {
     busybox=$(PATH="$PATH:/usr/sbin:/sbin" command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1
 }
 
+can_link() { echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null; }
+
 needed_to_run() {
-    need gcc cc
+    can_link || missing+=(gcc libc6-dev)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     need etcd-client etcdctl
     has_static_busybox || missing+=(busybox-static)
     if ! docker info >/dev/null 2>&1; then
@@ -56,15 +59,16 @@ needed_to_test() {
     need golang-go go
 }
 
-# Debian starts what it installs. An etcd nobody asked for would sit on the port of the embedded one, so its service
-# stays down; Docker's may start.
-without_starting_etcd() {
-    local policy=/usr/sbin/policy-rc.d
+# Debian starts what it installs. An etcd nobody asked for would sit on the port of the embedded one, so its service stays
+# down; and without systemd, as in a container, nothing could be started properly.
+without_starting_services() {
+    local policy=/usr/sbin/policy-rc.d kept_down=etcd
     if [ -e "$policy" ]; then
         "$@"
         return
     fi
-    printf '#!/bin/sh\n[ "$1" = etcd ] && exit 101\nexit 0\n' >"$policy"
+    [ -d /run/systemd/system ] || kept_down='*'
+    printf '#!/bin/sh\ncase "$1" in %s) exit 101 ;; esac\n' "$kept_down" >"$policy"
     chmod 755 "$policy"
     local outcome=0
     "$@" || outcome=$?
@@ -75,7 +79,7 @@ without_starting_etcd() {
 apt_install() {
     local log
     log=$(mktemp)
-    if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive without_starting_etcd \
+    if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive without_starting_services \
         apt-get -qq -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; } >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
         rm -f "$log"
@@ -111,7 +115,7 @@ explain_rust() {
     if command -v rustup >/dev/null 2>&1; then
         say "Install it and try again:"
         say "    rustup update stable && rustup default stable"
-    elif apt-cache show rustup >/dev/null 2>&1; then
+    elif LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [^(]'; then
         say "Install it and try again:"
         say "    sudo apt-get install rustup && rustup default stable"
     else
@@ -133,7 +137,7 @@ check_rust() {
 
 check_go() {
     local found
-    found=$(go env GOVERSION) && found=${found#go}
+    found=$(PATH="$PATH:/usr/local/go/bin" go env GOVERSION) && found=${found#go}
     at_least "$GO_NEEDED" "$found" && return
     say "Go $GO_NEEDED or newer is needed to build etcd 3.6 for the tests, and this machine has $found."
     say "Install a newer one, as the Go project's own site explains or from your distribution's backports, and try again."

@@ -14,7 +14,7 @@ readonly LOGS=.cache/test-logs
 readonly LINES_OF_A_FAILURE=200
 export REGISTRATOR_REQUIRE_ALL=1
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
-PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:/usr/local/sbin:/usr/sbin:/sbin"
+PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
 
 # phase NAME COMMAND...
 phase() {
