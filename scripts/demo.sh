@@ -137,7 +137,10 @@ start_registrator() {
 
 registrator_lives() { kill -0 "$registrator" 2>/dev/null; }
 nodes() { ETCDCTL_API=3 etcdctl --endpoints="$listen" get --prefix /skydns "$@" 2>/dev/null; }
-has_node() { nodes --keys-only | grep -q "/demo-$1\(/\|\$\)"; }
+
+# Both read etcd first: an etcd that does not answer has no node, and has none gone either.
+has_node() { local keys && keys=$(nodes --keys-only) && grep -q "/demo-$1\(/\|\$\)" <<<"$keys"; }
+gone() { local keys && keys=$(nodes --keys-only) && ! grep -q "/demo-$1\(/\|\$\)" <<<"$keys"; }
 
 # wait_until WHAT COMMAND...: polls until the command succeeds, the registrator ends, or patience does.
 wait_until() {
@@ -150,8 +153,6 @@ wait_until() {
         sleep 0.05
     done
 }
-
-gone() { ! has_node "$1"; }
 
 show_nodes() {
     say "ETCDCTL_API=3 etcdctl --endpoints=$listen get --prefix /skydns"

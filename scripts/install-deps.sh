@@ -115,7 +115,7 @@ explain_rust() {
     if command -v rustup >/dev/null 2>&1; then
         say "Install it and try again:"
         say "    rustup update stable && rustup default stable"
-    elif LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [^(]'; then
+    elif [[ $(LC_ALL=C apt-cache policy rustup 2>/dev/null) == *"Candidate: "[^\(]* ]]; then
         say "Install it and try again:"
         say "    sudo apt-get install rustup && rustup default stable"
     else

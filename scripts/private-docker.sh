@@ -8,13 +8,15 @@
 
 readonly PRIVATE_DOCKER_PATIENCE_SECONDS=60
 private_docker_process=""
+private_docker_folder=""
 private_docker_bridge=""
 
 # 172.31.N.1 for the first N whose network no interface has yet.
 private_docker_address() {
-    local n
+    local n taken
+    taken=$(ip -4 -oneline address show)
     for n in $(seq 213 233); do
-        if ! ip -4 -oneline address show | grep -q "inet 172\.31\.$n\."; then
+        if [[ "$taken" != *"inet 172.31.$n."* ]]; then
             echo "172.31.$n.1/24"
             return
         fi
@@ -27,6 +29,7 @@ private_docker_start() {
     local folder=$1 address
     PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
     mkdir -p "$folder"
+    private_docker_folder=$folder
     address=$(private_docker_address) || return 1
     if ip link show dev "$2" >/dev/null 2>&1; then
         # Left by a run that was killed: a bridge that nothing is plugged into.
@@ -60,9 +63,18 @@ private_docker_stop() {
         kill "$private_docker_process" 2>/dev/null || true
         wait "$private_docker_process" 2>/dev/null || true
         private_docker_process=""
+        private_docker_unmount "$private_docker_folder"
     fi
     if [ -n "$private_docker_bridge" ]; then
         ip link delete dev "$private_docker_bridge" || return 1
         private_docker_bridge=""
     fi
+}
+
+# What a daemon that was cut short has left mounted below its folder: the innermost first.
+private_docker_unmount() {
+    local mounted
+    while read -r mounted; do
+        umount "$mounted" || true
+    done < <(awk -v folder="$1/" 'index($2, folder) == 1 { print $2 }' /proc/mounts | sort -r)
 }
