@@ -126,7 +126,36 @@ fn is_switched_on(file: &File) -> Vec<Violation> {
 }
 
 /// Test files that sleep, each with its reason. A sleep is never how a test waits for something to have happened.
-const MAY_SLEEP: &[(&str, &str)] = &[];
+const MAY_SLEEP: &[(&str, &str)] = &[
+    (
+        "crates/etcd-mem/src/server/tests.rs",
+        "a clock of milliseconds must have gone on: polls it",
+    ),
+    (
+        "crates/etcd-mem/tests/conformance/target.rs",
+        "polls until a server answers, with a deadline",
+    ),
+    (
+        "crates/registrator/tests/etcd_client.rs",
+        "a real etcd's login tokens must have expired",
+    ),
+    (
+        "crates/registrator/tests/etcd_outage.rs",
+        "an outage must last, and a time must pass in which nothing happens",
+    ),
+    (
+        "crates/registrator/tests/etcd_session.rs",
+        "a real etcd's lease must outlive its TTL, with nothing written",
+    ),
+    (
+        "crates/registrator/tests/support/dockerd.rs",
+        "polls until a daemon is there or gone, with a deadline",
+    ),
+    (
+        "crates/registrator/tests/support/etcd.rs",
+        "polls until a condition holds, with a deadline",
+    ),
+];
 
 const SLEEPS: [&str; 2] = ["thread::sleep", "time::sleep"];
 
