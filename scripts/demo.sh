@@ -103,13 +103,15 @@ make_image() {
     image_is_ours=yes
 }
 
+# start_container NAME OPTIONS COMMAND...
 start_container() {
-    local name=$1
-    shift
+    local name=$1 options=$2
+    shift 2
     containers_may_exist=yes
     # Process 1 of a container ignores the usual signal.
-    docker run --detach --label "$LABEL=$$" --stop-signal KILL --name "$PREFIX-$name" --hostname "demo-$name" "$IMAGE" "$@" >/dev/null
-    say "docker run --name $PREFIX-$name --hostname demo-$name $IMAGE $*"
+    # shellcheck disable=SC2086 # several options, or none
+    docker run --detach --label "$LABEL=$$" --stop-signal KILL --name "$PREFIX-$name" $options "$IMAGE" "$@" >/dev/null
+    say "docker run --name $PREFIX-$name $options${options:+ }$IMAGE $*"
 }
 
 port_is_taken() { (exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null; }
@@ -130,7 +132,7 @@ choose_listen_address() {
 start_registrator() {
     say "$program run --policies etc/policies/ --services etc/services/ --embedded-listen $listen"
     # Its own session: ^C reaches this script alone, which then ends things in order. No etcd of the caller's is written to.
-    env -u ETCD_ENDPOINT setsid "$program" run --policies etc/policies/ --services etc/services/ \
+    env -u ETCD_ENDPOINT -u ETCD_ENDPOINTS setsid "$program" run --policies etc/policies/ --services etc/services/ \
         --embedded-listen "$listen" >"$work/registrator.log" 2>&1 </dev/null &
     registrator=$!
 }
@@ -139,8 +141,8 @@ registrator_lives() { kill -0 "$registrator" 2>/dev/null; }
 nodes() { ETCDCTL_API=3 etcdctl --endpoints="$listen" get --prefix /skydns "$@" 2>/dev/null; }
 
 # Both read etcd first: an etcd that does not answer has no node, and has none gone either.
-has_node() { local keys && keys=$(nodes --keys-only) && grep -q "/demo-$1\(/\|\$\)" <<<"$keys"; }
-gone() { local keys && keys=$(nodes --keys-only) && ! grep -q "/demo-$1\(/\|\$\)" <<<"$keys"; }
+has_node() { local keys && keys=$(nodes --keys-only) && grep -q "/$PREFIX-$1/" <<<"$keys"; }
+gone() { local keys && keys=$(nodes --keys-only) && ! grep -q "/$PREFIX-$1/" <<<"$keys"; }
 
 # wait_until WHAT COMMAND...: polls until the command succeeds, the registrator ends, or patience does.
 wait_until() {
@@ -166,12 +168,12 @@ explain() {
         say "export DOCKER_HOST=$DOCKER_HOST"
     fi
     cat <<END
-export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=$listen
+export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=$listen KONTENA_REGISTRATOR_EMBEDDED_LISTEN=$listen
 etcdctl watch --prefix /skydns &
-docker run --detach --label $LABEL=$$ --name $PREFIX-more --hostname demo-more $IMAGE sleep 1000000
+docker run --detach --label $LABEL=$$ --name $PREFIX-more $IMAGE sleep 1000000
 docker stop $PREFIX-db
 docker rename $PREFIX-web $PREFIX-site
-$program plan --etcd-endpoint http://$listen
+$program plan
 $program check
 
 == The registrator's log; ^C ends the demo and takes everything away again
@@ -205,8 +207,8 @@ step "Two containers"
 find_docker
 refuse_a_second_demo
 make_image
-start_container web httpd -f -p 80 -h /www
-start_container db sleep 1000000
+start_container web '--expose 80' httpd -f -p 80 -h /www
+start_container db "" sleep 1000000
 step "The registrator, with an etcd of its own"
 choose_listen_address
 start_registrator
