@@ -270,10 +270,12 @@ impl Keys {
         let mut request = Request::default();
         let mut turns = self.queue.len();
         while turns > 0 {
-            let Some(batch) = self.queue.pop_front() else {
+            let Some(mut batch) = self.queue.pop_front() else {
                 break;
             };
             turns -= 1;
+            // Another batch brought them already, and etcd takes a key only once in a request.
+            batch.retain(|key| !request.has(key));
             if batch
                 .iter()
                 .any(|key| self.tracked.get(key).is_some_and(|tracked| tracked.flying))
