@@ -119,6 +119,7 @@ impl Keys {
         self.flights.clear();
         for tracked in self.tracked.values_mut() {
             tracked.flying = false;
+            tracked.later.clear();
         }
     }
 
@@ -192,7 +193,15 @@ impl Keys {
     }
 
     /// Takes in something seen in etcd. A change that is older than what is known changes nothing.
+    ///
+    /// What is seen of a key while a transaction for it is under way may be newer than the answer, which would then hide it: it
+    /// waits for the answer.
     pub(crate) fn see(&mut self, seen: Seen, wish: impl Fn(&Key) -> Option<Value>, now: Instant) {
+        let tracked = seen.key().and_then(|key| self.tracked.get_mut(key));
+        if let Some(tracked) = tracked.filter(|tracked| tracked.flying) {
+            tracked.later.push(seen);
+            return;
+        }
         match seen {
             Seen::Registrator { lease, present } => self.see_registrator(lease, present),
             Seen::Node {
@@ -395,13 +404,21 @@ impl Keys {
     }
 
     /// Takes in the answer to a commit. One from an older session is unknown here.
-    pub(crate) fn committed(&mut self, id: u64, outcome: Outcome, now: Instant) {
+    pub(crate) fn committed(
+        &mut self,
+        id: u64,
+        outcome: Outcome,
+        wish: impl Fn(&Key) -> Option<Value>,
+        now: Instant,
+    ) {
         let Some(flight) = self.flights.remove(&id) else {
             return;
         };
+        let mut later = Vec::new();
         for (txn, _) in &flight {
             if let Some(tracked) = self.tracked.get_mut(&txn.key) {
                 tracked.flying = false;
+                later.append(&mut tracked.later);
             }
         }
         match outcome {
@@ -409,6 +426,9 @@ impl Keys {
             Outcome::Rejected(message) => self.rejected(flight, &message, now),
             // The next session decides every key anew. Until then a repetition would only fail again.
             Outcome::Void => self.suspend(),
+        }
+        for seen in later {
+            self.see(seen, &wish, now);
         }
     }
 

@@ -57,6 +57,10 @@ enum Step {
         host: usize,
         slow: bool,
     },
+    Late {
+        host: usize,
+        late: bool,
+    },
     Reach(bool),
     HandPut {
         key: u8,
@@ -91,6 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => host.clone().prop_map(|host| Step::LoseLease { host }),
         1 => host.clone().prop_map(|host| Step::LoseAnswer { host }),
         1 => (host.clone(), any::<bool>()).prop_map(|(host, slow)| Step::Slow { host, slow }),
+        2 => (host.clone(), any::<bool>()).prop_map(|(host, late)| Step::Late { host, late }),
         1 => any::<bool>().prop_map(Step::Reach),
         1 => (0u8..4).prop_map(|key| Step::HandPut { key }),
         1 => (0u8..4).prop_map(|key| Step::HandDelete { key }),
@@ -143,6 +148,7 @@ fn perform(world: &mut World, step: &Step) {
         Step::LoseLease { .. } => {}
         Step::LoseAnswer { host } => world.host(HOSTS[*host]).deaf = true,
         Step::Slow { host, slow } => world.host(HOSTS[*host]).slow = *slow,
+        Step::Late { host, late } => world.host(HOSTS[*host]).late = *late,
         Step::Reach(reachable) => world.reach(*reachable),
         Step::HandPut { key } => {
             world
@@ -169,6 +175,7 @@ fn calm(world: &mut World, last: &[(usize, u8, Asked)]) {
     for host in HOSTS {
         world.host(host).slow = false;
         world.host(host).deaf = false;
+        world.host(host).late = false;
         for container in 0..3 {
             world.delete(host, &format!("c{container}"));
         }
