@@ -213,10 +213,11 @@ impl Keys {
                 let Some((_, who)) = &self.session else {
                     return;
                 };
+                let ours = node.as_ref().is_some_and(|node| node.lease == Some(who.me));
                 let Some(tracked) = newer(
                     &mut self.tracked,
                     &key,
-                    wish.is_some(),
+                    wish.is_some() || ours,
                     revision,
                     |tracked| &mut tracked.node_at,
                 ) else {
@@ -232,8 +233,12 @@ impl Keys {
                 claim,
                 revision,
             } => {
-                let wished = wish(&key).is_some();
-                let Some(tracked) = newer(&mut self.tracked, &key, wished, revision, |tracked| {
+                let Some((_, who)) = &self.session else {
+                    return;
+                };
+                let ours = lease == who.me && claim.is_some();
+                let concerns = wish(&key).is_some() || ours;
+                let Some(tracked) = newer(&mut self.tracked, &key, concerns, revision, |tracked| {
                     &mut tracked.claims_at
                 }) else {
                     return;
@@ -474,15 +479,16 @@ impl Keys {
     }
 }
 
-/// The entry of `key` if this process cares about it and `revision` is news; it is then known up to that revision.
+/// The entry of `key` if this process cares about it and `revision` is news; it is then known up to that revision. Besides the
+/// keys that are tracked already it cares about those that it wishes, and those that others hand to it.
 fn newer<'a>(
     tracked: &'a mut BTreeMap<Key, Tracked>,
     key: &Key,
-    wished: bool,
+    concerns: bool,
     revision: Revision,
     known: impl Fn(&mut Tracked) -> &mut Revision,
 ) -> Option<&'a mut Tracked> {
-    if wished && !tracked.contains_key(key) {
+    if concerns && !tracked.contains_key(key) {
         tracked.insert(key.clone(), Tracked::default());
     }
     let tracked = tracked.get_mut(key)?;

@@ -379,6 +379,12 @@ impl World {
         while let Some(batch) = self.store.poll(watch).unwrap() {
             events.extend(batch.events.iter().filter_map(etcd::seen));
         }
+        let lagging = host.lagging;
+        let told = |seen: &Seen| !lagging || matches!(seen, Seen::Node { .. });
+        host.lagged.append(&mut events);
+        let (events, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut host.lagged).into_iter().partition(told);
+        host.lagged = rest;
         let busy = !events.is_empty();
         for seen in events {
             self.handle(name, Event::Session(SessionEvent::Seen(seen)));
