@@ -467,14 +467,16 @@ impl World {
                 continue;
             }
             let claims = etcd::read(&self.store, &Key::parse(&key).unwrap()).claims;
-            let claims = claims
+            let mut claims: Vec<String> = claims
                 .iter()
-                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value));
+                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value))
+                .collect();
+            claims.sort();
             lines.push(format!(
                 "{key} {} owner={}{}",
                 String::from_utf8_lossy(&kv.value),
                 name(kv.lease),
-                claims.collect::<String>()
+                claims.concat()
             ));
         }
         lines
