@@ -300,7 +300,10 @@ impl Reconciler {
     /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
     fn keep_orphans(&self) -> bool {
         !self.releasing()
-            && (self.wishes_hidden() || !self.scheduler.idle() || !self.gathered.is_empty())
+            && (self.wishes_hidden()
+                || !self.instances.complete()
+                || !self.scheduler.idle()
+                || !self.gathered.is_empty())
     }
 
     fn release_orphans(&mut self) {
