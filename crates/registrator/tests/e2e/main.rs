@@ -28,4 +28,29 @@ macro_rules! on {
     };
 }
 
+mod configurations;
 mod containers;
+mod dynamic;
+mod ends;
+mod plan;
+mod policies;
+mod rest;
+mod strangers;
+mod values;
+
+/// A policy that gives each container of the world a node `/t/NAME` with the value of this expression.
+fn by_name(value: &str) -> String {
+    by_container(&format!("{{\"/t/\" + name: {value}}}"))
+}
+
+/// A policy that gives each container of the world, known as `name`, these nodes.
+fn by_container(nodes: &str) -> String {
+    format!(
+        r#"
+def docker_container(container, config):
+    name = container.name.removeprefix("WORLD-")
+    if container.label("world") == "WORLD":
+        return {nodes}
+"#
+    )
+}
