@@ -58,7 +58,10 @@ fn a_broken_policy_runs_on_as_it_was(mut world: World) {
     world.start();
     world.wait_for_nodes("/t/", &[("/t/a", "1")]);
     let before = world.node("/t/a");
-    world.policy("p", "\n\ndef docker_container(container, config:\n");
+    world.policy(
+        "p",
+        "\n\ndef docker_container(container config):\n    pass\n",
+    );
     world
         .program()
         .wait_for_line(&["ERROR", "policy p", "p.star:3", "it runs on as it was"]);

@@ -122,15 +122,19 @@ impl Program {
         String::from_utf8_lossy(&std::fs::read(&self.stdout).unwrap()).into_owned()
     }
 
-    /// The lines of the log with all of these words.
+    /// The lines of the log with all of these words; a line has its indented further lines with it.
     pub(crate) fn lines(&self, words: &[&str]) -> Vec<String> {
         let log = self.log();
         let complete = log.rfind('\n').map_or("", |end| &log[..end]);
-        let lines = complete.lines();
+        let mut lines: Vec<String> = Vec::new();
+        for line in complete.lines() {
+            match lines.last_mut() {
+                Some(last) if line.starts_with("    ") => *last += &format!("\n{line}"),
+                _ => lines.push(line.to_owned()),
+            }
+        }
+        lines.retain(|line| words.iter().all(|word| line.contains(word)));
         lines
-            .filter(|line| words.iter().all(|word| line.contains(word)))
-            .map(str::to_owned)
-            .collect()
     }
 
     /// Waits for a line of the log with all of these words: the last one.
@@ -548,7 +552,7 @@ impl World {
         let mut command = Command::new("etcdctl");
         command
             .env("ETCDCTL_API", "3")
-            .args(["--endpoints", &self.etcd.url()])
+            .args(["--endpoints", self.etcd.url().trim_start_matches("http://")])
             .args(args);
         let output = command.output().expect("etcdctl runs");
         assert!(output.status.success(), "etcdctl {args:?}: {output:?}");
