@@ -486,7 +486,7 @@ impl World {
             etcd => format!("--etcd-endpoint={}", etcd.url()),
         });
         if matches!(self.etcd, EtcdServer::Given(_)) {
-            flags.push(format!("--etcd-meta-prefix=/kontena/{}/", self.name));
+            flags.push(format!("--etcd-meta-prefix=/kontena/{}-meta/", self.name));
         }
         flags
     }
@@ -684,9 +684,9 @@ impl Drop for World {
             }
         }
         if matches!(self.etcd, EtcdServer::Given(_)) {
-            self.nodes(&format!("/kontena/{}/", self.name))
-                .keys()
-                .for_each(|key| self.delete(key));
+            for prefix in ["", "-meta"].map(|end| format!("/kontena/{}{end}/", self.name)) {
+                self.nodes(&prefix).keys().for_each(|key| self.delete(key));
+            }
         }
     }
 }
