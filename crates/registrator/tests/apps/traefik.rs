@@ -51,7 +51,7 @@ fn containers_have_routes(kind: Kind) {
     // Nobody deletes them now: their lease ends.
     world.registrator.kill();
     traefik.expect(&world, "api", 404, "404 page not found");
-    eprintln!("{}", traefik.process.log());
+    traefik.expect_no_errors();
 }
 
 /// An etcd-mem that is started anew has forgotten all, also that somebody watched it.
@@ -127,5 +127,17 @@ impl Traefik {
         _ = eventually(&what, &[&self.process, &world.registrator], ask, |answer| {
             *answer == expected
         });
+    }
+
+    /// All nodes of a container come in one transaction: no route is seen without its service, nor half a service.
+    #[track_caller]
+    fn expect_no_errors(&self) {
+        let log = self.process.log();
+        // That is how Traefik says that there is no container yet.
+        let empty = "key not found in store";
+        let errors = log
+            .lines()
+            .filter(|line| line.contains(" ERR ") && !line.contains(empty));
+        assert_eq!(errors.count(), 0, "{log}");
     }
 }
