@@ -11,6 +11,8 @@
 //! a stopped web /k=v             the container exists, but does not run
 //! a remove web                   it is gone
 //! a slow | a fast                evaluations wait, or are answered
+//! a late | a prompt             etcd performs what is written, but its answers wait, or come
+//! a lagging | a current          claims and registrators are told later than nodes, or with them
 //! a reload 2 | a policy broken   the policy's code changes, or cannot be loaded any more and never could
 //! a crash | a exit keep|release  the registrator ends
 //! a lose-lease                   its lease is revoked
@@ -61,6 +63,10 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["listing"] => world.handle(name, Event::Container(watch::Event::Init)),
         ["slow"] => world.host(name).slow = true,
         ["fast"] => world.host(name).slow = false,
+        ["late"] => world.host(name).late = true,
+        ["prompt"] => world.host(name).late = false,
+        ["lagging"] => world.host(name).lagging = true,
+        ["current"] => world.host(name).lagging = false,
         ["reload", version] => {
             let loaded = vec![world::spec("p", version.parse().unwrap())];
             world.handle(

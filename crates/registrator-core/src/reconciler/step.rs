@@ -173,6 +173,8 @@ impl Reconciler {
     }
 
     pub(super) fn on_session(&mut self, event: SessionEvent, now: Instant) {
+        let (releasing, desired) = (self.releasing(), &self.desired);
+        let wish = |key: &Key| desired.winner(key).filter(|_| !releasing).cloned();
         match event {
             SessionEvent::Established(session) => {
                 let wished = if self.releasing() {
@@ -184,15 +186,8 @@ impl Reconciler {
                 self.keys.establish(session, wished);
             }
             SessionEvent::Suspended => self.keys.suspend(),
-            SessionEvent::Seen(seen) => {
-                let (releasing, desired) = (self.releasing(), &self.desired);
-                self.keys.see(
-                    seen,
-                    |key| desired.winner(key).filter(|_| !releasing).cloned(),
-                    now,
-                );
-            }
-            SessionEvent::Committed { id, outcome } => self.keys.committed(id, outcome, now),
+            SessionEvent::Seen(seen) => self.keys.see(seen, wish, now),
+            SessionEvent::Committed { id, outcome } => self.keys.committed(id, outcome, wish, now),
         }
     }
 
