@@ -214,15 +214,11 @@ impl Keys {
                     return;
                 };
                 let ours = node.as_ref().is_some_and(|node| node.lease == Some(who.me));
-                let Some(tracked) = newer(
-                    &mut self.tracked,
-                    &key,
-                    wish.is_some() || ours,
-                    revision,
-                    |tracked| &mut tracked.node_at,
-                ) else {
+                let tracked = entry(&mut self.tracked, &key, wish.is_some() || ours);
+                let Some(tracked) = tracked.filter(|tracked| revision > tracked.node_at) else {
                     return;
                 };
+                tracked.node_at = revision;
                 if !tracked.see_node(who, node, wish.as_ref(), now) {
                     self.mark([key].into());
                 }
@@ -238,11 +234,12 @@ impl Keys {
                 };
                 let ours = lease == who.me && claim.is_some();
                 let concerns = wish(&key).is_some() || ours;
-                let Some(tracked) = newer(&mut self.tracked, &key, concerns, revision, |tracked| {
-                    &mut tracked.claims_at
-                }) else {
+                let tracked = entry(&mut self.tracked, &key, concerns);
+                // One transaction may change several claims: all of them have its revision.
+                let Some(tracked) = tracked.filter(|tracked| revision >= tracked.claims_at) else {
                     return;
                 };
+                tracked.claims_at = revision;
                 match claim {
                     Some(claim) => tracked.view.claims.insert(lease, claim),
                     None => tracked.view.claims.remove(&lease),
@@ -479,23 +476,15 @@ impl Keys {
     }
 }
 
-/// The entry of `key` if this process cares about it and `revision` is news; it is then known up to that revision. Besides the
-/// keys that are tracked already it cares about those that it wishes, and those that others hand to it.
-fn newer<'a>(
+/// The entry of `key` if this process cares about it. Besides the keys that are tracked already it cares about those that
+/// concern it: those that it wishes, and those that others hand to it.
+fn entry<'a>(
     tracked: &'a mut BTreeMap<Key, Tracked>,
     key: &Key,
     concerns: bool,
-    revision: Revision,
-    known: impl Fn(&mut Tracked) -> &mut Revision,
 ) -> Option<&'a mut Tracked> {
     if concerns && !tracked.contains_key(key) {
         tracked.insert(key.clone(), Tracked::default());
     }
-    let tracked = tracked.get_mut(key)?;
-    let known = known(tracked);
-    if revision <= *known {
-        return None;
-    }
-    *known = revision;
-    Some(tracked)
+    tracked.get_mut(key)
 }

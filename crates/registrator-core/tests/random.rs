@@ -136,7 +136,8 @@ fn perform(world: &mut World, step: &Step) {
         }
         Step::Remove { host, container } => world.delete(HOSTS[*host], &format!("c{container}")),
         Step::Reload { host, version } => {
-            let loaded = vec![world::spec("p", *version)];
+            let name = if *version == 3 { "q" } else { "p" };
+            let loaded = vec![world::spec(name, *version)];
             world.handle(
                 HOSTS[*host],
                 Event::Policies {

@@ -15,13 +15,14 @@ pub mod etcd;
 
 use etcd_mem::store::{KeyRange, Put, Range, Store, Watch, WatchRequest};
 use registrator_core::container::{Container, ContainerId};
+use registrator_core::etcd_path::EtcdPath;
 use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::fence::Fence;
 use registrator_core::node::{Key, Nodes, Value};
 use registrator_core::ownership::LeaseId;
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler, Settings};
 use registrator_core::session::{Outcome, Seen, Session, SessionEvent};
-use registrator_core::spec::{PolicyName, PolicySpec};
+use registrator_core::spec::{PolicyName, PolicySpec, Schema};
 use registrator_core::watch;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,18 @@ pub fn spec(name: &str, fingerprint: u64) -> PolicySpec {
         name: PolicyName::parse(name).unwrap(),
         fingerprint,
         schema: None,
+    }
+}
+
+/// A policy whose configurations are in etcd.
+pub fn configured(name: &str) -> PolicySpec {
+    let etcd_path = Some(EtcdPath::parse("/configs/:service").unwrap());
+    PolicySpec {
+        schema: Some(Schema {
+            attributes: Vec::new(),
+            etcd_path,
+        }),
+        ..spec(name, 1)
     }
 }
 
@@ -467,14 +480,16 @@ impl World {
                 continue;
             }
             let claims = etcd::read(&self.store, &Key::parse(&key).unwrap()).claims;
-            let claims = claims
+            let mut claims: Vec<String> = claims
                 .iter()
-                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value));
+                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value))
+                .collect();
+            claims.sort();
             lines.push(format!(
                 "{key} {} owner={}{}",
                 String::from_utf8_lossy(&kv.value),
                 name(kv.lease),
-                claims.collect::<String>()
+                claims.concat()
             ));
         }
         lines
