@@ -236,7 +236,7 @@ pub(crate) enum EtcdKind {
 /// The etcd of a world.
 pub(crate) enum EtcdServer {
     /// A process of the test.
-    Real(Etcd),
+    Real(Box<Etcd>),
     /// In the program, at this address, while it runs.
     Embedded(SocketAddr),
     /// Somebody else's, at this URL.
@@ -257,7 +257,7 @@ impl EtcdServer {
         etcd::run(version, "end to end", async |program| found = Some(program));
         let mut etcd = Etcd::prepare(&found?, Variant::default());
         block_on(etcd.restart());
-        Some(EtcdServer::Real(etcd))
+        Some(EtcdServer::Real(Box::new(etcd)))
     }
 
     /// Where clients reach it.
