@@ -36,12 +36,23 @@ pub(crate) struct Dockerd {
     bridge: Bridge,
     containerd: Option<Child>,
     process: Option<Child>,
+    /// Let containers live on without their daemon: `--live-restore`.
+    live_restore: bool,
 }
 
 impl Dockerd {
     /// A running daemon with the image `busybox`; `None`, after a loud line, where that is impossible.
     pub(crate) fn start() -> Option<Self> {
         let mut dockerd = Self::absent()?;
+        dockerd.launch();
+        dockerd.import_busybox();
+        Some(dockerd)
+    }
+
+    /// As [`Dockerd::start`], with containers that outlive their daemon and are found again by the next.
+    pub(crate) fn with_live_restore() -> Option<Self> {
+        let mut dockerd = Self::absent()?;
+        dockerd.live_restore = true;
         dockerd.launch();
         dockerd.import_busybox();
         Some(dockerd)
@@ -67,6 +78,7 @@ impl Dockerd {
             bridge: Bridge::reserve(),
             containerd: None,
             process: None,
+            live_restore: false,
         };
         dockerd.launch_containerd();
         Some(dockerd)
@@ -108,7 +120,8 @@ impl Dockerd {
                 "--ip6tables=false",
                 "--ip-masq=false",
                 "--shutdown-timeout=2",
-            ]);
+            ])
+            .args(self.live_restore.then_some("--live-restore"));
         self.process = Some(self.spawn(command, "dockerd.log"));
         self.wait_for("an answer of dockerd", "dockerd.log", |dockerd| {
             dockerd
@@ -116,6 +129,11 @@ impl Dockerd {
                 .status
                 .success()
         });
+    }
+
+    /// Makes the image that [`Dockerd::start`] makes, in a daemon that began as [`Dockerd::absent`].
+    pub(crate) fn add_image(&self) {
+        self.import_busybox();
     }
 
     /// Asks the daemon's process to end (SIGTERM) and waits until it has.

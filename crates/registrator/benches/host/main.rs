@@ -1,0 +1,62 @@
+//! Measures the program as a whole, between a real Docker Engine and a real etcd: `docs/performance.md` has its figures.
+//!
+//! `cargo bench -p registrator --bench host` measures everything, `… -- event sync rest burst` what is named. Needs what the
+//! tests with a real Docker daemon need, and nothing else that keeps the machine busy.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
+
+#[path = "../../tests/support/dockerd.rs"]
+mod dockerd;
+mod engine;
+mod event;
+#[path = "../../tests/faults/recorder.rs"]
+mod recorder;
+mod rest;
+mod stage;
+#[path = "../../tests/support/etcd.rs"]
+#[allow(clippy::unwrap_used)]
+mod support;
+mod sync;
+mod table;
+
+use stage::Stage;
+
+/// A measurement and its name on the command line.
+type Measurement = (&'static str, fn(&mut Stage));
+
+/// From few containers to many: they stay.
+const MEASUREMENTS: [Measurement; 4] = [
+    ("event", event::latency),
+    ("burst", event::burst),
+    ("rest", rest::minute),
+    ("sync", sync::initial),
+];
+
+fn main() {
+    if !std::env::args().any(|word| word == "--bench") {
+        eprintln!("nothing is measured: this is for `cargo bench`, a test run asks for no figures");
+        return;
+    }
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let known = |word: &String| MEASUREMENTS.iter().any(|(name, _)| name == word);
+    if let Some(word) = wanted.iter().find(|word| !known(word)) {
+        eprintln!("there is no measurement {word:?}: event, burst, rest, sync");
+        std::process::exit(2);
+    }
+    for (name, measure) in MEASUREMENTS {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            let Some(mut stage) = Stage::start() else {
+                std::process::exit(1);
+            };
+            measure(&mut stage);
+        }
+    }
+}

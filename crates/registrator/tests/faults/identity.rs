@@ -1,0 +1,60 @@
+//! Two processes with one identity.
+
+use crate::world::{NODES, World};
+
+#[test]
+fn the_second_waits_and_the_first_is_not_disturbed() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    world.run(&["aa", "bb"]);
+    let named = ["--node-name=one", "--lease-ttl=30s"];
+    let mut first = world.launch_with(&named);
+    let before = world.wait_for_truth(&first);
+    let mut recorder = world.record();
+    let mut second = world.launch_with(&named);
+    second.wait_for_words("this node name is in use by", 1);
+    world.run(&["cc"]);
+    let mut after = world.wait_for_truth(&first);
+    after.remove("cc");
+    assert_eq!(after, before);
+    first.must_run();
+    second.must_run();
+    assert_eq!(first.says("another process"), 0, "{}", first.log());
+    assert_eq!(
+        first.says("connected to etcd"),
+        0,
+        "no session ended: {}",
+        first.log()
+    );
+    // The second takes over what the first leaves to it.
+    assert!(first.terminate().success());
+    second.wait_for_words("took over lease", 1);
+    world.run(&["dd"]);
+    world.wait_for_truth(&second);
+    assert_eq!(recorder.deleted(NODES), [""; 0]);
+    assert_eq!(second.says("is in use by"), 1, "{}", second.log());
+}
+
+#[test]
+fn two_names_share_one_etcd() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    world.run(&["aa"]);
+    let first = world.launch_with(&["--node-name=one", "--on-exit=release"]);
+    let before = world.wait_for_truth(&first);
+    let second = world.launch_with(&["--node-name=two", "--on-exit=release"]);
+    second.wait_for_words("registering under a new lease", 1);
+    let claims = || world.list("/registrator/claims/").kvs.len();
+    world.wait_for_nodes("a claim of the second", &second, |_| claims() == 1);
+    assert_eq!(world.nodes(), before);
+    let mut recorder = world.record();
+    // Whoever leaves hands over: the node never disappears.
+    assert!(first.terminate().success());
+    let after = world.wait_for_truth(&second);
+    assert_eq!(recorder.deleted(NODES), [""; 0]);
+    assert_ne!(after, before, "another lease");
+    assert!(second.terminate().success());
+    assert!(world.nodes().is_empty());
+}

@@ -1,0 +1,17 @@
+//! The program among faults: a real Docker daemon and a real etcd that end, vanish, come back and forget, the program itself
+//! killed and frozen, and many things at once. What etcd holds at the end is what Docker runs, and nothing that was true in
+//! between disappears meanwhile.
+
+#[path = "../support/dockerd.rs"]
+mod dockerd;
+#[path = "../support/etcd.rs"]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod support;
+
+mod burst;
+mod docker;
+mod etcd;
+mod identity;
+mod process;
+mod recorder;
+mod world;
