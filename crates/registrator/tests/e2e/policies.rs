@@ -1,6 +1,6 @@
 //! Policies that change, break, appear and vanish while the program runs, and policies that fail.
 
-use crate::program::{Change, World};
+use crate::world::{Change, World};
 use crate::{by_container, by_name};
 
 on! {
