@@ -1,6 +1,6 @@
 //! Configurations in files: which instances run, and what happens while they are wrong.
 
-use crate::program::World;
+use crate::world::World;
 
 on! {
     V3_4 as etcd_3_4:

@@ -1,7 +1,7 @@
 //! What happens to containers, and what becomes of their nodes.
 
 use crate::by_name;
-use crate::program::{Change, World};
+use crate::world::{Change, World};
 
 on! {
     V3_4 as etcd_3_4:

@@ -1,6 +1,6 @@
 //! Configurations in etcd, while the program runs.
 
-use crate::program::World;
+use crate::world::World;
 
 on! {
     V3_4 as etcd_3_4: instances_follow_etcd;

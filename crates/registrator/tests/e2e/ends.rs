@@ -1,7 +1,7 @@
 //! How the program ends, what it leaves, and what its successor makes of that.
 
 use crate::by_name;
-use crate::program::{Change, World};
+use crate::world::{Change, World};
 use std::net::TcpListener;
 
 on! {

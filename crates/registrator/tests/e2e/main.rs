@@ -13,6 +13,8 @@ mod dockerd;
 mod etcd;
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/world.rs"]
+mod world;
 
 /// Makes a test of each named case, which takes a world, for each of these kinds of etcd.
 macro_rules! on {
@@ -20,7 +22,7 @@ macro_rules! on {
         $(mod $module {
             $(#[test]
             fn $case() {
-                if let Some(world) = crate::program::World::new(crate::program::EtcdKind::$kind) {
+                if let Some(world) = crate::world::World::new(crate::world::EtcdKind::$kind) {
                     super::$case(world);
                 }
             })*

@@ -1,7 +1,7 @@
 //! `plan` beside a live Docker and a live etcd.
 
 use crate::by_name;
-use crate::program::World;
+use crate::world::World;
 use serde_json::{Value as Json, json};
 
 on! {

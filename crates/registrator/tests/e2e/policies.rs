@@ -1,12 +1,13 @@
 //! Policies that change, break, appear and vanish while the program runs, and policies that fail.
 
-use crate::program::{Change, World};
+use crate::world::{Change, World};
 use crate::{by_container, by_name};
 
 on! {
     V3_4 as etcd_3_4:
         a_change_makes_before_it_breaks
         a_broken_policy_runs_on_as_it_was
+        a_policy_that_never_loaded_starts_when_it_does
         a_helper_file_is_followed
         files_come_and_go
         one_container_for_which_a_policy_fails
@@ -76,6 +77,20 @@ fn a_broken_policy_runs_on_as_it_was(mut world: World) {
         "{}",
         world.program().log()
     );
+}
+
+fn a_policy_that_never_loaded_starts_when_it_does(mut world: World) {
+    world.policy("good", &by_name("1"));
+    world.policy("bad", "load(\"lib/nowhere.star\", \"VALUE\")\n");
+    world.run("web", &[]);
+    world.start();
+    world.wait_for_nodes("/t/", &[("/t/web", "1")]);
+    let program = world.program();
+    program.wait_for_line(&["ERROR", "policy bad", "bad.star", "it does not run"]);
+    world.policy("bad", &by_container("{\"/t/bad\": name}"));
+    world.wait_for_nodes("/t/", &[("/t/bad", "web"), ("/t/web", "1")]);
+    program.wait_for_line(&["INFO", "instance bad runs"]);
+    assert_eq!(program.lines(&["ERROR"]).len(), 1, "{}", program.log());
 }
 
 fn a_helper_file_is_followed(mut world: World) {

@@ -1,7 +1,7 @@
 //! What the program does while nothing happens, and how it logs.
 
 use crate::by_name;
-use crate::program::World;
+use crate::world::World;
 use serde_json::Value as Json;
 
 on! {

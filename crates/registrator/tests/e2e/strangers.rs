@@ -1,7 +1,7 @@
 //! Keys that may not be written, keys that are not ours, and strangers that change keys of ours.
 
 use crate::by_container;
-use crate::program::World;
+use crate::world::World;
 
 on! {
     V3_4 as etcd_3_4:

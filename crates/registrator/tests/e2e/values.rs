@@ -1,7 +1,7 @@
 //! Which values nodes have: the rules for one, several equal and several different values, and the bytes.
 
 use crate::by_container;
-use crate::program::World;
+use crate::world::World;
 use std::collections::BTreeMap;
 
 on! {
