@@ -54,9 +54,12 @@ pub struct ContainerError(&'static str);
 impl Container {
     /// Makes a container of an inspect document, as `GET /containers/{id}/json` and `docker inspect` give it.
     ///
+    /// The addresses that `NetworkSettings` itself had until API 1.52 are filled in from the network `bridge`: policies read them.
+    ///
     /// # Errors
     /// The document is not an object or has no `Id`.
-    pub fn from_inspect(json: Json) -> Result<Container, ContainerError> {
+    pub fn from_inspect(mut json: Json) -> Result<Container, ContainerError> {
+        fill_in_addresses(&mut json);
         let object = json
             .as_object()
             .ok_or(ContainerError("it is not an object"))?;
@@ -106,6 +109,33 @@ impl Container {
     }
 }
 
+/// What `NetworkSettings` repeats of the network `bridge`.
+const BRIDGE_MEMBERS: [&str; 8] = [
+    "EndpointID",
+    "Gateway",
+    "GlobalIPv6Address",
+    "GlobalIPv6PrefixLen",
+    "IPAddress",
+    "IPPrefixLen",
+    "IPv6Gateway",
+    "MacAddress",
+];
+
+fn fill_in_addresses(json: &mut Json) {
+    let Some(bridge) = json.pointer("/NetworkSettings/Networks/bridge").cloned() else {
+        return;
+    };
+    let settings = json
+        .get_mut("NetworkSettings")
+        .and_then(Json::as_object_mut);
+    let Some(settings) = settings else { return };
+    for name in BRIDGE_MEMBERS {
+        if let (None, Some(value)) = (settings.get(name), bridge.get(name)) {
+            settings.insert(name.into(), value.clone());
+        }
+    }
+}
+
 impl fmt::Debug for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({:?})", self.name, self.id)
@@ -125,6 +155,25 @@ mod tests {
             (web.id().short(), web.name(), web.running()),
             ("0123456789ab", "web", true)
         );
+    }
+
+    #[test]
+    fn addresses_that_newer_engines_leave_out_are_filled_in() {
+        let check = |settings: Json, expected: Json| {
+            let json = json!({"Id": "1", "NetworkSettings": settings});
+            let container = Container::from_inspect(json).unwrap();
+            let found = container.json().pointer("/NetworkSettings/IPAddress");
+            assert_eq!(found.unwrap_or(&Json::Null), &expected);
+        };
+        let bridge = json!({"bridge": {"IPAddress": "172.17.0.2"}});
+        check(json!({"Networks": bridge}), json!("172.17.0.2"));
+        check(json!({"Networks": bridge, "IPAddress": ""}), json!(""));
+        check(
+            json!({"Networks": {"front": {"IPAddress": "172.19.0.2"}}}),
+            Json::Null,
+        );
+        check(json!({"Networks": null}), Json::Null);
+        check(Json::Null, Json::Null);
     }
 
     #[test]

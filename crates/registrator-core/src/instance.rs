@@ -225,7 +225,11 @@ impl Instances {
         let mut problems = self.load_problems.clone();
         let mut wanted = BTreeMap::new();
         for spec in self.policies.values() {
-            let found = instances_of(spec, &self.raw_configs(spec), &mut self.good, &mut problems);
+            let raws = self.raw_configs(spec);
+            if raws.is_empty() && self.configs_complete(&spec.name) {
+                problems.extend(no_config(spec));
+            }
+            let found = instances_of(spec, &raws, &mut self.good, &mut problems);
             wanted.extend(
                 found
                     .into_iter()
@@ -251,6 +255,11 @@ impl Instances {
             .iter()
             .filter(|((policy, _), _)| *policy == spec.name);
         files.chain(etcd).map(|(_, raw)| raw.clone()).collect()
+    }
+
+    /// Whether all configurations of a policy were listed once.
+    fn configs_complete(&self, policy: &PolicyName) -> bool {
+        self.files.complete() && self.etcd.get(policy).is_none_or(Store::complete)
     }
 
     fn etcd_ids(&self) -> impl Iterator<Item = (PolicyName, ConfigSource)> {
@@ -346,14 +355,15 @@ fn instances_of(
             None => found.push((new, &raw.source)),
         }
     }
-    if raws.is_empty() {
-        let etcd_path = schema.etcd_path.as_ref().map(ToString::to_string);
-        problems.push(Problem::NoConfig {
-            policy: spec.name.clone(),
-            etcd_path,
-        });
-    }
     found.into_iter().map(|(instance, _)| instance).collect()
+}
+
+fn no_config(spec: &PolicySpec) -> Option<Problem> {
+    let schema = spec.schema.as_ref()?;
+    Some(Problem::NoConfig {
+        policy: spec.name.clone(),
+        etcd_path: schema.etcd_path.as_ref().map(ToString::to_string),
+    })
 }
 
 fn instance(spec: &PolicySpec, name: Option<&str>, config: Option<Config>) -> Instance {

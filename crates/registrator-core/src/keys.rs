@@ -119,6 +119,7 @@ impl Keys {
         self.flights.clear();
         for tracked in self.tracked.values_mut() {
             tracked.flying = false;
+            tracked.later.clear();
         }
     }
 
@@ -192,7 +193,15 @@ impl Keys {
     }
 
     /// Takes in something seen in etcd. A change that is older than what is known changes nothing.
+    ///
+    /// What is seen of a key while a transaction for it is under way may be newer than the answer, which would then hide it: it
+    /// waits for the answer.
     pub(crate) fn see(&mut self, seen: Seen, wish: impl Fn(&Key) -> Option<Value>, now: Instant) {
+        let tracked = seen.key().and_then(|key| self.tracked.get_mut(key));
+        if let Some(tracked) = tracked.filter(|tracked| tracked.flying) {
+            tracked.later.push(seen);
+            return;
+        }
         match seen {
             Seen::Registrator { lease, present } => self.see_registrator(lease, present),
             Seen::Node {
@@ -204,15 +213,12 @@ impl Keys {
                 let Some((_, who)) = &self.session else {
                     return;
                 };
-                let Some(tracked) = newer(
-                    &mut self.tracked,
-                    &key,
-                    wish.is_some(),
-                    revision,
-                    |tracked| &mut tracked.node_at,
-                ) else {
+                let ours = node.as_ref().is_some_and(|node| node.lease == Some(who.me));
+                let tracked = entry(&mut self.tracked, &key, wish.is_some() || ours);
+                let Some(tracked) = tracked.filter(|tracked| revision > tracked.node_at) else {
                     return;
                 };
+                tracked.node_at = revision;
                 if !tracked.see_node(who, node, wish.as_ref(), now) {
                     self.mark([key].into());
                 }
@@ -223,12 +229,17 @@ impl Keys {
                 claim,
                 revision,
             } => {
-                let wished = wish(&key).is_some();
-                let Some(tracked) = newer(&mut self.tracked, &key, wished, revision, |tracked| {
-                    &mut tracked.claims_at
-                }) else {
+                let Some((_, who)) = &self.session else {
                     return;
                 };
+                let ours = lease == who.me && claim.is_some();
+                let concerns = wish(&key).is_some() || ours;
+                let tracked = entry(&mut self.tracked, &key, concerns);
+                // One transaction may change several claims: all of them have its revision.
+                let Some(tracked) = tracked.filter(|tracked| revision >= tracked.claims_at) else {
+                    return;
+                };
+                tracked.claims_at = revision;
                 match claim {
                     Some(claim) => tracked.view.claims.insert(lease, claim),
                     None => tracked.view.claims.remove(&lease),
@@ -270,10 +281,12 @@ impl Keys {
         let mut request = Request::default();
         let mut turns = self.queue.len();
         while turns > 0 {
-            let Some(batch) = self.queue.pop_front() else {
+            let Some(mut batch) = self.queue.pop_front() else {
                 break;
             };
             turns -= 1;
+            // Another batch brought them already, and etcd takes a key only once in a request.
+            batch.retain(|key| !request.has(key));
             if batch
                 .iter()
                 .any(|key| self.tracked.get(key).is_some_and(|tracked| tracked.flying))
@@ -393,13 +406,21 @@ impl Keys {
     }
 
     /// Takes in the answer to a commit. One from an older session is unknown here.
-    pub(crate) fn committed(&mut self, id: u64, outcome: Outcome, now: Instant) {
+    pub(crate) fn committed(
+        &mut self,
+        id: u64,
+        outcome: Outcome,
+        wish: impl Fn(&Key) -> Option<Value>,
+        now: Instant,
+    ) {
         let Some(flight) = self.flights.remove(&id) else {
             return;
         };
+        let mut later = Vec::new();
         for (txn, _) in &flight {
             if let Some(tracked) = self.tracked.get_mut(&txn.key) {
                 tracked.flying = false;
+                later.append(&mut tracked.later);
             }
         }
         match outcome {
@@ -407,6 +428,9 @@ impl Keys {
             Outcome::Rejected(message) => self.rejected(flight, &message, now),
             // The next session decides every key anew. Until then a repetition would only fail again.
             Outcome::Void => self.suspend(),
+        }
+        for seen in later {
+            self.see(seen, &wish, now);
         }
     }
 
@@ -452,22 +476,15 @@ impl Keys {
     }
 }
 
-/// The entry of `key` if this process cares about it and `revision` is news; it is then known up to that revision.
-fn newer<'a>(
+/// The entry of `key` if this process cares about it. Besides the keys that are tracked already it cares about those that
+/// concern it: those that it wishes, and those that others hand to it.
+fn entry<'a>(
     tracked: &'a mut BTreeMap<Key, Tracked>,
     key: &Key,
-    wished: bool,
-    revision: Revision,
-    known: impl Fn(&mut Tracked) -> &mut Revision,
+    concerns: bool,
 ) -> Option<&'a mut Tracked> {
-    if wished && !tracked.contains_key(key) {
+    if concerns && !tracked.contains_key(key) {
         tracked.insert(key.clone(), Tracked::default());
     }
-    let tracked = tracked.get_mut(key)?;
-    let known = known(tracked);
-    if revision <= *known {
-        return None;
-    }
-    *known = revision;
-    Some(tracked)
+    tracked.get_mut(key)
 }

@@ -137,6 +137,8 @@ pub struct Reconciler {
     started: bool,
     synced: bool,
     gathered: BTreeMap<ContainerId, Gathered>,
+    /// Origins whose instance is gone, and what they asked for not yet.
+    leaving: BTreeSet<Origin>,
     failures: BTreeMap<Origin, EvalError>,
     /// Origins that were evaluated with success at least once.
     good: BTreeSet<Origin>,
@@ -163,6 +165,7 @@ impl Reconciler {
             started: false,
             synced: false,
             gathered: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             failures: BTreeMap::new(),
             good: BTreeSet::new(),
             conflicts: BTreeMap::new(),

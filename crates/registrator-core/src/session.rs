@@ -38,7 +38,8 @@ pub enum SessionEvent {
     },
 }
 
-/// One change in etcd, by anybody, this process included. Changes of one key come in the order of their revisions; one may come twice.
+/// One change in etcd, by anybody, this process included. Changes of one node, and of the claims on one key, come in the order of their
+/// revisions; one may come twice. There is no order between nodes, claims, registrators and the answers to commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// A node below a watched root.
@@ -68,6 +69,16 @@ pub enum Seen {
         /// Whether it is there.
         present: bool,
     },
+}
+
+impl Seen {
+    /// The key that it is about, if it is about one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Seen::Node { key, .. } | Seen::Claim { key, .. } => Some(key),
+            Seen::Registrator { .. } => None,
+        }
+    }
 }
 
 /// Changes that travel in one request. Each of its transactions succeeds or fails on its own, and all of them in one revision.

@@ -57,6 +57,14 @@ enum Step {
         host: usize,
         slow: bool,
     },
+    Late {
+        host: usize,
+        late: bool,
+    },
+    Lag {
+        host: usize,
+        lagging: bool,
+    },
     Reach(bool),
     HandPut {
         key: u8,
@@ -91,6 +99,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => host.clone().prop_map(|host| Step::LoseLease { host }),
         1 => host.clone().prop_map(|host| Step::LoseAnswer { host }),
         1 => (host.clone(), any::<bool>()).prop_map(|(host, slow)| Step::Slow { host, slow }),
+        2 => (host.clone(), any::<bool>()).prop_map(|(host, late)| Step::Late { host, late }),
+        2 => (host.clone(), any::<bool>()).prop_map(|(host, lagging)| Step::Lag { host, lagging }),
         1 => any::<bool>().prop_map(Step::Reach),
         1 => (0u8..4).prop_map(|key| Step::HandPut { key }),
         1 => (0u8..4).prop_map(|key| Step::HandDelete { key }),
@@ -126,7 +136,8 @@ fn perform(world: &mut World, step: &Step) {
         }
         Step::Remove { host, container } => world.delete(HOSTS[*host], &format!("c{container}")),
         Step::Reload { host, version } => {
-            let loaded = vec![world::spec("p", *version)];
+            let name = if *version == 3 { "q" } else { "p" };
+            let loaded = vec![world::spec(name, *version)];
             world.handle(
                 HOSTS[*host],
                 Event::Policies {
@@ -143,6 +154,8 @@ fn perform(world: &mut World, step: &Step) {
         Step::LoseLease { .. } => {}
         Step::LoseAnswer { host } => world.host(HOSTS[*host]).deaf = true,
         Step::Slow { host, slow } => world.host(HOSTS[*host]).slow = *slow,
+        Step::Late { host, late } => world.host(HOSTS[*host]).late = *late,
+        Step::Lag { host, lagging } => world.host(HOSTS[*host]).lagging = *lagging,
         Step::Reach(reachable) => world.reach(*reachable),
         Step::HandPut { key } => {
             world
@@ -169,6 +182,8 @@ fn calm(world: &mut World, last: &[(usize, u8, Asked)]) {
     for host in HOSTS {
         world.host(host).slow = false;
         world.host(host).deaf = false;
+        world.host(host).late = false;
+        world.host(host).lagging = false;
         for container in 0..3 {
             world.delete(host, &format!("c{container}"));
         }

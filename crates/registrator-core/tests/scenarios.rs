@@ -11,7 +11,12 @@
 //! a stopped web /k=v             the container exists, but does not run
 //! a remove web                   it is gone
 //! a slow | a fast                evaluations wait, or are answered
+//! a late | a prompt             etcd performs what is written, but its answers wait, or come
+//! a lagging | a current          claims and registrators are told later than nodes, or with them
 //! a reload 2 | a policy broken   the policy's code changes, or cannot be loaded any more and never could
+//! a policy configured            the policy is loaded, and its configurations are in etcd
+//! a policies p q                 these policies are loaded
+//! a configs one two              the configurations in etcd, all of them
 //! a crash | a exit keep|release  the registrator ends
 //! a lose-lease                   its lease is revoked
 //! etcd away | etcd back          nobody reaches etcd
@@ -31,8 +36,10 @@
 mod world;
 
 use etcd_mem::store::{Delete, KeyRange, Put};
+use registrator_core::config::{ConfigSource, RawConfig};
 use registrator_core::instance::Problem;
 use registrator_core::reconciler::{Event, OnExit};
+use registrator_core::spec::{PolicyName, PolicySpec};
 use registrator_core::watch;
 use serde_json::{Map, json};
 use std::path::Path;
@@ -61,14 +68,15 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["listing"] => world.handle(name, Event::Container(watch::Event::Init)),
         ["slow"] => world.host(name).slow = true,
         ["fast"] => world.host(name).slow = false,
+        ["late"] => world.host(name).late = true,
+        ["prompt"] => world.host(name).late = false,
+        ["lagging"] => world.host(name).lagging = true,
+        ["current"] => world.host(name).lagging = false,
         ["reload", version] => {
-            let loaded = vec![world::spec("p", version.parse().unwrap())];
-            world.handle(
+            load(
+                world,
                 name,
-                Event::Policies {
-                    loaded,
-                    failed: Vec::new(),
-                },
+                vec![world::spec("p", version.parse().unwrap())],
             );
         }
         ["policy", "broken"] => {
@@ -85,11 +93,37 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
                 },
             );
         }
+        ["policy", "configured"] => load(world, name, vec![world::configured("p")]),
+        ["policies", names @ ..] => {
+            let loaded = names.iter().map(|policy| world::spec(policy, 1));
+            load(world, name, loaded.collect());
+        }
+        ["configs", configs @ ..] => list_configs(world, name, configs),
         ["crash"] => world.crash(name),
         ["exit", "keep"] => world.handle(name, Event::Shutdown(OnExit::Keep)),
         ["exit", "release"] => world.handle(name, Event::Shutdown(OnExit::Release)),
         ["lose-lease"] => world.revoke(name),
         other => panic!("unknown command {other:?}"),
+    }
+}
+
+fn load(world: &mut World, host: &str, loaded: Vec<PolicySpec>) {
+    let failed = Vec::new();
+    world.handle(host, Event::Policies { loaded, failed });
+}
+
+fn list_configs(world: &mut World, host: &str, names: &[&str]) {
+    let raw = |name: &&str| RawConfig {
+        policy: PolicyName::parse("p").unwrap(),
+        name: Some(name.to_string()),
+        source: ConfigSource::Etcd(format!("/configs/{name}")),
+        bytes: b"{}".to_vec(),
+    };
+    let items = names.iter().map(|name| watch::Event::InitApply(raw(name)));
+    let list = std::iter::once(watch::Event::Init).chain(items);
+    for event in list.chain([watch::Event::InitDone]) {
+        let policy = PolicyName::parse("p").unwrap();
+        world.handle(host, Event::ConfigNode(policy, event));
     }
 }
 

@@ -47,19 +47,31 @@ impl Diagnostic {
         }
         text
     }
+
+    /// The message with the snippet under its first line.
+    pub(crate) fn text(&self) -> String {
+        let (headline, notes) = self.headline_and_notes();
+        let parts = [Some(headline), self.snippet.as_deref(), notes];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        parts.join("\n")
+    }
+
+    fn headline_and_notes(&self) -> (&str, Option<&str>) {
+        match self.message.split_once('\n') {
+            Some((headline, notes)) => (headline, Some(notes)),
+            None => (&self.message, None),
+        }
+    }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (headline, rest) = match self.message.split_once('\n') {
-            Some((headline, rest)) => (headline, Some(rest)),
-            None => (self.message.as_str(), None),
-        };
+        let (headline, notes) = self.headline_and_notes();
         write!(f, "{}: {headline}\n --> {}", self.severity, self.at())?;
-        for part in [self.snippet.as_deref(), rest].into_iter().flatten() {
-            write!(f, "\n{part}")?;
-        }
-        Ok(())
+        [self.snippet.as_deref(), notes]
+            .into_iter()
+            .flatten()
+            .try_for_each(|part| write!(f, "\n{part}"))
     }
 }
 

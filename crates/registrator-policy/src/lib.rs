@@ -29,8 +29,8 @@ pub trait Policy: Send {
 
     /// Asks the policy for the nodes of one container, under a configuration if it declares one.
     ///
-    /// Takes microseconds, and at most [`Limits::time`] and a little more. Any thread will do; one with [`STACK_BYTES`] leaves
-    /// room for policies that nest values very deeply.
+    /// Takes microseconds, and at most [`Limits::time`] and a little more. Call it on a thread with a stack of [`STACK_BYTES`]: on
+    /// a smaller one, a policy that nests values thousands deep and prints them ends the process.
     ///
     /// # Errors
     /// The policy's code failed, used too much, or returned something that is not nodes. A panic of the interpreter is one too.

@@ -162,10 +162,7 @@ pub fn normalize(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check<T: std::fmt::Debug>(found: Result<String, T>, expected: &str)
-    where
-        T: std::fmt::Display,
-    {
+    fn check(found: Result<String, NameError>, expected: &str) {
         let found = found.unwrap_or_else(|error| format!("error: {error}"));
         assert_eq!(found, expected);
     }

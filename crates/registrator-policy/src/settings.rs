@@ -12,7 +12,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Function calls and turns of loops. A release build does about 100 of them in a microsecond.
     pub ticks: u64,
-    /// Bytes of the values that the policy makes.
+    /// Bytes of the values that the policy makes. It also bounds how deeply they can be nested, and so the stack that showing
+    /// them takes: with 8 MiB, [`STACK_BYTES`](crate::STACK_BYTES) is enough.
     pub heap_bytes: usize,
     /// Nested calls of functions.
     pub call_depth: usize,
@@ -30,7 +31,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             ticks: 1_000_000,
-            heap_bytes: 32 << 20,
+            heap_bytes: 8 << 20,
             call_depth: 100,
             time: Duration::from_secs(1),
             answer_items: 10_000,

@@ -4,11 +4,13 @@ mod answer;
 mod container;
 mod facts;
 mod fault;
+mod growth;
 mod json;
 mod library;
 mod lint;
 mod loader;
 mod log;
+mod nesting;
 mod network;
 mod source;
 mod types;
@@ -337,10 +339,13 @@ impl StarPolicy {
     /// Which limit of the interpreter is exceeded: its own errors do not say so by type.
     fn exceeded(&self, eval: &Evaluator<'_, '_, '_>) -> Option<String> {
         if eval.get_total_tick_count() > self.limits.ticks {
-            return Some("made too many calls and turns of loops".into());
+            return Some(format!(
+                "made more than {} calls and turns of loops",
+                self.limits.ticks
+            ));
         }
         let full = eval.heap().peak_allocated_bytes() > self.limits.heap_bytes;
-        full.then(|| "used too much memory".into())
+        full.then(|| format!("used more than {} bytes", self.limits.heap_bytes))
     }
 
     /// An error of the interpreter. Those of limits know neither place nor policy.
@@ -359,15 +364,11 @@ impl StarPolicy {
         };
         let message = match limit {
             Some(limit) => format!(
-                "policy {} {limit} for container {}: look for a loop over too many items; the container keeps the nodes it had",
+                "policy {} {limit} for container {}: look for a loop over too many items, or give the policy less to do; the container keeps the nodes it had",
                 self.spec.name,
                 container.name()
             ),
-            None => [Some(diagnostic.message.clone()), diagnostic.snippet.clone()]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join("\n"),
+            None => diagnostic.text(),
         };
         EvalError {
             kind,

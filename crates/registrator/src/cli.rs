@@ -31,7 +31,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
     let done = match settings {
         Settings::Run(settings) => run::run(settings, environment),
         Settings::Check(settings) => check::check(&settings, environment),
-        Settings::Plan(settings) => plan::plan(settings, environment),
+        Settings::Plan(settings) => plan::plan(&settings, environment),
     };
     done.unwrap_or_else(|error| {
         logging::fatal(error.as_ref());

@@ -121,6 +121,10 @@ fn each_configuration_makes_an_instance() {
 fn a_policy_that_needs_a_configuration_says_so() {
     let mut instances = Instances::default();
     let delta = instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
+    assert_eq!(shown(&delta), "", "nothing was read yet");
+    assert_eq!(shown(&list(&mut instances, [])), "", "nor from etcd");
+    instances.handle_etcd(&name("a"), Event::Init);
+    let delta = instances.handle_etcd(&name("a"), Event::InitDone);
     assert!(
         shown(&delta).contains("policy a does not run: it declares a configuration and has none."),
         "{delta:?}"

@@ -15,6 +15,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Whether there is a transaction for `key`.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.txns.iter().any(|txn| txn.key == *key)
+    }
+
     /// Takes the transactions of one batch. A batch that does not fit beside what is there goes back to the front of the queue;
     /// one that is too large for any request is cut. Tells whether there may be room for more.
     pub(super) fn take(&mut self, batch: Vec<KeyTxn>, queue: &mut VecDeque<BTreeSet<Key>>) -> bool {

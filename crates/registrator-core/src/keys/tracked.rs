@@ -3,6 +3,7 @@
 use super::Change;
 use crate::node::{Key, Value};
 use crate::ownership::{Held, KeyTxn, Op, Revision, View, Who};
+use crate::session::Seen;
 use std::time::{Duration, Instant};
 
 /// Refused guards that are tried again at once: a view that lags is fresh after the first refusal.
@@ -25,6 +26,8 @@ pub(super) struct Tracked {
     pub(super) managed: bool,
     /// A transaction for it is under way.
     pub(super) flying: bool,
+    /// What was seen meanwhile, in order.
+    pub(super) later: Vec<Seen>,
     /// etcd refused a request with it: it travels alone until it succeeds.
     pub(super) alone: bool,
     /// No decision before this.
@@ -59,7 +62,7 @@ impl Tracked {
         let as_wished = node
             .as_ref()
             .is_some_and(|held| held.lease == Some(who.me) && wish == Some(&held.value));
-        let was_ours = self.managed && !self.flying && self.view.holder() == Some(who.me);
+        let was_ours = self.managed && self.view.holder() == Some(who.me);
         let known = node
             .as_ref()
             .and_then(|held| held.lease)

@@ -40,12 +40,13 @@ impl Reconciler {
         self.on_instances(delta);
     }
 
-    /// Make before break: a reloaded instance keeps its nodes until its new results are in.
+    /// Make before break: a reloaded instance keeps its nodes until its new results are in, and one that stopped until those of
+    /// the others are.
     pub(super) fn on_instances(&mut self, delta: InstanceDelta) {
         self.notices
             .extend(delta.problems.into_iter().map(Notice::Problem));
         for instance in delta.stopped {
-            self.forget_instance(&instance);
+            self.leave(&instance);
             self.notices.push_back(Notice::InstanceStopped(instance));
         }
         let running: Vec<ContainerId> = self
@@ -57,10 +58,12 @@ impl Reconciler {
         for instance in delta.started {
             let reloaded = delta.reloaded.contains(&instance);
             for container in &running {
-                self.scheduler.request(Origin {
+                let origin = Origin {
                     instance: instance.clone(),
                     container: container.clone(),
-                });
+                };
+                self.leaving.remove(&origin);
+                self.scheduler.request(origin);
             }
             self.notices
                 .push_back(Notice::InstanceStarted { instance, reloaded });
@@ -102,14 +105,24 @@ impl Reconciler {
         self.forget(origins.collect());
     }
 
-    /// Takes back what the origins of an instance that is gone asked for.
-    fn forget_instance(&mut self, instance: &InstanceId) {
-        let containers = self.containers.iter().map(|(id, _)| id.clone());
-        let origins = containers.map(|container| Origin {
-            instance: instance.clone(),
-            container,
-        });
-        self.forget(origins.collect());
+    /// An instance that is gone may be there again under another name, so what it asked for is taken back only when the present
+    /// instances have looked at the container.
+    fn leave(&mut self, instance: &InstanceId) {
+        for container in self.containers.iter().map(|(id, _)| id.clone()) {
+            let origin = Origin {
+                instance: instance.clone(),
+                container,
+            };
+            self.scheduler.cancel(&origin);
+            self.leaving.insert(origin);
+        }
+    }
+
+    fn forget_leaving(&mut self) {
+        let scheduler = &self.scheduler;
+        let looked_at = |origin: &Origin| scheduler.idle_for(&origin.container);
+        let gone: Vec<Origin> = self.leaving.extract_if(.., looked_at).collect();
+        self.forget(gone);
     }
 
     fn forget(&mut self, gone: Vec<Origin>) {
@@ -173,6 +186,8 @@ impl Reconciler {
     }
 
     pub(super) fn on_session(&mut self, event: SessionEvent, now: Instant) {
+        let (releasing, desired) = (self.releasing(), &self.desired);
+        let wish = |key: &Key| desired.winner(key).filter(|_| !releasing).cloned();
         match event {
             SessionEvent::Established(session) => {
                 let wished = if self.releasing() {
@@ -184,15 +199,8 @@ impl Reconciler {
                 self.keys.establish(session, wished);
             }
             SessionEvent::Suspended => self.keys.suspend(),
-            SessionEvent::Seen(seen) => {
-                let (releasing, desired) = (self.releasing(), &self.desired);
-                self.keys.see(
-                    seen,
-                    |key| desired.winner(key).filter(|_| !releasing).cloned(),
-                    now,
-                );
-            }
-            SessionEvent::Committed { id, outcome } => self.keys.committed(id, outcome, now),
+            SessionEvent::Seen(seen) => self.keys.see(seen, wish, now),
+            SessionEvent::Committed { id, outcome } => self.keys.committed(id, outcome, wish, now),
         }
     }
 
@@ -225,9 +233,11 @@ impl Reconciler {
             return;
         }
         self.evaluate();
+        self.forget_leaving();
         self.started |=
             self.instances.complete() && self.containers.complete() && self.scheduler.idle();
-        if self.started {
+        // A release needs no wishes.
+        if self.started || self.releasing() {
             self.flush_gathered(now);
             self.release_orphans();
             self.commit(now);
@@ -305,7 +315,10 @@ impl Reconciler {
     /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
     fn keep_orphans(&self) -> bool {
         !self.releasing()
-            && (self.wishes_hidden() || !self.scheduler.idle() || !self.gathered.is_empty())
+            && (self.wishes_hidden()
+                || !self.instances.complete()
+                || !self.scheduler.idle()
+                || !self.gathered.is_empty())
     }
 
     fn release_orphans(&mut self) {

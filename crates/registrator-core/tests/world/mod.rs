@@ -15,13 +15,14 @@ pub mod etcd;
 
 use etcd_mem::store::{KeyRange, Put, Range, Store, Watch, WatchRequest};
 use registrator_core::container::{Container, ContainerId};
+use registrator_core::etcd_path::EtcdPath;
 use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::fence::Fence;
 use registrator_core::node::{Key, Nodes, Value};
 use registrator_core::ownership::LeaseId;
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler, Settings};
 use registrator_core::session::{Outcome, Seen, Session, SessionEvent};
-use registrator_core::spec::{PolicyName, PolicySpec};
+use registrator_core::spec::{PolicyName, PolicySpec, Schema};
 use registrator_core::watch;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,12 @@ pub struct Host {
     pub slow: bool,
     /// The next commit is performed, but its answer is lost.
     pub deaf: bool,
+    /// Commits are performed, but their answers stay under way while this is on.
+    pub late: bool,
+    /// Claims and registrators are told only while this is off: etcd has a stream for them and others for nodes.
+    pub lagging: bool,
+    answers: Vec<(u64, Outcome)>,
+    lagged: Vec<Seen>,
     /// The session is over, and a new one is due.
     broken: bool,
     waiting: Vec<(registrator_core::scheduler::Ticket, Container)>,
@@ -104,6 +111,18 @@ pub fn spec(name: &str, fingerprint: u64) -> PolicySpec {
     }
 }
 
+/// A policy whose configurations are in etcd.
+pub fn configured(name: &str) -> PolicySpec {
+    let etcd_path = Some(EtcdPath::parse("/configs/:service").unwrap());
+    PolicySpec {
+        schema: Some(Schema {
+            attributes: Vec::new(),
+            etcd_path,
+        }),
+        ..spec(name, 1)
+    }
+}
+
 impl Host {
     fn new(name: &str) -> Host {
         let fence = Fence {
@@ -122,6 +141,10 @@ impl Host {
             known: BTreeSet::new(),
             slow: false,
             deaf: false,
+            late: false,
+            lagging: false,
+            answers: Vec::new(),
+            lagged: Vec::new(),
             broken: false,
             waiting: Vec::new(),
         }
@@ -216,6 +239,7 @@ impl World {
             })
             .unwrap();
         let host = self.host(name);
+        (host.answers, host.lagged) = (Vec::new(), Vec::new());
         (host.lease, host.fence, host.watch) = (Some(LeaseId(lease)), fence, Some(watch));
         host.known = session.registrators.clone();
         self.handle(name, Event::Session(SessionEvent::Established(session)));
@@ -292,7 +316,24 @@ impl World {
             );
             return true;
         }
-        self.tell(name)
+        if self.tell(name) {
+            return true;
+        }
+        let host = self.host(name);
+        if !host.late && !host.answers.is_empty() {
+            let (id, outcome) = host.answers.remove(0);
+            self.answer(name, id, outcome);
+            return true;
+        }
+        false
+    }
+
+    fn answer(&mut self, name: &str, id: u64, outcome: Outcome) {
+        self.host(name).broken |= outcome == Outcome::Void;
+        self.handle(
+            name,
+            Event::Session(SessionEvent::Committed { id, outcome }),
+        );
     }
 
     fn perform(&mut self, name: &str, command: Command) {
@@ -313,15 +354,11 @@ impl World {
                 } else {
                     outcome
                 };
-                host.broken |= outcome == Outcome::Void;
                 self.commits += 1;
-                self.handle(
-                    name,
-                    Event::Session(SessionEvent::Committed {
-                        id: commit.id,
-                        outcome,
-                    }),
-                );
+                match self.host(name).late {
+                    true => self.host(name).answers.push((commit.id, outcome)),
+                    false => self.answer(name, commit.id, outcome),
+                }
             }
             Command::Stop(on_exit) => {
                 let lease = self.host(name).lease;
@@ -355,6 +392,12 @@ impl World {
         while let Some(batch) = self.store.poll(watch).unwrap() {
             events.extend(batch.events.iter().filter_map(etcd::seen));
         }
+        let lagging = host.lagging;
+        let told = |seen: &Seen| !lagging || matches!(seen, Seen::Node { .. });
+        host.lagged.append(&mut events);
+        let (events, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut host.lagged).into_iter().partition(told);
+        host.lagged = rest;
         let busy = !events.is_empty();
         for seen in events {
             self.handle(name, Event::Session(SessionEvent::Seen(seen)));
@@ -437,14 +480,16 @@ impl World {
                 continue;
             }
             let claims = etcd::read(&self.store, &Key::parse(&key).unwrap()).claims;
-            let claims = claims
+            let mut claims: Vec<String> = claims
                 .iter()
-                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value));
+                .map(|(lease, claim)| format!(" claimed-by={}:{}", name(lease.0), claim.value))
+                .collect();
+            claims.sort();
             lines.push(format!(
                 "{key} {} owner={}{}",
                 String::from_utf8_lossy(&kv.value),
                 name(kv.lease),
-                claims.collect::<String>()
+                claims.concat()
             ));
         }
         lines

@@ -1,7 +1,8 @@
 //! The container as a policy sees it: an immutable, typed view of the inspect document. Nothing is converted before it is read.
 
-// The derive of `ProvidesStaticType` writes an `unsafe impl`; there is no unsafe code by hand.
-#![allow(unsafe_code)]
+// The interpreter's derives write an `unsafe impl` (`ProvidesStaticType`) and panics for a feature that is off
+// (`StarlarkPagablePanic`); there is nothing of the kind by hand.
+#![allow(unsafe_code, clippy::panic)]
 
 use super::facts::{Binding, Compose, Port, State};
 use super::json::to_star;

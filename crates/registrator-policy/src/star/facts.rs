@@ -1,7 +1,8 @@
 //! The smaller parts of a container: ports, state, Compose's labels.
 
-// The derive of `ProvidesStaticType` writes an `unsafe impl`; there is no unsafe code by hand.
-#![allow(unsafe_code)]
+// The interpreter's derives write an `unsafe impl` (`ProvidesStaticType`) and panics for a feature that is off
+// (`StarlarkPagablePanic`); there is nothing of the kind by hand.
+#![allow(unsafe_code, clippy::panic)]
 
 use crate::inspect::{self, text};
 use allocative::Allocative;

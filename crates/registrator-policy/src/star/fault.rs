@@ -11,7 +11,19 @@ const MAX_LINE: usize = 160;
 const MAX_CALLS: usize = 4;
 
 /// Advice for common mistakes: a part of the interpreter's message, and what to do.
-const HINTS: [(&str, &str); 9] = [
+const HINTS: [(&str, &str); 12] = [
+    (
+        "ticks has been exceeded",
+        "look for a loop over too many items outside functions",
+    ),
+    (
+        "Heap memory limit",
+        "a policy may keep only small values in its variables",
+    ),
+    (
+        "Evaluation cancelled",
+        "it takes too long: look for a loop over too many items outside functions",
+    ),
     (
         "Variable `ENV` not found",
         "environment variables are read with env(\"NAME\", default), outside functions",
@@ -52,7 +64,7 @@ pub(super) fn diagnostic(error: &starlark::Error, file: &str) -> Diagnostic {
         .map(str::trim_start)
         .unwrap_or(&cause);
     let mut message = tidy(cause);
-    for line in calls(&error.call_stack().frames) {
+    for line in calls(&error.call_stack().frames, error.span()) {
         message += &format!("\n{line}");
     }
     if let Some(hint) = hint(&message) {
@@ -143,22 +155,18 @@ fn marked(number: usize, line: &str, column: usize, width: usize) -> String {
     format!("{margin} |\n{number} | {before}{shown}\n{margin} | {space}{marks}")
 }
 
-/// The way to the place, the latest call first.
-fn calls(frames: &[Frame]) -> Vec<String> {
-    let calls: Vec<String> = frames.iter().rev().filter_map(call).collect();
+/// The way to the place, the latest call first. The call at the place itself is shown already.
+fn calls(frames: &[Frame], place: Option<&FileSpan>) -> Vec<String> {
+    let elsewhere = |frame: &&Frame| place.is_none() || frame.location.as_ref() != place;
+    let calls = frames.iter().rev().filter(elsewhere).filter_map(call);
+    let calls: Vec<String> = calls.collect();
     if calls.len() <= 2 * MAX_CALLS + 1 {
         return calls;
     }
-    let (first, last) = (
-        calls.iter().take(MAX_CALLS),
-        calls.iter().skip(calls.len() - MAX_CALLS),
-    );
+    let first = calls.iter().take(MAX_CALLS).cloned();
+    let last = calls.iter().skip(calls.len() - MAX_CALLS).cloned();
     let between = format!("… {} more calls", calls.len() - 2 * MAX_CALLS);
-    first
-        .cloned()
-        .chain([between])
-        .chain(last.cloned())
-        .collect()
+    first.chain([between]).chain(last).collect()
 }
 
 fn call(frame: &Frame) -> Option<String> {

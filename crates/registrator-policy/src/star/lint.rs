@@ -1,10 +1,13 @@
 //! Finds mistakes without running the policy: type errors and lint findings of the policy and its helper files.
 
 use super::fault;
-use super::library::{DIALECT, globals};
+use super::growth;
+use super::library::globals;
+use super::loader::parse;
 use super::source::{PolicyFolder, Source, read_policy};
 use crate::diagnostic::{Diagnostic, Severity};
 use starlark::analysis::AstModuleLint;
+use starlark::codemap::FileSpan;
 use starlark::errors::Lint;
 use starlark::syntax::AstModule;
 use starlark::typing::{AstModuleTypecheck, Interface};
@@ -44,8 +47,8 @@ pub(crate) fn lint(path: &Path) -> Vec<Diagnostic> {
 
 struct Checker {
     folder: PolicyFolder,
-    /// What the checked files define; a file that is being checked defines nothing yet.
-    interfaces: BTreeMap<PathBuf, Interface>,
+    /// What the checked files define; `None` is not known, and must not be taken for nothing.
+    interfaces: BTreeMap<PathBuf, Option<Interface>>,
     findings: Vec<Diagnostic>,
 }
 
@@ -58,17 +61,16 @@ impl Checker {
         }
     }
 
-    fn check(&mut self, source: Source) -> Interface {
+    fn check(&mut self, source: Source) -> Option<Interface> {
         if let Some(interface) = self.interfaces.get(&source.path) {
             return interface.clone();
         }
-        self.interfaces
-            .insert(source.path.clone(), Interface::empty());
-        let ast = match AstModule::parse(&source.shown, source.text, &DIALECT) {
+        self.interfaces.insert(source.path.clone(), None);
+        let ast = match parse(&source) {
             Ok(ast) => ast,
             Err(error) => {
                 self.findings.push(fault::diagnostic(&error, &source.shown));
-                return Interface::empty();
+                return None;
             }
         };
         let loads = self.check_loads(&ast, &source.shown);
@@ -79,13 +81,17 @@ impl Checker {
         for found in ast.lint(Some(&names)) {
             self.findings.extend(lint_finding(found));
         }
+        if let Some(span) = growth::endless_type(&ast) {
+            self.findings.push(untyped(&span));
+            return None;
+        }
         let (errors, _, interface, _) = ast.typecheck(globals(), &loads);
         let errors = errors
             .iter()
             .map(|error| fault::diagnostic(error, &source.shown));
         self.findings.extend(errors);
-        self.interfaces.insert(source.path, interface.clone());
-        interface
+        self.interfaces.insert(source.path, Some(interface.clone()));
+        Some(interface)
     }
 
     /// What the files that a file loads define. Files that cannot be read are found when the policy is loaded.
@@ -94,8 +100,8 @@ impl Checker {
         for load in ast.loads() {
             match self.folder.helper(load.module_id) {
                 Ok(helper) => {
-                    let interface = self.check(helper);
-                    interfaces.insert(load.module_id.to_owned(), interface);
+                    let known = self.check(helper);
+                    interfaces.extend(known.map(|known| (load.module_id.to_owned(), known)));
                 }
                 Err(error) => {
                     let finding =
@@ -106,6 +112,12 @@ impl Checker {
         }
         interfaces
     }
+}
+
+/// A file without static types.
+fn untyped(span: &FileSpan) -> Diagnostic {
+    let message = "a variable is assigned a tuple or struct that it is a part of itself, as in x = (x, 1): the types of this file are not checked\nhelp: give the new value another name";
+    fault::placed(Some(span), "", Severity::Warning, message.into())
 }
 
 fn lint_finding(lint: Lint) -> Option<Diagnostic> {

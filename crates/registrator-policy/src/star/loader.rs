@@ -1,7 +1,9 @@
 //! Loads a policy file and the helper files that it names.
 
 use super::fault;
+use super::growth;
 use super::library::{DIALECT, globals};
+use super::nesting;
 use super::source::{PolicyFolder, Source, SourceError, read_policy};
 use super::words::{EnvReads, Loading};
 use crate::diagnostic::Diagnostic;
@@ -16,11 +18,14 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What loading may use of memory, in bytes. It also bounds how deeply values can be nested, and so the stack that freezing
 /// them takes: see [`STACK_BYTES`](crate::STACK_BYTES).
 const LOAD_HEAP_BYTES: usize = 4 << 20;
+
+/// How long a file may run while it is loaded. Compiling counts, and a busy machine may be slow.
+const LOAD_TIME: Duration = Duration::from_secs(20);
 
 /// A policy file that has been run, frozen.
 pub(super) struct Loaded {
@@ -55,6 +60,17 @@ pub(super) fn load(path: &Path, settings: &Settings) -> Result<Loaded, Diagnosti
     })
 }
 
+/// Parses a file, if that can be done on this stack.
+pub(super) fn parse(source: &Source) -> starlark::Result<AstModule> {
+    match nesting::too_deep(&source.text) {
+        None => AstModule::parse(&source.shown, source.text.clone(), &DIALECT),
+        Some(line) => Err(starlark::Error::new_other(anyhow::anyhow!(
+            "line {line} of {} is nested too deeply: give its parts names of their own",
+            source.shown
+        ))),
+    }
+}
+
 /// What the files of one policy share while they are loaded.
 struct Workshop<'a> {
     folder: PolicyFolder,
@@ -71,7 +87,7 @@ impl Workshop<'_> {
         is_policy: bool,
         importing: Vec<PathBuf>,
     ) -> starlark::Result<(FrozenModule, Option<Schema>)> {
-        let ast = AstModule::parse(&source.shown, source.text.clone(), &DIALECT)?;
+        let ast = parse(source)?;
         let loading = Loading {
             env: self.settings.env.clone(),
             reads: Rc::clone(&self.reads),
@@ -82,7 +98,8 @@ impl Workshop<'_> {
             workshop: self,
             importing,
         };
-        let deadline = Instant::now() + self.settings.limits.time;
+        let types = growth::endless_type(&ast).is_none();
+        let deadline = Instant::now() + LOAD_TIME;
         Module::with_temp_heap(|module| {
             {
                 let mut eval = Evaluator::new(&module);
@@ -90,7 +107,7 @@ impl Workshop<'_> {
                 eval.set_max_heap_size(LOAD_HEAP_BYTES)?;
                 eval.set_max_callstack_size(self.settings.limits.call_depth)?;
                 eval.set_check_cancelled(Box::new(move || Instant::now() > deadline));
-                eval.enable_static_typechecking(true);
+                eval.enable_static_typechecking(types);
                 eval.set_print_handler(&NoPrint);
                 eval.set_loader(&loader);
                 eval.extra = Some(&loading);
@@ -112,7 +129,7 @@ impl Workshop<'_> {
         if let Some((_, module)) = self.helpers.borrow().get(&source.path) {
             return Ok(module.clone());
         }
-        let importing = [importing, &[source.path.clone()]].concat();
+        let importing = [importing, std::slice::from_ref(&source.path)].concat();
         let (module, _) = self.run(&source, false, importing)?;
         let entry = (source.text, module.clone());
         self.helpers.borrow_mut().insert(source.path, entry);
@@ -124,7 +141,7 @@ impl Workshop<'_> {
         let mut hasher = DefaultHasher::new();
         policy.text.hash(&mut hasher);
         for (path, (text, _)) in self.helpers.borrow().iter() {
-            (path, text).hash(&mut hasher);
+            (self.folder.relative(path), text).hash(&mut hasher);
         }
         self.reads.borrow().hash(&mut hasher);
         hasher.finish()

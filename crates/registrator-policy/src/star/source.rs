@@ -61,6 +61,11 @@ impl PolicyFolder {
         Ok(PolicyFolder { shown, root })
     }
 
+    /// The path of a file within the folder.
+    pub(super) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
     /// The helper file that `load(path, …)` means.
     ///
     /// A change of a symbolic link between check and read can still lead outside: whoever may write in the folder is trusted.

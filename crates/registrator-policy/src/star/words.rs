@@ -1,7 +1,8 @@
 //! The words with which a policy declares itself while it is loaded: `config`, `attr`, `env`.
 
-// The derive of `ProvidesStaticType` writes an `unsafe impl`; there is no unsafe code by hand.
-#![allow(unsafe_code)]
+// The interpreter's derives write an `unsafe impl` (`ProvidesStaticType`) and panics for a feature that is off
+// (`StarlarkPagablePanic`); there is nothing of the kind by hand.
+#![allow(unsafe_code, clippy::panic)]
 
 use super::json::from_star;
 use super::types;

@@ -65,10 +65,10 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
     for event in catalog::file_events(configs.configs) {
         instances.handle_file(event);
     }
+    findings.instances = running(&mut instances);
     findings
         .diagnostics
         .extend(instances.problems().iter().filter_map(diagnostic));
-    findings.instances = running(&mut instances);
     Ok(findings)
 }
 

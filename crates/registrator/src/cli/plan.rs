@@ -17,6 +17,7 @@ use registrator_core::plan::Plan;
 use registrator_core::reconciler::{Command, Event, Reconciler, Settings};
 use registrator_core::spec::PolicyName;
 use registrator_core::watch;
+use registrator_policy::STACK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -34,13 +35,26 @@ struct Target {
     layout: Layout,
 }
 
-pub(super) fn plan(settings: PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
+/// Policies run on this thread, so it is one with the stack that they may need.
+pub(super) fn plan(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("plan".into())
+            .stack_size(STACK_BYTES);
+        let planning = thread.spawn_scoped(scope, || make(settings, environment))?;
+        planning
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("planning failed, see standard error")))
+    })
+}
+
+fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
     let policy_settings = connect::policies(Some(&settings.host.evaluation), environment);
     let files = files::scan_policies(&settings.common.policies)?;
     let (specs, mut policies) = catalog::load_now(files, &policy_settings);
     let mut reconciler = Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd)));
     let runtime = super::runtime()?;
-    let world = runtime.block_on(look(&settings, environment))?;
+    let world = runtime.block_on(look(settings, environment))?;
 
     let mut feed = |event| reconciler.handle(event, Instant::now());
     feed(specs);
@@ -83,7 +97,7 @@ pub(super) fn plan(settings: PlanSettings, environment: &Environment) -> anyhow:
         bail!("not everything could be evaluated");
     }
     let plan = runtime.block_on(compare(&reconciler, world.etcd.as_ref()))?;
-    show(&plan, &settings)
+    show(&plan, settings)
 }
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {

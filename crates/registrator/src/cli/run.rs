@@ -50,6 +50,7 @@ async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Resu
     };
     let end = attach(&settings, environment, &endpoints).await;
     if let Some(embedded) = embedded {
+        info!("the embedded etcd ends with this process, and the nodes with it");
         embedded.stop().await;
     }
     end

@@ -1,0 +1,61 @@
+# Kontena Registrator. `make` lists what can be made; `make run` and `make test` are where to start.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+# rustup's installer puts Cargo where only a new login shell looks.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: run
+run: ## Show it: two containers of its own, the registrator on its embedded etcd, the nodes; ^C cleans up
+	@scripts/demo.sh
+
+.PHONY: test
+test: ## Everything that CI checks: format, lints, all tests with real Docker and etcd, licences, the demo
+	@scripts/test.sh
+
+.PHONY: check-fast
+check-fast: ## The unit tests alone: no Docker, no etcd, seconds
+	cargo test --locked --workspace --lib --bins
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## Check format, lints, documentation links and shell syntax
+	@scripts/lint.sh
+
+.PHONY: build
+build: ## Build the program for development, as target/debug/kontena-registrator
+	cargo build --locked --package registrator
+
+.PHONY: release
+release: ## Build the program for use, as target/release/kontena-registrator
+	cargo build --locked --release --package registrator
+
+.PHONY: e2e
+e2e: ## The end-to-end tests alone, with real Docker and etcd
+	@scripts/test.sh e2e
+
+.PHONY: bench
+bench: ## Measure: event to node, first synchronisation, the load at rest
+	@scripts/install-deps.sh test
+	cargo bench --locked --package registrator
+
+.PHONY: deny
+deny: ## Check the licences, sources and bans of deny.toml, and known advisories where they can be fetched
+	@scripts/deny.sh
+
+.PHONY: bless
+bless: ## Rewrite the expected outputs of golden and scenario tests; look at the difference before you commit it
+	UPDATE=1 UPDATE_EXPECT=1 cargo test --locked --workspace
+
+.PHONY: clean
+clean: ## Remove everything built and fetched
+	cargo clean
+	rm -rf .cache

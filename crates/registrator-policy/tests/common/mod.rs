@@ -1,0 +1,130 @@
+//! What the tests of policies share: policies from texts, real inspect documents, configurations.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use registrator_core::config::{self, Config, ConfigSource, RawConfig};
+use registrator_core::container::Container;
+use registrator_core::evaluation::{EvalError, Evaluation};
+use registrator_policy::{LoadError, Policy, Settings, load};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A folder with policy files.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// Writes files, given as path and text.
+    pub fn with(files: &[(&str, &str)]) -> Folder {
+        let folder = Folder(TempDir::new().unwrap());
+        for (path, text) in files {
+            let path = folder.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// The text without the folder's random name.
+    pub fn plain(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.path().display()), "")
+    }
+
+    pub fn load(&self, path: &str, settings: &Settings) -> Result<Box<dyn Policy>, LoadError> {
+        load(&self.path(path), settings)
+    }
+}
+
+/// Loads a policy of one file.
+pub fn policy(text: &str) -> Result<Box<dyn Policy>, String> {
+    policy_with(text, &Settings::default())
+}
+
+/// Loads a policy of one file with settings.
+pub fn policy_with(text: &str, settings: &Settings) -> Result<Box<dyn Policy>, String> {
+    let folder = Folder::with(&[("p.star", text)]);
+    let loaded = folder.load("p.star", settings);
+    loaded.map_err(|error| folder.plain(&error.to_string()))
+}
+
+/// Settings with an environment.
+pub fn settings(env: &[(&str, &str)]) -> Settings {
+    let env = env
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
+    Settings {
+        env: std::sync::Arc::new(env.collect()),
+        ..Settings::default()
+    }
+}
+
+/// A container as a real engine described it.
+pub fn inspect(name: &str) -> Container {
+    container_from(Path::new(&format!("tests/inspect/{name}.json")))
+}
+
+pub fn container_from(path: &Path) -> Container {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Container::from_inspect(serde_json::from_slice(&bytes).unwrap()).unwrap()
+}
+
+/// A configuration as a file of this name would give it.
+pub fn config(policy: &dyn Policy, text: &str) -> Option<Config> {
+    let spec = policy.spec();
+    let raw = RawConfig {
+        policy: spec.name.clone(),
+        name: Some("web".into()),
+        source: ConfigSource::File("web.json".into()),
+        bytes: text.into(),
+    };
+    let schema = spec.schema.as_ref()?;
+    Some(config::check(schema, &raw).unwrap_or_else(|faults| panic!("{faults:?}")))
+}
+
+/// The error's text without the random folder.
+pub fn plain_error(error: &EvalError) -> String {
+    let text = error.to_string();
+    let marker = "p.star";
+    let words = text.split_inclusive([' ', '\n']);
+    let plain = |word: &str| match word.find(marker) {
+        Some(at) => word[at..].to_owned(),
+        None => word.to_owned(),
+    };
+    format!("{}: {}", error.kind, words.map(plain).collect::<String>())
+}
+
+/// Evaluates a policy of one file for the container `web`, with a default configuration.
+pub fn evaluate(text: &str) -> Result<Evaluation, String> {
+    evaluate_for(text, &inspect("web"))
+}
+
+pub fn evaluate_for(text: &str, container: &Container) -> Result<Evaluation, String> {
+    let mut policy = policy(text)?;
+    let config = config(policy.as_ref(), "{}");
+    let result = policy.evaluate(config.as_ref(), container);
+    result.map_err(|error| plain_error(&error))
+}
+
+/// The nodes as lines of text.
+pub fn lines(evaluation: &Evaluation) -> String {
+    let nodes = evaluation.nodes.iter();
+    let lines = nodes
+        .flat_map(|(key, values)| values.iter().map(move |value| format!("{key} = {value}\n")));
+    lines.collect()
+}
+
+/// Evaluates an expression that may use `c`, the container, and shows its value as a node's.
+pub fn expression(text: &str, container: &Container) -> String {
+    let policy = format!("def docker_container(c: Container):\n    return {{\"k\": [{text}]}}\n");
+    match evaluate_for(&policy, container) {
+        Ok(done) => lines(&done)
+            .trim()
+            .strip_prefix("k = ")
+            .unwrap_or("nothing")
+            .to_owned(),
+        Err(error) => error,
+    }
+}

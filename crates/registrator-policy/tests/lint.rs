@@ -1,0 +1,201 @@
+//! What `lint` finds without running a policy.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Folder, settings};
+use expect_test::{Expect, expect};
+use registrator_policy::lint;
+use std::path::Path;
+
+fn check(files: &[(&str, &str)], expected: Expect) {
+    let folder = Folder::with(files);
+    let findings = lint(&folder.path("p.star"), &settings(&[]));
+    let shown: String = findings
+        .iter()
+        .map(|finding| format!("{finding}\n"))
+        .collect();
+    expected.assert_eq(&folder.plain(&shown));
+}
+
+const GOOD: &str =
+    "def docker_container(container: Container, config):\n    return {\"/a\": container.name}\n";
+
+#[test]
+fn shipped_policies_are_clean() {
+    for name in ["skydns", "skydns-srv"] {
+        let path = format!("../../etc/policies/{name}.star");
+        assert_eq!(lint(Path::new(&path), &settings(&[])), [], "{name}");
+    }
+}
+
+#[test]
+fn good_policies_are_clean() {
+    check(&[("p.star", GOOD)], expect![[""]]);
+}
+
+#[test]
+fn all_type_errors_are_found_in_policy_and_helpers() {
+    let policy = "load(\"lib/a.star\", \"double\")\n\ndef docker_container(container: Container, config):\n    network = container.network(\"bridge\")\n    if not network:\n        return None\n    return {\n        \"/a\": container.nmae,\n        \"/b\": network.ipv5,\n        \"/c\": dns_label(80),\n        \"/d\": double(\"x\"),\n        \"/e\": [port.prot for port in container.ports],\n    }\n";
+    let helper = "def double(n: int) -> int:\n    return n * 2\n\ndef unused(c: Container):\n    return c.compose.servce\n";
+    check(
+        &[("p.star", policy), ("lib/a.star", helper)],
+        expect![[r#"
+        error: The attribute `servce` is not available on the type `Compose | None`
+         --> lib/a.star:5:22
+          |
+        5 |     return c.compose.servce
+          |                      ^^^^^^
+        error: The attribute `nmae` is not available on the type `Container`
+         --> p.star:8:25
+          |
+        8 |         "/a": container.nmae,
+          |                         ^^^^
+        error: The attribute `ipv5` is not available on the type `Network | None`
+         --> p.star:9:23
+          |
+        9 |         "/b": network.ipv5,
+          |                       ^^^^
+        error: Expected type `str` but got `int`
+         --> p.star:10:25
+           |
+        10 |         "/c": dns_label(80),
+           |                         ^^
+        error: Expected type `int` but got `str`
+         --> p.star:11:22
+           |
+        11 |         "/d": double("x"),
+           |                      ^^^
+        error: The attribute `prot` is not available on the type `Port`
+         --> p.star:12:21
+           |
+        12 |         "/e": [port.prot for port in container.ports],
+           |                     ^^^^
+    "#]],
+    );
+}
+
+#[test]
+fn suspicious_code_is_a_warning() {
+    let text = format!(
+        "load(\"lib/a.star\", \"x\")\n\ndef f():\n    return 1\n    y = 2\n\nD = {{\"a\": 1, \"a\": 2}}\n\n{GOOD}"
+    );
+    check(
+        &[("p.star", &text), ("lib/a.star", "x = 1\n")],
+        expect![[r#"
+            warning: Unused `load` of `x` [unused-load]
+             --> p.star:1:20
+              |
+            1 | load("lib/a.star", "x")
+              |                    ^^^
+            help: if it is meant so, write `# starlark-lint-disable unused-load` behind the line
+            warning: Unreachable statement `y = 2` [unreachable]
+             --> p.star:5:5
+              |
+            5 |     y = 2
+              |     ^^^^^
+            help: if it is meant so, write `# starlark-lint-disable unreachable` behind the line
+            warning: Unused assignment of `y` [unused-assign]
+             --> p.star:5:5
+              |
+            5 |     y = 2
+              |     ^
+            help: if it is meant so, write `# starlark-lint-disable unused-assign` behind the line
+            warning: Duplicate dictionary key `"a"`, also used at p.star:7:14-17 [duplicate-key]
+             --> p.star:7:6
+              |
+            7 | D = {"a": 1, "a": 2}
+              |      ^^^
+            help: if it is meant so, write `# starlark-lint-disable duplicate-key` behind the line
+            error: Dictionary key repeated for `"a"`
+             --> p.star:7:14
+              |
+            7 | D = {"a": 1, "a": 2}
+              |              ^^^
+        "#]],
+    );
+}
+
+#[test]
+fn undefined_names_are_errors() {
+    let text = "def docker_container(container, config):\n    return {\"/a\": ENV[\"X\"], \"/b\": hostname}\n";
+    check(
+        &[("p.star", text)],
+        expect![[r#"
+        error: Variable `ENV` not found
+         --> p.star:2:19
+          |
+        2 |     return {"/a": ENV["X"], "/b": hostname}
+          |                   ^^^
+        help: environment variables are read with env("NAME", default), outside functions
+        error: Variable `hostname` not found
+         --> p.star:2:35
+          |
+        2 |     return {"/a": ENV["X"], "/b": hostname}
+          |                                   ^^^^^^^^
+    "#]],
+    );
+}
+
+#[test]
+fn a_policy_that_cannot_be_loaded_is_an_error() {
+    let text = format!("x = 1 // 0\n{GOOD}");
+    check(
+        &[("p.star", &text)],
+        expect![[r#"
+        error: Floor division by zero: 1 // 0
+         --> p.star:1:5
+          |
+        1 | x = 1 // 0
+          |     ^^^^^^
+    "#]],
+    );
+}
+
+#[test]
+fn missing_helpers_and_syntax_errors_are_found() {
+    check(
+        &[("p.star", &format!("load(\"lib/b.star\", \"x\")\n{GOOD}"))],
+        expect![[r#"
+            error: cannot read lib/b.star: No such file or directory (os error 2)
+             --> p.star:1:6
+              |
+            1 | load("lib/b.star", "x")
+              |      ^^^^^^^^^^^^
+            warning: Unused `load` of `x` [unused-load]
+             --> p.star:1:20
+              |
+            1 | load("lib/b.star", "x")
+              |                    ^^^
+            help: if it is meant so, write `# starlark-lint-disable unused-load` behind the line
+        "#]],
+    );
+    check(
+        &[("p.star", "def f(:\n")],
+        expect![[r#"
+        error: Parse error: unexpected symbol ':', expected identifier
+         --> p.star:1:7
+          |
+        1 | def f(:
+          |       ^
+    "#]],
+    );
+}
+
+#[test]
+fn endless_types_are_not_checked_and_load() {
+    let text = "def docker_container(container: Container, config):\n    ports = [1, 2]\n    ports = [(port, \"tcp\") for port in ports]\n    return {\"/a\": ports}\n";
+    check(
+        &[("p.star", text)],
+        expect![[r#"
+        warning: a variable is assigned a tuple or struct that it is a part of itself, as in x = (x, 1): the types of this file are not checked
+         --> p.star:1:1
+          |
+        1 | def docker_container(container: Container, config):
+          | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+        help: give the new value another name
+    "#]],
+    );
+    let done = common::evaluate(text).unwrap();
+    assert_eq!(common::lines(&done), "/a = [[1,\"tcp\"],[2,\"tcp\"]]\n");
+}

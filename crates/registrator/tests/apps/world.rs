@@ -1,0 +1,129 @@
+//! A host with containers, an etcd, and the registrator between them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::dockerd::Dockerd;
+use crate::etcd::{Etcd, Kind};
+use crate::process::{PATIENCE, Process};
+
+/// The lease's time to live: the shortest that the program takes.
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(5);
+
+/// All that the readers need around them.
+pub(crate) struct World {
+    pub(crate) docker: Dockerd,
+    pub(crate) etcd: Etcd,
+    pub(crate) registrator: Process,
+    _files: Option<TempDir>,
+}
+
+impl World {
+    /// With the shipped policies and configurations.
+    pub(crate) fn shipped(kind: Kind) -> Option<World> {
+        let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
+        let registrator = registrator(&docker, &etcd, &shipped("policies"), &shipped("services"));
+        Some(World {
+            docker,
+            etcd,
+            registrator,
+            _files: None,
+        })
+    }
+
+    /// With the shipped policies and these configurations: `skydns/test.json` and its content.
+    pub(crate) fn configured(kind: Kind, configurations: &[(&str, &str)]) -> Option<World> {
+        let files = write(configurations);
+        let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
+        let registrator = registrator(&docker, &etcd, &shipped("policies"), files.path());
+        Some(World {
+            docker,
+            etcd,
+            registrator,
+            _files: Some(files),
+        })
+    }
+
+    /// With this policy alone.
+    pub(crate) fn with_policy(kind: Kind, policy: &str) -> Option<World> {
+        let files = write(&[("policies/test.star", policy), ("services/README", "")]);
+        let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
+        let [policies, services] = ["policies", "services"].map(|name| files.path().join(name));
+        let registrator = registrator(&docker, &etcd, &policies, &services);
+        Some(World {
+            docker,
+            etcd,
+            registrator,
+            _files: Some(files),
+        })
+    }
+
+    /// What `docker inspect` says of a container.
+    pub(crate) fn inspect(&self, name: &str, format: &str) -> String {
+        self.docker.docker(&["inspect", "--format", format, name])
+    }
+
+    /// The container's address in the default network.
+    pub(crate) fn ip(&self, name: &str) -> String {
+        self.inspect(name, "{{.NetworkSettings.Networks.bridge.IPAddress}}")
+    }
+
+    /// The short id of a container.
+    pub(crate) fn short_id(&self, name: &str) -> String {
+        self.inspect(name, "{{slice .Id 0 12}}")
+    }
+}
+
+/// Asks until the answer is right; otherwise fails with the last one and the logs.
+#[track_caller]
+pub(crate) fn eventually<T: std::fmt::Debug>(
+    what: &str,
+    logs: &[&Process],
+    mut ask: impl FnMut() -> T,
+    right: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask();
+        if right(&answer) {
+            return answer;
+        }
+        if Instant::now() > deadline {
+            let logs: String = logs.iter().map(|process| process.log()).collect();
+            panic!("{what} not in {PATIENCE:?}, the last answer was {answer:#?}\n{logs}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn shipped(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../etc")
+        .join(folder)
+}
+
+fn write(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn registrator(docker: &Dockerd, etcd: &Etcd, policies: &Path, services: &Path) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"));
+    // The defaults of the policies are under test, not the environment of whoever runs this.
+    command.env_clear();
+    command.arg("--policies").arg(policies);
+    command.arg("--services").arg(services);
+    command
+        .args(["--docker-host", &docker.host()])
+        .arg(etcd.flag())
+        .args(["--lease-ttl", &format!("{}s", LEASE_TTL.as_secs())]);
+    Process::start("kontena-registrator", &mut command)
+}

@@ -1,0 +1,389 @@
+//! The commands that need neither Docker nor etcd, as a shell sees them: output and exit codes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::{Value as Json, json};
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// Two labels become two nodes; one of them is shared by all containers.
+const POLICY: &str = r#"config(attrs = {"domain": attr(str), "ttl": attr(int, default = 30)})
+
+def docker_container(container, config):
+    if container.label("fail"):
+        fail("no idea")
+    return {
+        "/" + config.domain + "/" + container.name: {"ttl": config.ttl},
+        "/" + config.domain + "/shared": container.label("value"),
+    }
+"#;
+
+/// A folder in which the program runs with its default settings, and without any environment.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        folder.write("etc/policies/p.star", POLICY);
+        folder.write("etc/services/p/one.json", r#"{"domain": "one"}"#);
+        folder
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn output_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"));
+        command.env_clear().envs(variables.iter().copied());
+        command
+            .current_dir(self.path())
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    /// Runs the program and expects this exit code. What it printed, and what it logged.
+    #[track_caller]
+    fn run(&self, code: i32, args: &[&str]) -> (String, String) {
+        self.run_with(code, args, &[])
+    }
+
+    #[track_caller]
+    fn run_with(&self, code: i32, args: &[&str], variables: &[(&str, &str)]) -> (String, String) {
+        let output = self.output_with(args, variables);
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}\n{stdout}\n{stderr}"
+        );
+        (stdout, stderr)
+    }
+}
+
+#[track_caller]
+fn contains(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} in\n{text}");
+    }
+}
+
+/// A container as `docker inspect` shows it.
+fn container(digit: char, name: &str, labels: &Json) -> Json {
+    json!({
+        "Id": digit.to_string().repeat(64),
+        "Name": format!("/{name}"),
+        "State": {"Running": true, "Status": "running"},
+        "Config": {"Labels": labels},
+        "NetworkSettings": {"Networks": {}},
+    })
+}
+
+#[test]
+fn version() {
+    let (stdout, stderr) = Folder::new().run(0, &["--version"]);
+    assert_eq!(
+        stdout,
+        format!("kontena-registrator {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn help_tells_options_variables_and_defaults() {
+    let folder = Folder::new();
+    let files = [
+        "--policies",
+        "KONTENA_REGISTRATOR_POLICIES",
+        "[default: etc/policies/]",
+        "LOG_LEVEL",
+    ];
+    let etcd = [
+        "--etcd-endpoint",
+        "ETCD_ENDPOINT",
+        "--lease-ttl",
+        "[default: 30s]",
+        "DOCKER_HOST",
+    ];
+    for command in ["run", "plan", "check"] {
+        let (stdout, _) = folder.run(0, &[command, "--help"]);
+        contains(&stdout, &files);
+        if command != "check" {
+            contains(&stdout, &etcd);
+        }
+    }
+    let (stdout, _) = folder.run(0, &["--help"]);
+    contains(
+        &stdout,
+        &["run", "plan", "check", "--on-exit", "Exit codes"],
+    );
+    contains(&stdout, &etcd);
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    let folder = Folder::new();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["fly"], &["fly"]),
+        (
+            &["run", "--lease-ttl=1s"],
+            &["--lease-ttl", "KONTENA_REGISTRATOR_LEASE_TTL", "5s"],
+        ),
+        (
+            &["run", "--on-exit=explode"],
+            &["--on-exit", "keep", "release"],
+        ),
+        (
+            &["run", "--etcd-username=me"],
+            &["--etcd-username", "--etcd-password-file"],
+        ),
+        (
+            &["run", "--allow-prefix=/registrator/mine"],
+            &["--allow-prefix", "--etcd-meta-prefix"],
+        ),
+        (
+            &["check", "--log-level=loud"],
+            &["--log-level", "LOG_LEVEL"],
+        ),
+        (
+            &["plan", "--embedded-listen=here"],
+            &["--embedded-listen", "KONTENA_REGISTRATOR_EMBEDDED_LISTEN"],
+        ),
+    ];
+    for (args, words) in cases {
+        let (stdout, stderr) = folder.run(2, args);
+        assert_eq!(stdout, "");
+        contains(&stderr, words);
+    }
+    let (_, stderr) = folder.run_with(2, &["check"], &[("LOG_LEVEL", "loud")]);
+    contains(&stderr, &["--log-level", "LOG_LEVEL", "loud"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_noticed() {
+    let misspelt = [("KONTENA_REGISTRATOR_POLICY", "here")];
+    let (_, stderr) = Folder::new().run_with(0, &["check"], &misspelt);
+    contains(&stderr, &["WARN", "KONTENA_REGISTRATOR_POLICY", "misspelt"]);
+}
+
+#[test]
+fn run_without_policies_fails() {
+    let (_, stderr) = Folder::new().run(
+        1,
+        &[
+            "run",
+            "--policies=nowhere/",
+            "--embedded-listen=127.0.0.1:0",
+        ],
+    );
+    contains(&stderr, &["FATAL", "nowhere"]);
+}
+
+#[test]
+fn check_of_what_is_right() {
+    let folder = Folder::new();
+    let (stdout, stderr) = folder.run(0, &["check"]);
+    assert_eq!(
+        stdout,
+        "1 policies, 1 instances from files: 0 errors, 0 warnings\n"
+    );
+    assert_eq!(stderr, "");
+    let (stdout, _) = folder.run(0, &["check", "--json"]);
+    let expected = json!({
+        "policies": [{"name": "p", "path": "etc/policies/p.star"}],
+        "instances": ["p:one"],
+        "errors": [],
+        "warnings": [],
+    });
+    assert_eq!(serde_json::from_str::<Json>(&stdout).unwrap(), expected);
+}
+
+#[test]
+fn check_of_what_is_wrong() {
+    let folder = Folder::new();
+    folder.write(
+        "etc/policies/broken.star",
+        "def docker_container(container, config):\n    return {)\n",
+    );
+    folder.write("etc/policies/needy.star", POLICY);
+    folder.write("etc/services/p/two.json", "{\n  \"domain\": 2\n}\n");
+    folder.write(
+        "etc/services/p/three.json",
+        "{\"domain\": \"three\",\n \"colour\": 1}\n",
+    );
+    let (stdout, _) = folder.run(1, &["check"]);
+    contains(
+        &stdout,
+        &[
+            "broken.star:2",
+            "return {)",
+            "two.json:2",
+            "domain",
+            "three.json:2",
+            "colour",
+            "needy",
+        ],
+    );
+    contains(
+        &stdout,
+        &["3 policies, 1 instances from files: 3 errors, 1 warnings"],
+    );
+    let (stdout, _) = folder.run(1, &["check", "--json"]);
+    let found: Json = serde_json::from_str(&stdout).unwrap();
+    let places = |member: &str| {
+        let found = found[member].as_array().unwrap().iter();
+        let mut places: Vec<_> = found
+            .map(|found| format!("{}:{}", found["file"].as_str().unwrap(), found["line"]))
+            .collect();
+        places.sort();
+        places
+    };
+    let expected = [
+        "etc/policies/broken.star:2",
+        "etc/services/p/three.json:2",
+        "etc/services/p/two.json:2",
+    ];
+    assert_eq!(places("errors"), expected, "{found:#}");
+    assert_eq!(places("warnings"), ["needy:null"], "{found:#}");
+}
+
+#[test]
+fn the_shipped_policies_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let flags = ["policies", "services"]
+        .map(|name| format!("--{name}={}", root.join("etc").join(name).display()));
+    let (stdout, _) = Folder::new().run(0, &["check", &flags[0], &flags[1]]);
+    contains(&stdout, &["0 errors, 0 warnings"]);
+}
+
+/// Four containers: one without a value, two that do not agree, and one for which the policy fails.
+fn planned() -> Folder {
+    let folder = Folder::new();
+    let containers = json!([
+        container('a', "plain", &json!({})),
+        container('b', "big", &json!({"value": "9"})),
+        container('c', "small", &json!({"value": "10"})),
+        container('d', "bad", &json!({"fail": "yes"})),
+    ]);
+    folder.write("containers.json", &containers.to_string());
+    folder
+}
+
+#[test]
+fn plan_as_json() {
+    let folder = planned();
+    let (stdout, _) = folder.run(
+        0,
+        &[
+            "plan",
+            "--containers=containers.json",
+            "--no-etcd",
+            "--json",
+        ],
+    );
+    let plan: Json = serde_json::from_str(&stdout).unwrap();
+    let origin = |name: &str| json!([{"instance": "p:one", "container": name}]);
+    let node = |name: &str| json!({"key": format!("/one/{name}"), "value": r#"{"ttl":30}"#, "action": "create", "origins": origin(name)});
+    let shared = json!({"key": "/one/shared", "value": "10", "action": "create", "origins": origin("small")});
+    assert_eq!(
+        plan["nodes"],
+        json!([node("big"), node("plain"), shared, node("small")])
+    );
+    let candidates = json!([{"value": "10", "origins": origin("small")}, {"value": "9", "origins": origin("big")}]);
+    assert_eq!(
+        plan["conflicts"],
+        json!([{"key": "/one/shared", "candidates": candidates}])
+    );
+    let [error] = plan["errors"].as_array().unwrap().as_slice() else {
+        panic!("{plan:#}");
+    };
+    let mut members: Vec<_> = error.as_object().unwrap().keys().collect();
+    members.sort();
+    assert_eq!(members, ["at", "container", "instance", "kind", "message"]);
+    assert_eq!(
+        (&error["instance"], &error["container"]),
+        (&json!("p:one"), &json!("bad"))
+    );
+    assert_eq!(error["kind"], "raised", "{error}");
+    contains(error["at"].as_str().unwrap(), &["p.star:5"]);
+    contains(error["message"].as_str().unwrap(), &["no idea"]);
+    assert_eq!(plan.as_object().unwrap().len(), 3);
+}
+
+#[test]
+fn plan_as_text() {
+    let (stdout, _) = planned().run(0, &["plan", "--containers=containers.json", "--no-etcd"]);
+    contains(
+        &stdout,
+        &[
+            "+ /one/big",
+            "+ /one/shared",
+            "10",
+            "9",
+            "no idea",
+            "p.star:5",
+        ],
+    );
+}
+
+#[test]
+fn plans_exit_code() {
+    let folder = planned();
+    let plan = [
+        "plan",
+        "--containers=containers.json",
+        "--no-etcd",
+        "--exit-code",
+    ];
+    folder.run(1, &plan);
+    folder.write(
+        "containers.json",
+        &json!([container('a', "web", &json!({}))]).to_string(),
+    );
+    folder.run(3, &plan);
+    folder.write("containers.json", "[]");
+    folder.run(0, &plan);
+}
+
+#[test]
+fn plan_of_a_wrong_file() {
+    let folder = Folder::new();
+    let cases: &[(&str, &[&str])] = &[
+        ("{", &["containers.json", "JSON array"]),
+        ("{}", &["containers.json", "JSON array"]),
+        (
+            r#"[{"Name": "/web"}]"#,
+            &["containers.json", "element 1", "Id"],
+        ),
+    ];
+    for (text, words) in cases {
+        folder.write("containers.json", text);
+        let (stdout, stderr) =
+            folder.run(1, &["plan", "--containers=containers.json", "--no-etcd"]);
+        assert_eq!(stdout, "");
+        contains(&stderr, words);
+    }
+    let (_, stderr) = folder.run(1, &["plan", "--containers=nowhere.json", "--no-etcd"]);
+    contains(&stderr, &["nowhere.json"]);
+}
+
+#[test]
+fn plan_without_docker_says_what_to_do() {
+    let args = [
+        "plan",
+        "--no-etcd",
+        "--docker-host=unix:///nowhere/docker.sock",
+    ];
+    let (_, stderr) = Folder::new().run(1, &args);
+    contains(&stderr, &["/nowhere/docker.sock", "--containers"]);
+}

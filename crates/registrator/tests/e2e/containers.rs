@@ -1,0 +1,262 @@
+//! What happens to containers, and what becomes of their nodes.
+
+use crate::by_name;
+use crate::world::{Change, World};
+
+on! {
+    V3_4 as etcd_3_4:
+        nodes_follow_starts_and_stops
+        nodes_follow_all_else
+        a_restart_is_noticed
+        health_is_followed
+        the_shipped_policy_keeps_paused_containers
+        what_changes_nothing_writes_nothing
+        two_hundred_containers;
+    V3_5 as etcd_3_5: nodes_follow_starts_and_stops;
+    V3_6 as etcd_3_6: nodes_follow_starts_and_stops;
+    Embedded as embedded: nodes_follow_starts_and_stops nodes_follow_all_else;
+    Given as given: nodes_follow_starts_and_stops;
+}
+
+/// Below /kontena, which is what the tests may use of an etcd that is given.
+fn nodes_follow_starts_and_stops(mut world: World) {
+    let prefix = format!("/kontena/{}/", world.name);
+    world.policy(
+        "state",
+        &by_name("container.state.status").replace("/t/", &prefix),
+    );
+    world.run("before", &[]);
+    world.start();
+    let key = |name: &str| format!("{prefix}{name}");
+    let (before, after) = (key("before"), key("after"));
+    world.wait_for_nodes(&prefix, &[(&before, "running")]);
+    world.run("after", &[]);
+    world.wait_for_nodes(&prefix, &[(&before, "running"), (&after, "running")]);
+    world.docker().docker(&["stop", &world.container("before")]);
+    world.wait_for_nodes(&prefix, &[(&after, "running")]);
+    world
+        .docker()
+        .docker(&["start", &world.container("before")]);
+    world.wait_for_nodes(&prefix, &[(&before, "running"), (&after, "running")]);
+    world.docker().docker(&["kill", &world.container("before")]);
+    world.wait_for_nodes(&prefix, &[(&after, "running")]);
+    world.rm("before");
+    world.rm("after");
+    world.wait_for_nodes(&prefix, &[]);
+}
+
+fn nodes_follow_all_else(mut world: World) {
+    world.policy("facts", &by_name(
+        r#"[container.state.status, sorted(container.networks.keys()), container.dig("HostConfig", "RestartPolicy", "Name")]"#,
+    ));
+    world.run("web", &[]);
+    world.start();
+    let facts = |world: &World, key: &str, facts: &str| {
+        let facts = facts.replace("WORLD", &world.name);
+        world.wait_for_nodes("/t/", &[(key, &facts)]);
+    };
+    facts(&world, "/t/web", r#"["running",["bridge"],"no"]"#);
+    let (docker, name, web) = (world.docker(), &world.name, world.container("web"));
+    docker.network(name);
+    docker.docker(&["network", "connect", name, &web]);
+    facts(&world, "/t/web", r#"["running",["WORLD","bridge"],"no"]"#.replacen("[\"WORLD\",\"bridge\"]", "[\"bridge\",\"WORLD\"]", 1).as_str());
+    docker.docker(&["network", "disconnect", "bridge", &web]);
+    facts(&world, "/t/web", r#"["running",["WORLD"],"no"]"#);
+    docker.docker(&["pause", &web]);
+    facts(&world, "/t/web", r#"["paused",["WORLD"],"no"]"#);
+    docker.docker(&["unpause", &web]);
+    facts(&world, "/t/web", r#"["running",["WORLD"],"no"]"#);
+    docker.docker(&["update", "--restart=unless-stopped", &web]);
+    facts(
+        &world,
+        "/t/web",
+        r#"["running",["WORLD"],"unless-stopped"]"#,
+    );
+    docker.docker(&["rename", &web, &world.container("shop")]);
+    facts(
+        &world,
+        "/t/shop",
+        r#"["running",["WORLD"],"unless-stopped"]"#,
+    );
+    world.rm("shop");
+    world.wait_for_nodes("/t/", &[]);
+}
+
+fn a_restart_is_noticed(mut world: World) {
+    world.policy(
+        "started",
+        &by_name(r#"container.dig("State", "StartedAt")"#),
+    );
+    world.run("web", &[]);
+    world.start();
+    let first = world.node("/t/web").unwrap().value;
+    let started = || {
+        world.docker().docker(&[
+            "inspect",
+            "--format={{json .State.StartedAt}}",
+            &world.container("web"),
+        ])
+    };
+    assert_eq!(format!("{first:?}"), started());
+    world.docker().docker(&["restart", &world.container("web")]);
+    let second = started();
+    let is_second = |world: &World| {
+        world
+            .node("/t/web")
+            .is_some_and(|node| format!("{:?}", node.value) == second)
+    };
+    world.wait_until("the time of the second start", is_second);
+    assert_ne!(format!("{first:?}"), second);
+}
+
+fn health_is_followed(mut world: World) {
+    world.policy("health", &by_name("container.health"));
+    let probe = [
+        "--health-cmd=test -f /tmp/well",
+        "--health-interval=500ms",
+        "--health-retries=1",
+        "--health-timeout=20s",
+    ];
+    world.run("web", &probe);
+    world.run("plain", &[]);
+    world.start();
+    let touch = |args: &[&str]| {
+        world
+            .docker()
+            .docker(&[&["exec", &world.container("web")], args].concat());
+    };
+    world.wait_for_nodes("/t/", &[("/t/web", "unhealthy")]);
+    touch(&["touch", "/tmp/well"]);
+    world.wait_for_nodes("/t/", &[("/t/web", "healthy")]);
+    touch(&["rm", "/tmp/well"]);
+    world.wait_for_nodes("/t/", &[("/t/web", "unhealthy")]);
+}
+
+fn the_shipped_policy_keeps_paused_containers(mut world: World) {
+    world.copy_shipped();
+    world.remove("services/skydns/bridge.json");
+    world.config(
+        "skydns/own.json",
+        r#"{"domain": "own.local", "network": "WORLD"}"#,
+    );
+    world.docker().network(&world.name);
+    let id = world.run("web", &["--network", &world.name]);
+    world.start();
+    let ip = world.docker().docker(&[
+        "inspect",
+        "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
+        &id,
+    ]);
+    let key = format!("/skydns/local/own/{}/{}", world.container("web"), &id[..12]);
+    let value = format!("{{\"host\":\"{ip}\",\"ttl\":30}}");
+    world.wait_for_nodes("/skydns/local/own", &[(&key, &value)]);
+    let before = world.node(&key);
+    world.docker().docker(&["pause", &id]);
+    let next = world.run("next", &["--network", &world.name]);
+    let next = format!(
+        "/skydns/local/own/{}/{}",
+        world.container("next"),
+        &next[..12]
+    );
+    world.wait_until("the node of a later container", |world| {
+        world.node(&next).is_some()
+    });
+    assert_eq!(world.node(&key), before);
+    world.docker().docker(&["unpause", &id]);
+    world.docker().docker(&["rm", "-f", &id]);
+    world.wait_until("the node's end", |world| world.node(&key).is_none());
+}
+
+fn what_changes_nothing_writes_nothing(mut world: World) {
+    world.policy("state", &by_name("container.state.status"));
+    world.run("web", &["--health-cmd=true", "--health-interval=100ms"]);
+    let web = world.container("web");
+    let docker = |world: &World, args: &[&str]| world.docker().docker(args);
+    world.start();
+    let (revision, lines) = (world.revision(), world.program().log().lines().count());
+    let probes = |world: &World| {
+        docker(
+            world,
+            &[
+                "inspect",
+                "--format={{(index .State.Health.Log 0).Start}}",
+                &web,
+            ],
+        )
+    };
+    world.wait_until("a first probe", |world| {
+        docker(
+            world,
+            &["inspect", "--format={{len .State.Health.Log}}", &web],
+        ) != "0"
+    });
+    let first = probes(&world);
+    for _ in 0..5 {
+        docker(&world, &["exec", &web, "true"]);
+        docker(&world, &["top", &web]);
+    }
+    docker(&world, &["pause", &web]);
+    docker(&world, &["unpause", &web]);
+    // Docker remembers the last five probes.
+    world.wait_until("more probes", |world| probes(world) != first);
+    world.run("barrier", &[]);
+    world.wait_until("the barrier", |world| world.node("/t/barrier").is_some());
+    let changes: Vec<_> = world
+        .history(revision)
+        .into_iter()
+        .filter(|change| change.key().starts_with("/t/"))
+        .collect();
+    let put = |key: &str, value: &str| Change::Put(key.into(), value.into());
+    let paused = [put("/t/web", "paused"), put("/t/web", "running")];
+    // Whether the short pause was seen depends on how quick the program was.
+    let changes: Vec<_> = changes
+        .into_iter()
+        .filter(|change| !paused.contains(change))
+        .collect();
+    assert_eq!(changes, [put("/t/barrier", "running")]);
+    let log: Vec<_> = world
+        .program()
+        .log()
+        .lines()
+        .skip(lines)
+        .filter(|line| !line.contains("/t/"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(log, Vec::<String>::new());
+}
+
+fn two_hundred_containers(mut world: World) {
+    const HALF: usize = 100;
+    world.policy("state", &by_name("container.state.status"));
+    let expected = |count: usize| {
+        (0..count)
+            .map(|number| format!("/t/c{number:03}"))
+            .collect::<Vec<_>>()
+    };
+    let registered = |world: &World| world.nodes("/t/").into_keys().collect::<Vec<_>>();
+    let run = |world: &World, first: usize| {
+        std::thread::scope(|scope| {
+            for part in 0..4 {
+                scope.spawn(move || {
+                    let numbers = (first..first + HALF).filter(|number| number % 4 == part);
+                    numbers.for_each(|number| {
+                        drop(world.run(&format!("c{number:03}"), &["--network=none"]))
+                    });
+                });
+            }
+        });
+    };
+    // Half of them before the program and half of them while it runs.
+    run(&world, 0);
+    world.start();
+    assert_eq!(registered(&world), expected(HALF));
+    run(&world, HALF);
+    world.wait_until("all nodes", |world| registered(world) == expected(2 * HALF));
+    let filter = format!("label=world={}", world.name);
+    let ids = world.docker().docker(&["ps", "-aq", "--filter", &filter]);
+    let ids: Vec<_> = ids.split_whitespace().collect();
+    world
+        .docker()
+        .docker(&[&["rm", "-f"], ids.as_slice()].concat());
+    world.wait_for_nodes("/t/", &[]);
+}
