@@ -48,7 +48,7 @@ show_failure() {
 fetch_servers() {
     local name
     for name in "$@"; do
-        "scripts/fetch-$name.sh"
+        "scripts/fetch-$name.sh" || return 1
     done >"$LOGS/servers.env"
 }
 

@@ -27,7 +27,7 @@ pub struct Sources {
     pub services: PathBuf,
 }
 
-/// What [`watch`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
+/// What [`watch()`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
     /// Policy files to load, or to forget. Reported once at the start even if there is none.
