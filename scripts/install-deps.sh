@@ -16,10 +16,10 @@ missing=()
 
 say() { printf '%s\n' "$*" >&2; }
 
-# need PACKAGE COMMAND: the package is wanted if the command is not there.
+# need PACKAGE COMMAND: the package is wanted if there is no such program; what the shell has built in does not count.
 need() {
     # dockerd, ip and iptables live where an ordinary user's PATH does not lead.
-    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin" command -v "$2" >/dev/null 2>&1 || missing+=("$1")
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin" type -P "$2" >/dev/null || missing+=("$1")
 }
 
 # Only a static busybox makes an image by itself.
@@ -48,6 +48,7 @@ needed_to_test() {
     need etcd-server etcd
     need iproute2 ip
     need iptables iptables
+    need procps kill
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
