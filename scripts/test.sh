@@ -45,11 +45,16 @@ show_failure() {
     fi
 }
 
-fetch_etcd() { scripts/fetch-etcd.sh >"$LOGS/etcd.env"; }
+fetch_servers() {
+    local name
+    for name in "$@"; do
+        "scripts/fetch-$name.sh"
+    done >"$LOGS/servers.env"
+}
 
-export_etcd() {
+export_servers() {
     set -a
-    . "$LOGS/etcd.env"
+    . "$LOGS/servers.env"
     set +a
 }
 
@@ -70,7 +75,7 @@ summary() {
 }
 
 everything() {
-    phase "etcd 3.5 and 3.6" fetch_etcd && export_etcd || return 0
+    phase "servers to test with" fetch_servers etcd coredns traefik && export_servers || return 0
     phase "lints" scripts/lint.sh || true
     phase "build" cargo test --locked --workspace --no-run || return 0
     phase "tests" cargo test --locked --workspace --no-fail-fast || true
@@ -80,9 +85,9 @@ everything() {
 }
 
 end_to_end() {
-    phase "etcd 3.5 and 3.6" fetch_etcd && export_etcd || return 0
+    phase "servers to test with" fetch_servers etcd && export_servers || return 0
     phase "build" cargo test --locked --package registrator --no-run || return 0
-    phase "tests end to end" cargo test --locked --package registrator --test e2e --no-fail-fast || true
+    phase "tests end to end" cargo test --locked --package registrator --test e2e --test faults --no-fail-fast || true
 }
 
 scripts/install-deps.sh test

@@ -166,10 +166,13 @@ fn node(reconciler: &Reconciler, who: &Who, key: &Key, view: Option<&View>) -> O
     let view = view.unwrap_or(&nothing);
     let wish = reconciler.desired().winner(key);
     let held = view.node.as_ref().map(|held| &held.value);
-    let action = action(reconciler, who, key, wish, view);
+    let (action, written) = action(reconciler, who, key, wish, view);
     let value = match action {
-        Action::Create | Action::Change | Action::Blocked => wish.or(held)?,
-        Action::Delete | Action::Keep | Action::Wait => held.or(wish)?,
+        Action::Create | Action::Change => written.as_ref()?,
+        Action::Blocked => wish?,
+        // What another holds concerns this host only if it is asked for here.
+        Action::Wait => wish.and(held)?,
+        Action::Delete | Action::Keep => held.or(wish)?,
     };
     let candidates = reconciler.desired().candidates(key).into_iter().flatten();
     let origins = candidates
@@ -184,29 +187,35 @@ fn node(reconciler: &Reconciler, who: &Who, key: &Key, view: Option<&View>) -> O
     })
 }
 
+/// The action, and the value that is written: another registrator's if the node passes to it.
 fn action(
     reconciler: &Reconciler,
     who: &Who,
     key: &Key,
     wish: Option<&Value>,
     view: &View,
-) -> Action {
+) -> (Action, Option<Value>) {
     let mine = view.concerns(who.me);
     if wish.is_none() && reconciler.wishes_hidden() {
-        return Action::Keep;
+        return (Action::Keep, None);
     }
     let txn = ownership::decide(who, key, wish, view, mine && wish.is_some());
     let ops = txn.map(|txn| txn.ops).unwrap_or_default();
     let written = ops.iter().find_map(|op| match op {
-        Op::Put(_, lease) if *lease == who.me && view.node.is_none() => Some(Action::Create),
-        Op::Put(..) => Some(Action::Change),
-        Op::Delete => Some(Action::Delete),
+        Op::Put(value, lease) if *lease == who.me && view.node.is_none() => {
+            Some((Action::Create, Some(value.clone())))
+        }
+        Op::Put(value, _) => Some((Action::Change, Some(value.clone()))),
+        Op::Delete => Some((Action::Delete, None)),
         Op::PutClaim(..) | Op::DeleteClaim(_) => None,
     });
-    written.unwrap_or_else(|| match view.holder() {
-        Some(lease) if lease == who.me => Action::Keep,
-        Some(lease) if who.knows(lease) => Action::Wait,
-        _ => Action::Blocked,
+    written.unwrap_or_else(|| {
+        let action = match view.holder() {
+            Some(lease) if lease == who.me => Action::Keep,
+            Some(lease) if who.knows(lease) => Action::Wait,
+            _ => Action::Blocked,
+        };
+        (action, None)
     })
 }
 

@@ -120,6 +120,48 @@ fn against_etcd() {
 }
 
 #[test]
+fn shared_with_another_registrator() {
+    let mut world = World::new();
+    world.start("a", true);
+    let answer = json!({"nodes": {"/lost": "7"}});
+    let web = world::container("web", true, answer);
+    world.handle("a", Event::Container(watch::Event::Apply(web)));
+    world.reach(false);
+    world.settle();
+    let held = |value: &str, lease: i64| Held {
+        value: Value::parse(value).unwrap(),
+        lease: Some(LeaseId(lease)),
+        mod_revision: 7,
+    };
+    let view = |node: Held, claims: &[(&str, i64)]| View {
+        node: Some(node),
+        claims: claims
+            .iter()
+            .map(|(value, lease)| (LeaseId(*lease), held(value, *lease)))
+            .collect(),
+    };
+    let views = [
+        ("/gone", view(held("1", 1), &[])),
+        ("/left", view(held("5", 1), &[("6", 2)])),
+        ("/lost", view(held("7", 1), &[("3", 2)])),
+        ("/waited-for", view(held("1", 2), &[("2", 1)])),
+    ];
+    let views = views.map(|(key, view)| (Key::parse(key).unwrap(), view));
+    let who = Who {
+        me: LeaseId(1),
+        others: [LeaseId(2)].into(),
+    };
+    let plan = Plan::new(&world.host("a").reconciler, &who, &views.into());
+    expect![[r#"
+        - /gone 1
+        ~ /left 6 (was 5)
+        ~ /lost 3 (was 7)  for web (p)
+        0 to create, 2 to change, 1 to delete, 0 to keep; 0 conflicts, 0 errors
+    "#]]
+    .assert_eq(&plan.to_string());
+}
+
+#[test]
 fn as_json() {
     let plan = planned(&[("/same", "1", 1)]);
     assert!(plan.pending());

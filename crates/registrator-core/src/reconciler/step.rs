@@ -236,7 +236,8 @@ impl Reconciler {
         self.forget_leaving();
         self.started |=
             self.instances.complete() && self.containers.complete() && self.scheduler.idle();
-        if self.started {
+        // A release needs no wishes.
+        if self.started || self.releasing() {
             self.flush_gathered(now);
             self.release_orphans();
             self.commit(now);

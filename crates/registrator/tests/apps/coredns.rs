@@ -163,11 +163,19 @@ fn configurations_count(kind: Kind) {
             r#"{"domain": "old.test", "layout": "hostname"}"#,
         ),
         (
+            "skydns/front.json",
+            r#"{"domain": "front.test", "ttl": 17, "network": "front", "names": ["name", "alias"]}"#,
+        ),
+        (
+            "skydns/oldfront.json",
+            r#"{"domain": "oldfront.test", "network": "front", "layout": "hostname"}"#,
+        ),
+        (
             "skydns-srv/two.json",
             r#"{"domain": "two.test", "ttl": 17, "host_ip": "192.0.2.10"}"#,
         ),
     ];
-    let zones = "one.test six.test old.test two.test 10.0.0.0/8 fd00::/8";
+    let zones = "one.test six.test old.test front.test oldfront.test two.test 10.0.0.0/8 fd00::/8";
     let Some((world, dns)) = Dns::start(zones, || World::configured(kind, &configurations)) else {
         return;
     };
@@ -195,8 +203,34 @@ fn configurations_count(kind: Kind) {
         "first.old.test",
         &[&format!("first.old.test. 30 A {ip}")],
     );
+    containers_share_names(&world, &dns);
     a_published_port_is_the_host_s(&world, &dns);
     ipv6_has_names_both_ways(&world, &dns);
+}
+
+fn containers_share_names(world: &World, dns: &Dns) {
+    world.docker.network("front");
+    let options = [
+        "--network",
+        "front",
+        "--network-alias",
+        "shop",
+        "--hostname",
+        "shop",
+    ];
+    world.docker.run("s1", &options);
+    world.docker.run("s2", &options);
+    let of = |name| world.inspect(name, "{{.NetworkSettings.Networks.front.IPAddress}}");
+    let mut ips = [of("s1"), of("s2")];
+    ips.sort_unstable();
+    let records = ips
+        .each_ref()
+        .map(|ip| format!("shop.front.test. 17 A {ip}"));
+    let records = records.each_ref().map(String::as_str);
+    dns.expect(world, Type::A, "shop.front.test", &records);
+    // The old layout has room for one: the smaller value, as for every key.
+    let smaller = format!("shop.oldfront.test. 30 A {}", ips[0]);
+    dns.expect(world, Type::A, "shop.oldfront.test", &[&smaller]);
 }
 
 fn a_published_port_is_the_host_s(world: &World, dns: &Dns) {
@@ -216,14 +250,14 @@ fn a_published_port_is_the_host_s(world: &World, dns: &Dns) {
 }
 
 fn ipv6_has_names_both_ways(world: &World, dns: &Dns) {
-    world.docker.docker(&[
-        "network",
-        "create",
-        "--ipv6",
-        "--subnet",
-        "fd00:52:47::/64",
-        "six",
-    ]);
+    // Other tests have such a network at the same time: its number is that of the daemon.
+    let ip = world.ip("web");
+    let number = ip.split('.').nth(2).unwrap();
+    let create = ["network", "create", "--ipv6", "--subnet"];
+    let subnet = format!("fd00:52:{number}::/64");
+    world
+        .docker
+        .docker(&[create.as_slice(), &[&subnet, "six"]].concat());
     world.docker.docker(&["network", "connect", "six", "web"]);
     let of = |field: &str| {
         world.inspect(
