@@ -168,6 +168,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "polls until a daemon is there or gone, with a deadline",
     ),
     (
+        "crates/registrator/tests/support/program.rs",
+        "polls until a condition holds, with a deadline",
+    ),
+    (
         "crates/registrator/tests/support/etcd.rs",
         "polls until a condition holds, with a deadline",
     ),
