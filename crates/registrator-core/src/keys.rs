@@ -385,6 +385,10 @@ impl Keys {
             self.orphans.remove(key);
         }
         let tracked = self.tracked.get_mut(key)?;
+        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
+        if tracked.managed && wish.is_some() {
+            tracked.inspect(who, now);
+        }
         if let Some(at) = tracked.retry_at.filter(|at| *at > now) {
             self.retries.insert((at, key.clone()));
             return None;
@@ -392,7 +396,6 @@ impl Keys {
         if keep_orphans && self.orphans.contains(key) {
             return None;
         }
-        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
         let txn = ownership::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
         if txn.is_none() {
             self.changes
