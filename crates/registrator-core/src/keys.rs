@@ -123,9 +123,9 @@ impl Keys {
         }
     }
 
-    /// Asks for a decision of keys that belong together.
+    /// Asks for a decision of keys that belong together. Without a session there is nothing to ask: the next one decides all keys.
     pub(crate) fn mark(&mut self, keys: BTreeSet<Key>) {
-        if !keys.is_empty() {
+        if !keys.is_empty() && self.session.is_some() {
             self.queue.push_back(keys);
         }
     }
@@ -142,9 +142,9 @@ impl Keys {
             .collect();
     }
 
-    /// Keys that the process before this one left and this one never wished.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = &Key> {
-        self.orphans.iter()
+    /// How many keys the process before this one left and this one never wished.
+    pub(crate) fn orphans(&self) -> usize {
+        self.orphans.len()
     }
 
     /// Asks for a decision of the orphans.
@@ -491,3 +491,6 @@ fn entry<'a>(
     }
     tracked.get_mut(key)
 }
+
+#[cfg(test)]
+mod tests;
