@@ -123,9 +123,9 @@ impl Keys {
         }
     }
 
-    /// Asks for a decision of keys that belong together.
+    /// Asks for a decision of keys that belong together. Without a session there is nothing to ask: the next one decides all keys.
     pub(crate) fn mark(&mut self, keys: BTreeSet<Key>) {
-        if !keys.is_empty() {
+        if !keys.is_empty() && self.session.is_some() {
             self.queue.push_back(keys);
         }
     }
@@ -142,9 +142,9 @@ impl Keys {
             .collect();
     }
 
-    /// Keys that the process before this one left and this one never wished.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = &Key> {
-        self.orphans.iter()
+    /// How many keys the process before this one left and this one never wished.
+    pub(crate) fn orphans(&self) -> usize {
+        self.orphans.len()
     }
 
     /// Asks for a decision of the orphans.
@@ -385,6 +385,10 @@ impl Keys {
             self.orphans.remove(key);
         }
         let tracked = self.tracked.get_mut(key)?;
+        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
+        if tracked.managed && wish.is_some() {
+            tracked.inspect(who, now);
+        }
         if let Some(at) = tracked.retry_at.filter(|at| *at > now) {
             self.retries.insert((at, key.clone()));
             return None;
@@ -392,7 +396,6 @@ impl Keys {
         if keep_orphans && self.orphans.contains(key) {
             return None;
         }
-        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
         let txn = ownership::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
         if txn.is_none() {
             self.changes
@@ -488,3 +491,6 @@ fn entry<'a>(
     }
     tracked.get_mut(key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -322,7 +322,7 @@ impl Reconciler {
     }
 
     fn release_orphans(&mut self) {
-        let count = self.keys.orphans().count();
+        let count = self.keys.orphans();
         if count == 0 {
             self.orphans_kept = None;
         } else if !self.keep_orphans() {
