@@ -235,16 +235,9 @@ impl Keys {
                 let ours = lease == who.me && claim.is_some();
                 let concerns = wish(&key).is_some() || ours;
                 let tracked = entry(&mut self.tracked, &key, concerns);
-                // One transaction may change several claims: all of them have its revision.
-                let Some(tracked) = tracked.filter(|tracked| revision >= tracked.claims_at) else {
-                    return;
-                };
-                tracked.claims_at = revision;
-                match claim {
-                    Some(claim) => tracked.view.claims.insert(lease, claim),
-                    None => tracked.view.claims.remove(&lease),
-                };
-                self.mark([key].into());
+                if tracked.is_some_and(|tracked| tracked.see_claim(lease, claim, revision)) {
+                    self.mark([key].into());
+                }
             }
         }
     }

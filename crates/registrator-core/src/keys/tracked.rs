@@ -2,7 +2,7 @@
 
 use super::Change;
 use crate::node::{Key, Value};
-use crate::ownership::{Held, KeyTxn, LeaseId, Op, Revision, View, Who};
+use crate::ownership::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::session::Seen;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub(super) struct Tracked {
     pub(super) view: View,
     /// When the view's node was last known to be true.
     pub(super) node_at: Revision,
-    /// When the view's claims were last known to be true.
+    /// When the view's claims were last known to be true, all of them.
     pub(super) claims_at: Revision,
     /// This process had the node, or a claim on it, while it wished it.
     pub(super) managed: bool,
@@ -112,6 +112,25 @@ impl Tracked {
         }
     }
 
+    /// Takes in what a claim is now; tells whether that is news.
+    pub(super) fn see_claim(
+        &mut self,
+        lease: LeaseId,
+        claim: Option<Held>,
+        revision: Revision,
+    ) -> bool {
+        let known = self.view.claims.get(&lease).map(|claim| claim.mod_revision);
+        // One transaction may change several claims: all of them have its revision.
+        if revision < self.claims_at || known.is_some_and(|known| revision < known) {
+            return false;
+        }
+        match claim {
+            Some(claim) => self.view.claims.insert(lease, claim),
+            None => self.view.claims.remove(&lease),
+        };
+        true
+    }
+
     /// What is in the way of the wish, if that is new.
     pub(super) fn obstacle(
         &mut self,
@@ -147,7 +166,10 @@ impl Tracked {
         now: Instant,
     ) -> Option<Change> {
         self.view.apply(&txn.ops, revision);
-        (self.node_at, self.claims_at) = (revision, revision);
+        self.node_at = revision;
+        if txn.guards.contains(&Guard::NoClaims) {
+            self.claims_at = revision;
+        }
         (self.tries, self.alone, self.reported) = (
             if self.drift.is_some() { self.tries } else { 0 },
             false,
