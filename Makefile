@@ -45,7 +45,7 @@ e2e: ## The end-to-end tests alone, with real Docker and etcd
 .PHONY: bench
 bench: ## Measure: event to node, first synchronisation, the load at rest
 	@scripts/install-deps.sh test
-	cargo bench --locked --package registrator
+	cargo bench --locked --package registrator --bench host
 
 .PHONY: deny
 deny: ## Check the licences, sources and bans of deny.toml, and known advisories where they can be fetched
