@@ -2,7 +2,7 @@
 # Installs what the project's commands need and this machine lacks: Debian's and Ubuntu's packages, through apt-get.
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
-#   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, iproute2, iptables, dig, Python, Go
+#   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, iproute2, iptables, Python, Go
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
 # to install and ends with an error. It never installs a Rust toolchain, nor a Go newer than the distribution's: it says
@@ -16,10 +16,10 @@ missing=()
 
 say() { printf '%s\n' "$*" >&2; }
 
-# need PACKAGE COMMAND: the package is wanted if the command is not there.
+# need PACKAGE COMMAND: the package is wanted if there is no such program; what the shell has built in does not count.
 need() {
     # dockerd, ip and iptables live where an ordinary user's PATH does not lead.
-    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin" command -v "$2" >/dev/null 2>&1 || missing+=("$1")
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin" type -P "$2" >/dev/null || missing+=("$1")
 }
 
 # Only a static busybox makes an image by itself.
@@ -48,8 +48,7 @@ needed_to_test() {
     need etcd-server etcd
     need iproute2 ip
     need iptables iptables
-    need dnsutils dig
-    need openssl openssl
+    need procps kill
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
@@ -139,7 +138,7 @@ check_go() {
     local found
     found=$(PATH="$PATH:/usr/local/go/bin" go env GOVERSION) && found=${found#go}
     at_least "$GO_NEEDED" "$found" && return
-    say "Go $GO_NEEDED or newer is needed to build etcd 3.6 for the tests, and this machine has $found."
+    say "Go $GO_NEEDED or newer is needed to build etcd 3.6 and CoreDNS for the tests, and this machine has $found."
     say "Install a newer one, as the Go project's own site explains or from your distribution's backports, and try again."
     exit 1
 }

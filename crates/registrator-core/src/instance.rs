@@ -385,6 +385,15 @@ fn checked(
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
     let id = (raw.policy.clone(), raw.source.clone());
+    if let ConfigSource::Etcd(key) = &raw.source
+        && schema
+            .etcd_path
+            .as_ref()
+            .is_none_or(|path| path.matches(key).is_none())
+    {
+        // The policy looks elsewhere now, and what is there is not listed yet.
+        return good.get(&id).cloned();
+    }
     match config::check(schema, raw) {
         Ok(config) => {
             good.insert(id, config.clone());

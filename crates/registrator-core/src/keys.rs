@@ -123,9 +123,9 @@ impl Keys {
         }
     }
 
-    /// Asks for a decision of keys that belong together.
+    /// Asks for a decision of keys that belong together. Without a session there is nothing to ask: the next one decides all keys.
     pub(crate) fn mark(&mut self, keys: BTreeSet<Key>) {
-        if !keys.is_empty() {
+        if !keys.is_empty() && self.session.is_some() {
             self.queue.push_back(keys);
         }
     }
@@ -142,9 +142,9 @@ impl Keys {
             .collect();
     }
 
-    /// Keys that the process before this one left and this one never wished.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = &Key> {
-        self.orphans.iter()
+    /// How many keys the process before this one left and this one never wished.
+    pub(crate) fn orphans(&self) -> usize {
+        self.orphans.len()
     }
 
     /// Asks for a decision of the orphans.
@@ -235,16 +235,9 @@ impl Keys {
                 let ours = lease == who.me && claim.is_some();
                 let concerns = wish(&key).is_some() || ours;
                 let tracked = entry(&mut self.tracked, &key, concerns);
-                // One transaction may change several claims: all of them have its revision.
-                let Some(tracked) = tracked.filter(|tracked| revision >= tracked.claims_at) else {
-                    return;
-                };
-                tracked.claims_at = revision;
-                match claim {
-                    Some(claim) => tracked.view.claims.insert(lease, claim),
-                    None => tracked.view.claims.remove(&lease),
-                };
-                self.mark([key].into());
+                if tracked.is_some_and(|tracked| tracked.see_claim(lease, claim, revision)) {
+                    self.mark([key].into());
+                }
             }
         }
     }
@@ -385,6 +378,10 @@ impl Keys {
             self.orphans.remove(key);
         }
         let tracked = self.tracked.get_mut(key)?;
+        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
+        if tracked.managed && wish.is_some() {
+            tracked.inspect(who, now);
+        }
         if let Some(at) = tracked.retry_at.filter(|at| *at > now) {
             self.retries.insert((at, key.clone()));
             return None;
@@ -392,7 +389,6 @@ impl Keys {
         if keep_orphans && self.orphans.contains(key) {
             return None;
         }
-        tracked.managed |= wish.is_some() && tracked.view.concerns(who.me);
         let txn = ownership::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
         if txn.is_none() {
             self.changes
@@ -488,3 +484,6 @@ fn entry<'a>(
     }
     tracked.get_mut(key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub enum Event {
     ConfigNode(PolicyName, watch::Event<RawConfig>),
     /// A container.
     Container(watch::Event<Container>),
+    /// What cannot be read now, all of it: files, containers. Nodes may be missing because of it.
+    Unread(BTreeSet<String>),
     /// An evaluation ended.
     Evaluated {
         /// Which one.
@@ -117,6 +119,14 @@ struct Gathered {
     since: Instant,
 }
 
+/// When a failed evaluation is tried again.
+#[derive(Debug)]
+struct Retry {
+    /// `None` while it is tried.
+    at: Option<Instant>,
+    tries: u32,
+}
+
 /// The end of the process.
 #[derive(Debug, PartialEq, Eq)]
 enum Ending {
@@ -140,6 +150,9 @@ pub struct Reconciler {
     /// Origins whose instance is gone, and what they asked for not yet.
     leaving: BTreeSet<Origin>,
     failures: BTreeMap<Origin, EvalError>,
+    /// Failed evaluations that may succeed without any change, because time or the interpreter was to blame.
+    retries: BTreeMap<Origin, Retry>,
+    unread: BTreeSet<String>,
     /// Origins that were evaluated with success at least once.
     good: BTreeSet<Origin>,
     conflicts: BTreeMap<Key, Candidates>,
@@ -167,6 +180,8 @@ impl Reconciler {
             gathered: BTreeMap::new(),
             leaving: BTreeSet::new(),
             failures: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            unread: BTreeSet::new(),
             good: BTreeSet::new(),
             conflicts: BTreeMap::new(),
             orphans_kept: None,
@@ -191,6 +206,7 @@ impl Reconciler {
                 self.on_instances(delta);
             }
             Event::Container(event) => self.on_container(event),
+            Event::Unread(unread) => self.unread = unread,
             Event::Evaluated { ticket, result } => self.on_evaluated(ticket, result, now),
             Event::Session(event) => self.on_session(event, now),
             Event::Timeout => self.keys.retry_due(now),
@@ -220,7 +236,8 @@ impl Reconciler {
             Some(Ending::Releasing { until }) => Some(*until),
             Some(Ending::Stopped) | None => None,
         };
-        [gathered, self.keys.next_retry(), ending]
+        let retry = self.retries.values().filter_map(|retry| retry.at).min();
+        [gathered, retry, self.keys.next_retry(), ending]
             .into_iter()
             .flatten()
             .min()

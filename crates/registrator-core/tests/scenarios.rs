@@ -13,6 +13,8 @@
 //! a slow | a fast                evaluations wait, or are answered
 //! a late | a prompt             etcd performs what is written, but its answers wait, or come
 //! a lagging | a current          claims and registrators are told later than nodes, or with them
+//! a overloaded | a calm          evaluations run out of time, or not any more
+//! a unread x.json y.json         these cannot be read now; none if none is named
 //! a reload 2 | a policy broken   the policy's code changes, or cannot be loaded any more and never could
 //! a policy configured            the policy is loaded, and its configurations are in etcd
 //! a policies p q                 these policies are loaded
@@ -68,6 +70,12 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["listing"] => world.handle(name, Event::Container(watch::Event::Init)),
         ["slow"] => world.host(name).slow = true,
         ["fast"] => world.host(name).slow = false,
+        ["overloaded"] => world.host(name).overloaded = true,
+        ["calm"] => world.host(name).overloaded = false,
+        ["unread", rest @ ..] => {
+            let unread = rest.iter().map(ToString::to_string).collect();
+            world.handle(name, Event::Unread(unread));
+        }
         ["late"] => world.host(name).late = true,
         ["prompt"] => world.host(name).late = false,
         ["lagging"] => world.host(name).lagging = true,

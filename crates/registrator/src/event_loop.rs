@@ -16,7 +16,7 @@ use registrator_core::reconciler::{Command, Event, OnExit, Reconciler};
 use registrator_core::session::SessionEvent;
 use registrator_core::spec::PolicyName;
 use registrator_core::watch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -36,6 +36,8 @@ pub enum End {
     Superseded,
     /// The settings for etcd cannot be used.
     Etcd(etcd::SettingsError),
+    /// The session broke down, which is a fault of this program.
+    Failed(tokio::task::JoinError),
 }
 
 /// Everything that commands need.
@@ -56,6 +58,21 @@ pub struct Attached {
     pub mirrored: UnboundedSender<(PolicyName, watch::Event<RawConfig>)>,
     /// What to do with the nodes at the end.
     pub on_exit: OnExit,
+    /// What cannot be read now.
+    pub unread: Unread,
+}
+
+/// What cannot be read now.
+#[derive(Debug, Default)]
+pub struct Unread {
+    files: BTreeSet<String>,
+    containers: BTreeSet<String>,
+}
+
+impl Unread {
+    fn event(&self) -> Event {
+        Event::Unread(self.files.union(&self.containers).cloned().collect())
+    }
 }
 
 /// The session with etcd, which begins when it is known who this process is.
@@ -115,7 +132,8 @@ fn session_ended(
             );
             End::Stopped
         }
-        Ok(Ok(etcd::session::End::Abandoned)) | Err(_) => End::Stopped,
+        Ok(Ok(etcd::session::End::Abandoned)) => End::Stopped,
+        Err(error) => End::Failed(error),
         Ok(Err(error)) => End::Etcd(error),
     }
 }
@@ -154,7 +172,10 @@ impl Attached {
             Input::Docker(docker::Update::Container(event)) => Event::Container(event),
             Input::Docker(update) => {
                 report::docker(&update);
-                return;
+                match self.unread_container(&update) {
+                    true => self.unread.event(),
+                    false => return,
+                }
             }
             Input::Files(update) => match self.file_event(update) {
                 Some(event) => event,
@@ -167,12 +188,31 @@ impl Attached {
         self.reconciler.handle(event, now);
     }
 
+    /// Keeps account of containers that cannot be inspected; tells whether that changed.
+    fn unread_container(&mut self, update: &docker::Update) -> bool {
+        match update {
+            docker::Update::InspectFailed { id, .. } => {
+                self.unread.containers.insert(id.to_string())
+            }
+            docker::Update::InspectRecovered { id } => self.unread.containers.remove(id.as_str()),
+            docker::Update::Connected { .. }
+            | docker::Update::Waiting { .. }
+            | docker::Update::Lost { .. }
+            | docker::Update::Container(_) => false,
+        }
+    }
+
     fn file_event(&mut self, update: files::Update) -> Option<Event> {
         match update {
             files::Update::Configs(event) => return Some(Event::ConfigFile(event)),
             // The loader ends with the loop only.
             files::Update::Policies(changes) => drop(self.loader.send(changes)),
             files::Update::Problem(problem) => report::file_problem(&problem),
+            files::Update::Unread(paths) => {
+                let shown = paths.iter().map(|path| path.display().to_string());
+                self.unread.files = shown.collect();
+                return Some(self.unread.event());
+            }
             files::Update::ReloadRequested => info!("reading policies and configurations again"),
         }
         None

@@ -15,6 +15,7 @@ pub use watch::{FileWatch, Pace, watch};
 
 use registrator_core::config::RawConfig;
 use registrator_core::watch::Event;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ pub struct Sources {
     pub services: PathBuf,
 }
 
-/// What [`watch`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
+/// What [`watch()`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
     /// Policy files to load, or to forget. Reported once at the start even if there is none.
@@ -36,6 +37,9 @@ pub enum Update {
     Configs(Event<RawConfig>),
     /// Something cannot be read. Reported once while it lasts, and again after [`FileWatch::reload`].
     Problem(Problem),
+    /// All files and folders that cannot be read now. Reported when they change: new ones before whatever else is reported, and
+    /// those that can be read again after it.
+    Unread(BTreeSet<PathBuf>),
     /// Somebody asked for a reload; whatever differs follows.
     ReloadRequested,
 }

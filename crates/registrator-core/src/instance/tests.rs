@@ -206,3 +206,26 @@ fn unused_files_are_named() {
     let expected = "a/-.json is not used: policy a declares no configuration\nb/-.json is not used: there is no policy b";
     assert_eq!(shown(&delta).trim_start(), expected);
 }
+
+#[test]
+fn another_etcd_path_changes_nothing_until_it_is_listed() {
+    let mut instances = Instances::default();
+    list(&mut instances, []);
+    instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
+    let etcd = |instances: &mut Instances, raw| {
+        instances.handle_etcd(&name("a"), Event::Init);
+        instances.handle_etcd(&name("a"), Event::InitApply(raw));
+        instances.handle_etcd(&name("a"), Event::InitDone)
+    };
+    etcd(&mut instances, node("a", "one", "{}"));
+    let service = |instances: &Instances| {
+        let config = instances.iter().next().unwrap().config.clone().unwrap();
+        config.members().get("service").cloned()
+    };
+    assert_eq!(service(&instances), Some("one".into()));
+    let mut moved = spec("a", 2, Some(Type::Str));
+    let schema = moved.schema.as_mut().unwrap();
+    schema.etcd_path = Some(EtcdPath::parse("/t/:zone/:service").unwrap());
+    instances.set_policies(vec![moved], vec![]);
+    assert_eq!(service(&instances), Some("one".into()));
+}

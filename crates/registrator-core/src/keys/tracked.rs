@@ -2,7 +2,7 @@
 
 use super::Change;
 use crate::node::{Key, Value};
-use crate::ownership::{Held, KeyTxn, Op, Revision, View, Who};
+use crate::ownership::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::session::Seen;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ const FREE_TRIES: u32 = 3;
 /// The longest wait before a key that etcd rejects, or that somebody else keeps changing, is tried again.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// The wait before a node under an unknown lease is replaced: of a registrator's new lease we may be told after its nodes.
+const STRANGER_WAIT: Duration = Duration::from_millis(200);
+
 /// A repair so soon after the one before waits: another program may want the key as well, and this is no war.
 const REPAIR_PEACE: Duration = Duration::from_secs(60);
 
@@ -20,7 +23,7 @@ pub(super) struct Tracked {
     pub(super) view: View,
     /// When the view's node was last known to be true.
     pub(super) node_at: Revision,
-    /// When the view's claims were last known to be true.
+    /// When the view's claims were last known to be true, all of them.
     pub(super) claims_at: Revision,
     /// This process had the node, or a claim on it, while it wished it.
     pub(super) managed: bool,
@@ -35,6 +38,8 @@ pub(super) struct Tracked {
     /// What somebody else made of our node, until it is repaired.
     drift: Option<Option<Value>>,
     last_repair: Option<Instant>,
+    /// The unknown lease that the node was found under, while we may yet be told of it.
+    stranger: Option<LeaseId>,
     /// What was last reported as in the way.
     reported: Option<Change>,
     tries: u32,
@@ -63,24 +68,67 @@ impl Tracked {
             .as_ref()
             .is_some_and(|held| held.lease == Some(who.me) && wish == Some(&held.value));
         let was_ours = self.managed && self.view.holder() == Some(who.me);
-        let known = node
-            .as_ref()
-            .and_then(|held| held.lease)
-            .is_some_and(|lease| who.knows(lease));
-        let tampered = node.as_ref().is_some_and(|held| held.lease == Some(who.me))
-            && !as_wished
-            && wish.is_some();
-        if was_ours && wish.is_some() && (!known || tampered) && self.drift.is_none() {
-            self.drift = Some(node.as_ref().map(|held| held.value.clone()));
-            match self.last_repair {
-                Some(last) if now.saturating_duration_since(last) < REPAIR_PEACE => {
-                    self.back_off(now, Duration::from_secs(1))
-                }
-                _ => {}
-            }
+        let ours = node.as_ref().is_some_and(|held| held.lease == Some(who.me));
+        if was_ours && wish.is_some() && !as_wished && (ours || node.is_none()) {
+            self.drifted(who, node.as_ref(), now);
         }
         self.view.node = node;
         as_wished && self.view.claims.is_empty()
+    }
+
+    /// Finds out whether somebody who is no registrator has put something in the place of what this process manages and wishes.
+    pub(super) fn inspect(&mut self, who: &Who, now: Instant) {
+        let stranger = self.view.holder().filter(|lease| !who.knows(*lease));
+        if self.stranger.is_some() && self.stranger != stranger {
+            // It is gone, or we were told of it: what it did was in order.
+            (self.stranger, self.drift, self.retry_at) = (None, None, None);
+        }
+        let Some(held) = self.view.node.clone() else {
+            return;
+        };
+        match held.lease {
+            Some(lease) if lease == who.me => {}
+            Some(lease) if who.knows(lease) => self.drift = None,
+            _ => self.drifted(who, Some(&held), now),
+        }
+    }
+
+    fn drifted(&mut self, who: &Who, found: Option<&Held>, now: Instant) {
+        if self.drift.is_some() {
+            return;
+        }
+        self.drift = Some(found.map(|held| held.value.clone()));
+        let again = self
+            .last_repair
+            .is_some_and(|last| now.saturating_duration_since(last) < REPAIR_PEACE);
+        let stranger = found
+            .and_then(|held| held.lease)
+            .filter(|lease| !who.knows(*lease));
+        if again {
+            self.back_off(now, Duration::from_secs(1));
+        } else if stranger.is_some() {
+            self.stranger = stranger;
+            self.retry_at = Some(now + STRANGER_WAIT);
+        }
+    }
+
+    /// Takes in what a claim is now; tells whether that is news.
+    pub(super) fn see_claim(
+        &mut self,
+        lease: LeaseId,
+        claim: Option<Held>,
+        revision: Revision,
+    ) -> bool {
+        let known = self.view.claims.get(&lease).map(|claim| claim.mod_revision);
+        // One transaction may change several claims: all of them have its revision.
+        if revision < self.claims_at || known.is_some_and(|known| revision < known) {
+            return false;
+        }
+        match claim {
+            Some(claim) => self.view.claims.insert(lease, claim),
+            None => self.view.claims.remove(&lease),
+        };
+        true
     }
 
     /// What is in the way of the wish, if that is new.
@@ -118,7 +166,10 @@ impl Tracked {
         now: Instant,
     ) -> Option<Change> {
         self.view.apply(&txn.ops, revision);
-        (self.node_at, self.claims_at) = (revision, revision);
+        self.node_at = revision;
+        if txn.guards.contains(&Guard::NoClaims) {
+            self.claims_at = revision;
+        }
         (self.tries, self.alone, self.reported) = (
             if self.drift.is_some() { self.tries } else { 0 },
             false,
@@ -126,20 +177,16 @@ impl Tracked {
         );
         let key = txn.key.clone();
         let old = before.map(|held| held.value.clone());
+        let put = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
+        if let Some(found) = self.drift.take_if(|_| put) {
+            (self.last_repair, self.stranger) = (Some(now), None);
+            return Some(Change::Repaired { key, found });
+        }
         txn.ops.iter().find_map(|op| match op {
-            Op::Put(value, lease) if *lease == who.me => Some(match self.drift.take() {
-                Some(found) => {
-                    self.last_repair = Some(now);
-                    Change::Repaired {
-                        key: key.clone(),
-                        found,
-                    }
-                }
-                None => Change::Registered {
-                    key: key.clone(),
-                    value: value.clone(),
-                    old: old.clone(),
-                },
+            Op::Put(value, lease) if *lease == who.me => Some(Change::Registered {
+                key: key.clone(),
+                value: value.clone(),
+                old: old.clone(),
             }),
             Op::Put(value, _) if before.and_then(|held| held.lease) == Some(who.me) => {
                 Some(Change::HandedOver {

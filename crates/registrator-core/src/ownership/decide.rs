@@ -156,6 +156,13 @@ fn guards(me: LeaseId, view: &View, ops: &[Op]) -> Vec<Guard> {
     if view.claims.is_empty() && ops.iter().any(|op| matches!(op, Op::Put(..) | Op::Delete)) {
         guards.push(Guard::NoClaims);
     }
+    // An own claim that is left as it is must be there: the node may be news of a hand-over that consumed it.
+    let own_claim = view.claims.get(&me).filter(|_| {
+        let of_me =
+            |op: &Op| matches!(op, Op::PutClaim(_, lease) | Op::DeleteClaim(lease) if *lease == me);
+        !ops.iter().any(of_me)
+    });
+    guards.extend(own_claim.map(|claim| Guard::ClaimUnchanged(me, claim.mod_revision)));
     guards.extend(ops.iter().filter_map(|op| match op {
         Op::DeleteClaim(lease) if *lease != me => Some(Guard::ClaimUnchanged(
             *lease,

@@ -1,9 +1,9 @@
 //! How each event changes the state, and what follows from it.
 
-use super::{Command, Ending, Gathered, OnExit, Reconciler};
+use super::{Command, Ending, Gathered, OnExit, Reconciler, Retry};
 use crate::container::{Container, ContainerId};
 use crate::desired::Origin;
-use crate::evaluation::{EvalError, Evaluation};
+use crate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use crate::instance::{InstanceDelta, InstanceId, Problem};
 use crate::keys::{Change, Wishes};
 use crate::node::{Key, Nodes, Value};
@@ -13,7 +13,13 @@ use crate::session::SessionEvent;
 use crate::spec::{PolicyName, PolicySpec};
 use crate::watch;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The wait before an evaluation that ran out of time is tried again; twice that the next time, and so on.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest such wait.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 impl Reconciler {
     pub(super) fn on_policies(&mut self, loaded: Vec<PolicySpec>, failed: Vec<Problem>) {
@@ -130,6 +136,7 @@ impl Reconciler {
         for origin in gone {
             self.scheduler.cancel(&origin);
             self.failures.remove(&origin);
+            self.retries.remove(&origin);
             self.good.remove(&origin);
             keys.extend(self.desired.set(&origin, Nodes::default()));
         }
@@ -155,10 +162,36 @@ impl Reconciler {
             Ok(evaluation) => self.on_nodes(origin, evaluation, now),
             Err(error) => {
                 let asker = self.asker(&origin);
+                self.retry_later(&origin, &error, now);
                 if self.failures.insert(origin, error.clone()).as_ref() != Some(&error) {
                     self.notices
                         .push_back(Notice::EvaluationFailed { asker, error });
                 }
+            }
+        }
+    }
+
+    /// A limit may have been reached because the machine was busy, and an interpreter may come back. What a policy's code raises
+    /// it raises again until something changes.
+    fn retry_later(&mut self, origin: &Origin, error: &EvalError, now: Instant) {
+        if !matches!(error.kind, EvalErrorKind::Limit | EvalErrorKind::Host) {
+            self.retries.remove(origin);
+            return;
+        }
+        let retry = self
+            .retries
+            .entry(origin.clone())
+            .or_insert(Retry { at: None, tries: 0 });
+        let wait = FIRST_RETRY
+            .saturating_mul(1 << retry.tries.min(16))
+            .min(LONGEST_RETRY);
+        (retry.at, retry.tries) = (Some(now + wait), retry.tries + 1);
+    }
+
+    fn retry_due(&mut self, now: Instant) {
+        for (origin, retry) in &mut self.retries {
+            if retry.at.take_if(|at| *at <= now).is_some() {
+                self.scheduler.request(origin.clone());
             }
         }
     }
@@ -170,6 +203,7 @@ impl Reconciler {
                 asker: asker.clone(),
                 line,
             }));
+        self.retries.remove(&origin);
         if self.failures.remove(&origin).is_some() {
             self.notices.push_back(Notice::EvaluationRecovered(asker));
         }
@@ -232,6 +266,7 @@ impl Reconciler {
         if self.ending == Some(Ending::Stopped) {
             return;
         }
+        self.retry_due(now);
         self.evaluate();
         self.forget_leaving();
         self.started |=
@@ -309,7 +344,8 @@ impl Reconciler {
                 .keys()
                 .any(|origin| !self.good.contains(origin))
         };
-        self.instances.problems().iter().any(Problem::hides_nodes) || never_evaluated()
+        let problems = self.instances.problems();
+        !self.unread.is_empty() || problems.iter().any(Problem::hides_nodes) || never_evaluated()
     }
 
     /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
@@ -322,7 +358,7 @@ impl Reconciler {
     }
 
     fn release_orphans(&mut self) {
-        let count = self.keys.orphans().count();
+        let count = self.keys.orphans();
         if count == 0 {
             self.orphans_kept = None;
         } else if !self.keep_orphans() {

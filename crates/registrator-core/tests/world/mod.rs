@@ -43,6 +43,8 @@ pub struct Host {
     known: BTreeSet<LeaseId>,
     /// Evaluations are answered only while this is off.
     pub slow: bool,
+    /// Evaluations run out of time.
+    pub overloaded: bool,
     /// The next commit is performed, but its answer is lost.
     pub deaf: bool,
     /// Commits are performed, but their answers stay under way while this is on.
@@ -140,6 +142,7 @@ impl Host {
             watch: None,
             known: BTreeSet::new(),
             slow: false,
+            overloaded: false,
             deaf: false,
             late: false,
             lagging: false,
@@ -307,13 +310,15 @@ impl World {
         let host = self.host(name);
         if !host.slow && !host.waiting.is_empty() {
             let (ticket, container) = host.waiting.remove(0);
-            self.handle(
-                name,
-                Event::Evaluated {
-                    ticket,
-                    result: evaluate(&container),
-                },
-            );
+            let result = match host.overloaded {
+                true => Err(EvalError {
+                    kind: EvalErrorKind::Limit,
+                    message: "took too long".into(),
+                    at: None,
+                }),
+                false => evaluate(&container),
+            };
+            self.handle(name, Event::Evaluated { ticket, result });
             return true;
         }
         if self.tell(name) {

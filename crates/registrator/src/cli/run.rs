@@ -36,6 +36,7 @@ pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::R
         }
         End::Superseded => Ok(Exit::Failure),
         End::Etcd(error) => Err(error.into()),
+        End::Failed(error) => Err(error.into()),
     }
 }
 
@@ -136,6 +137,7 @@ async fn attach(
         files: file_watch,
         etcd: client,
         mirrored,
+        unread: event_loop::Unread::default(),
         on_exit: match settings.on_exit {
             settings::OnExit::Keep => OnExit::Keep,
             settings::OnExit::Release => OnExit::Release,

@@ -25,6 +25,7 @@ pub(super) struct Known {
     helpers: u64,
     configs: BTreeMap<ConfigId, RawConfig>,
     problems: BTreeSet<Problem>,
+    unread: BTreeSet<PathBuf>,
 }
 
 impl Known {
@@ -56,8 +57,25 @@ impl Known {
                 .cloned()
                 .map(Update::Problem),
         );
+        self.frame(&mut updates, &problems);
         self.problems = problems;
         updates
+    }
+
+    /// What cannot be read is told before what was read could be taken for everything.
+    fn frame(&mut self, updates: &mut Vec<Update>, problems: &BTreeSet<Problem>) {
+        let unread: BTreeSet<PathBuf> = problems
+            .iter()
+            .map(|problem| problem.path.clone())
+            .collect();
+        let meanwhile: BTreeSet<PathBuf> = self.unread.union(&unread).cloned().collect();
+        if meanwhile != self.unread {
+            updates.insert(0, Update::Unread(meanwhile.clone()));
+        }
+        if unread != meanwhile {
+            updates.push(Update::Unread(unread.clone()));
+        }
+        self.unread = unread;
     }
 
     /// Problems that last are reported again.

@@ -146,6 +146,13 @@ impl World {
                     self.short(&problem.message)
                 )
             }
+            Update::Unread(paths) => {
+                let paths: Vec<String> = paths
+                    .iter()
+                    .map(|path| self.short(&path.display().to_string()))
+                    .collect();
+                format!("unread [{}]", paths.join(" "))
+            }
             Update::ReloadRequested => "reload".into(),
         }
     }
@@ -405,17 +412,19 @@ async fn a_folder_that_is_a_link_can_be_swapped() {
 async fn a_folder_deleted_and_made_again_is_followed_again() {
     let mut world = World::new(&["p/a.star", "s/a/1.json"]).await;
     world.remove_folder("p");
-    world.check(1, &expect![[r#"
+    world.check(2, &expect![[r#"
+        unread [p]
         problem p: p does not exist: put policies (*.star) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES); what was loaded before keeps running
     "#]]).await;
     world.put("new/a.star", "new");
     fs::rename(world.path("new"), world.path("p")).unwrap();
     world
         .check(
-            1,
+            2,
             &expect![[r#"
-        policies [p/a.star] gone []
-    "#]],
+                policies [p/a.star] gone []
+                unread []
+            "#]],
         )
         .await;
     world.put("p/a.star", "newer");
@@ -428,18 +437,20 @@ async fn a_folder_deleted_and_made_again_is_followed_again() {
         )
         .await;
     world.remove_folder("s");
-    world.check(1, &expect![[r#"
+    world.check(2, &expect![[r#"
+        unread [s]
         problem s: the folder of the configurations is gone; those that were read before keep running
     "#]]).await;
     world.put("new/b.json", "new");
     fs::rename(world.path("new"), world.path("s")).unwrap();
     world
         .check(
-            2,
+            3,
             &expect![[r#"
-        config Apply s/b.json "new"
-        config Delete s/a/1.json
-    "#]],
+                config Apply s/b.json "new"
+                config Delete s/a/1.json
+                unread []
+            "#]],
         )
         .await;
     world.check_nothing().await;
@@ -451,19 +462,21 @@ async fn what_cannot_be_read_is_not_gone() {
     link("nowhere", &world.path("s/a/1.json"));
     world
         .check(
-            1,
+            2,
             &expect![[r#"
-        problem s/a/1.json: cannot be read: No such file or directory (os error 2)
-    "#]],
+                unread [s/a/1.json]
+                problem s/a/1.json: cannot be read: No such file or directory (os error 2)
+            "#]],
         )
         .await;
     link("nowhere", &world.path("p/a.star"));
     world
         .check(
-            1,
+            2,
             &expect![[r#"
-        problem p/a.star: cannot be read: No such file or directory (os error 2)
-    "#]],
+                unread [p/a.star s/a/1.json]
+                problem p/a.star: cannot be read: No such file or directory (os error 2)
+            "#]],
         )
         .await;
     world.put("p/a.rb", "");
@@ -480,10 +493,11 @@ async fn what_cannot_be_read_is_not_gone() {
     fs::remove_file(world.path("s/a/1.json")).unwrap();
     world
         .check(
-            1,
+            2,
             &expect![[r#"
-        config Delete s/a/1.json
-    "#]],
+                config Delete s/a/1.json
+                unread [p/a.star]
+            "#]],
         )
         .await;
 }

@@ -95,10 +95,15 @@ fn a_daemon_that_stops_its_containers_takes_their_nodes_with_it() {
     world.wait_for_truth(&program);
     // Once for each reason: the events broke off, then nobody listened.
     let log = program.log();
-    let lost = log.lines().filter_map(|line| line.split_once("lost Docker"));
+    let lost = log
+        .lines()
+        .filter_map(|line| line.split_once("lost Docker"));
     let reasons: Vec<_> = lost.map(|(_, reason)| reason).collect();
     let different: std::collections::BTreeSet<_> = reasons.iter().collect();
-    assert!(!reasons.is_empty() && different.len() == reasons.len(), "{log}");
+    assert!(
+        !reasons.is_empty() && different.len() == reasons.len(),
+        "{log}"
+    );
 }
 
 #[test]
