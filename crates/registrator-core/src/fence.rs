@@ -13,14 +13,12 @@ pub struct Fence {
     pub reserved: String,
 }
 
-/// Whether `key` is `prefix` or below it. A prefix ends at a component: `/skydns` covers `/skydns/x`, but not `/skydns2`.
+/// Whether `key` begins with `prefix` and a component ends there: `/skydns` covers `/skydns` and `/skydns/x`, but not `/skydns2`;
+/// `/skydns/` covers `/skydns/x` alone.
 pub fn covers(prefix: &str, key: &str) -> bool {
-    match key.strip_prefix(prefix) {
-        Some(rest) => {
-            rest.is_empty() || prefix.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
-        }
-        None => key == prefix.trim_end_matches('/'),
-    }
+    key.strip_prefix(prefix).is_some_and(|rest| {
+        rest.is_empty() || prefix.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
+    })
 }
 
 impl Fence {
@@ -31,7 +29,12 @@ impl Fence {
                 .allowed
                 .iter()
                 .any(|prefix| covers(prefix, key.as_str()));
-        allowed && !covers(&self.reserved, key.as_str())
+        allowed && !self.reserves(key)
+    }
+
+    /// The folder's own name belongs to it.
+    fn reserves(&self, key: &Key) -> bool {
+        covers(self.reserved.trim_end_matches('/'), key.as_str())
     }
 
     /// Checks the result of an evaluation.
@@ -42,7 +45,7 @@ impl Fence {
         let Some(key) = nodes.keys().find(|key| !self.permits(key)) else {
             return Ok(());
         };
-        let message = match covers(&self.reserved, key.as_str()) {
+        let message = match self.reserves(key) {
             true => format!(
                 "key {key} is in {}, which belongs to the registrator itself",
                 self.reserved
@@ -84,6 +87,8 @@ mod tests {
         check(&[], "/registrators/x", true);
         check(&["/skydns"], "/skydns/web", true);
         check(&["/skydns"], "/skydns2/web", false);
+        check(&["/skydns"], "/skydns", true);
+        check(&["/skydns/"], "/skydns", false);
         check(&["/skydns/", "traefik"], "traefik/http", true);
         check(&["/registrator/"], "/registrator/x", false);
     }
