@@ -7,10 +7,12 @@ mod request;
 mod tracked;
 
 use crate::node::{Key, Value};
-use crate::ownership::{self, Held, KeyTxn, LeaseId, Op, Revision, Who};
+use crate::notice::Notice;
+use crate::ownership::{self, Held, KeyTxn, LeaseId, NodeName, Op, Revision, View, Who};
 use crate::session::{Commit, KeyResult, Outcome, Seen, Session};
 use request::Request;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracked::Tracked;
 
@@ -19,39 +21,6 @@ const MAX_FLIGHTS: usize = 4;
 
 /// The first wait before a key that etcd rejects is tried again.
 const FIRST_REJECTION_WAIT: Duration = Duration::from_secs(1);
-
-/// What happened to a key, for notices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    Registered {
-        key: Key,
-        value: Value,
-        old: Option<Value>,
-    },
-    Removed(Key),
-    HandedOver {
-        key: Key,
-        value: Value,
-    },
-    Waiting {
-        key: Key,
-        wish: Value,
-        value: Value,
-    },
-    Repaired {
-        key: Key,
-        found: Option<Value>,
-    },
-    Foreign {
-        key: Key,
-        value: Value,
-        wish: Value,
-    },
-    Rejected {
-        key: Key,
-        message: String,
-    },
-}
 
 /// What a decision needs to know of the world outside etcd.
 pub(crate) struct Wishes<'a> {
@@ -67,7 +36,7 @@ type Flight = Vec<(KeyTxn, Option<Held>)>;
 /// All keys of interest.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    session: Option<(u64, Who)>,
+    session: Option<(u64, Arc<Who>)>,
     tracked: BTreeMap<Key, Tracked>,
     /// Keys that the process before this one left and this one never wished.
     orphans: BTreeSet<Key>,
@@ -75,25 +44,19 @@ pub(crate) struct Keys {
     retries: BTreeSet<(Instant, Key)>,
     /// Keys to decide. Those of one batch travel together.
     queue: VecDeque<BTreeSet<Key>>,
+    /// Keys of the queue that need the lease of another registrator. A request fails as a whole if one of its leases is gone, so
+    /// they travel together, apart from the rest.
+    apart: VecDeque<Key>,
     flights: BTreeMap<u64, Flight>,
     last_id: u64,
-    changes: VecDeque<Change>,
+    notices: VecDeque<Notice>,
 }
 
 impl Keys {
     /// Begins a session: forgets all views, takes in the ones that were read, and asks for a decision of all keys.
     pub(crate) fn establish(&mut self, session: Session, wished: Vec<BTreeSet<Key>>) {
-        let Session {
-            number,
-            lease,
-            views,
-            registrators,
-        } = session;
-        let others = registrators
-            .into_iter()
-            .filter(|other| *other != lease)
-            .collect();
-        self.session = Some((number, Who { me: lease, others }));
+        let Session { number, who, views } = session;
+        self.session = Some((number, Arc::new(who)));
         self.flights.clear();
         for orphan in std::mem::take(&mut self.orphans) {
             self.tracked.remove(&orphan);
@@ -108,6 +71,7 @@ impl Keys {
             }
             self.tracked.entry(key).or_default().view = view;
         }
+        self.apart.clear();
         let others = self.tracked.keys().filter(|key| !all_wished.contains(key));
         let others: Vec<BTreeSet<Key>> = others.map(|key| [key.clone()].into()).collect();
         self.queue = wished.into_iter().chain(others).collect();
@@ -135,6 +99,7 @@ impl Keys {
         for tracked in self.tracked.values_mut() {
             tracked.retry_at = None;
         }
+        self.apart.clear();
         self.queue = self
             .tracked
             .keys()
@@ -155,7 +120,10 @@ impl Keys {
 
     /// Whether a session is there and nothing is to be written.
     pub(crate) fn settled(&self) -> bool {
-        self.connected() && self.queue.is_empty() && self.flights.is_empty()
+        self.connected()
+            && self.queue.is_empty()
+            && self.apart.is_empty()
+            && self.flights.is_empty()
     }
 
     /// Whether a session is there.
@@ -176,20 +144,16 @@ impl Keys {
             let Some((at, key)) = self.retries.pop_first() else {
                 return;
             };
-            let tracked = self
-                .tracked
-                .get_mut(&key)
-                .filter(|tracked| tracked.retry_at == Some(at));
-            if let Some(tracked) = tracked {
-                tracked.retry_at = None;
+            let tracked = self.tracked.get_mut(&key);
+            if tracked.is_some_and(|tracked| tracked.wait_is_over(at)) {
                 self.queue.push_back([key].into());
             }
         }
     }
 
-    /// The next fact for people.
-    pub(crate) fn next_change(&mut self) -> Option<Change> {
-        self.changes.pop_front()
+    /// The next fact for people. Of a node that was registered it does not say who asks for it.
+    pub(crate) fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
     }
 
     /// Takes in something seen in etcd. A change that is older than what is known changes nothing.
@@ -203,7 +167,9 @@ impl Keys {
             return;
         }
         match seen {
-            Seen::Registrator { lease, present } => self.see_registrator(lease, present),
+            Seen::Registrator { lease, name } => self.see_registrator(lease, name),
+            Seen::Beacon { lease, lit } => self.see_beacon(lease, lit),
+            Seen::Attached { views, revision } => self.see_attached(views, revision),
             Seen::Node {
                 key,
                 node,
@@ -242,22 +208,64 @@ impl Keys {
         }
     }
 
-    fn see_registrator(&mut self, lease: LeaseId, present: bool) {
+    /// What the reading and the mirror do not agree on is decided again. A key that the reading lacks is taken as absent, and the
+    /// guards tell whether that is true; one with a transaction under way is told of by its answer.
+    fn see_attached(&mut self, mut views: BTreeMap<Key, View>, revision: Revision) {
+        let Some((_, who)) = &self.session else {
+            return;
+        };
+        for (key, tracked) in &self.tracked {
+            if tracked.view.concerns(who.me) {
+                views.entry(key.clone()).or_default();
+            }
+        }
+        for (key, view) in views {
+            let tracked = self.tracked.entry(key.clone()).or_default();
+            if !tracked.flying && tracked.correct(view, revision) {
+                self.queue.push_back([key].into());
+            }
+        }
+    }
+
+    fn see_registrator(&mut self, lease: LeaseId, name: Option<NodeName>) {
         let Some((_, who)) = &mut self.session else {
             return;
         };
-        let changed = match present {
-            true => lease != who.me && who.others.insert(lease),
-            false => who.others.remove(&lease),
-        };
-        if changed {
-            let theirs = self
-                .tracked
-                .iter()
-                .filter(|(_, tracked)| tracked.view.concerns(lease));
-            self.queue
-                .extend(theirs.map(|(key, _)| BTreeSet::from([key.clone()])));
+        if lease == who.me {
+            return;
         }
+        let known = who.registrators.get(&lease);
+        let changed = known.is_some() != name.is_some();
+        if known != name.as_ref() {
+            let registrators = &mut Arc::make_mut(who).registrators;
+            match name {
+                Some(name) => registrators.insert(lease, name),
+                None => registrators.remove(&lease),
+            };
+        }
+        if changed {
+            self.mark_concerned(lease);
+        }
+    }
+
+    fn see_beacon(&mut self, lease: LeaseId, lit: bool) {
+        let Some((_, who)) = &mut self.session else {
+            return;
+        };
+        if who.beacons.contains(&lease) != lit {
+            set_beacon(Arc::make_mut(who), lease, lit);
+            self.mark_concerned(lease);
+        }
+    }
+
+    /// Asks for a decision of the keys that a registrator holds or claims.
+    fn mark_concerned(&mut self, lease: LeaseId) {
+        let theirs = self
+            .tracked
+            .iter()
+            .filter(|(_, tracked)| tracked.view.concerns(lease));
+        self.queue
+            .extend(theirs.map(|(key, _)| BTreeSet::from([key.clone()])));
     }
 
     /// The next request to etcd, if one is to be made now.
@@ -266,7 +274,10 @@ impl Keys {
         if self.flights.len() >= MAX_FLIGHTS {
             return None;
         }
-        let txns = self.fill_request(&who, wishes, now);
+        let mut txns = self.fill_request(&who, wishes, now);
+        if txns.is_empty() {
+            txns = self.fill_apart(&who, wishes, now);
+        }
         self.fly(session, txns)
     }
 
@@ -291,11 +302,7 @@ impl Keys {
             let txns = self.decide(who, batch, wishes, now);
             // Keys that travel alone left their batch for a later turn of this very request.
             turns += self.queue.len() - before;
-            if single
-                && txns
-                    .first()
-                    .is_some_and(|txn| self.travels_alone(who.me, txn))
-            {
+            if single && txns.first().is_some_and(|txn| self.was_rejected(&txn.key)) {
                 if request.txns.is_empty() {
                     return txns;
                 }
@@ -310,17 +317,37 @@ impl Keys {
         request.txns
     }
 
-    /// A write under another registrator's lease fails, with the whole request, if that lease is gone.
-    fn travels_alone(&self, me: LeaseId, txn: &KeyTxn) -> bool {
-        let refused_before = self
-            .tracked
-            .get(&txn.key)
-            .is_some_and(|tracked| tracked.alone);
-        let other_lease = txn.ops.iter().any(|op| match op {
-            Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease != me,
-            Op::Delete | Op::DeleteClaim(_) => false,
-        });
-        refused_before || other_lease
+    /// Fills a request with keys that need the leases of other registrators.
+    fn fill_apart(&mut self, who: &Who, wishes: &Wishes<'_>, now: Instant) -> Vec<KeyTxn> {
+        let mut request = Request::default();
+        for _ in 0..self.apart.len() {
+            let Some(key) = self.apart.pop_front() else {
+                break;
+            };
+            if request.has(&key) {
+                continue;
+            }
+            if self.tracked.get(&key).is_some_and(|tracked| tracked.flying) {
+                self.apart.push_back(key);
+                continue;
+            }
+            let wish = (wishes.of)(&key);
+            let Some(txn) = self.decide_key(who, &key, wish, wishes.keep_orphans, now) else {
+                continue;
+            };
+            if !needs_other_lease(who.me, &txn) {
+                self.queue.push_back([key].into());
+            } else if !request.take_one(txn) {
+                self.apart.push_front(key);
+                break;
+            }
+        }
+        request.txns
+    }
+
+    /// etcd refused a request with this key, which travels alone until it succeeds.
+    fn was_rejected(&self, key: &Key) -> bool {
+        self.tracked.get(key).is_some_and(|tracked| tracked.alone)
     }
 
     fn fly(&mut self, session: u64, txns: Vec<KeyTxn>) -> Option<Commit> {
@@ -355,10 +382,13 @@ impl Keys {
             let wish = (wishes.of)(&key);
             let txn = self.decide_key(who, &key, wish, wishes.keep_orphans, now);
             match txn {
-                Some(txn) if !single && self.travels_alone(who.me, &txn) => {
-                    self.queue.push_back([key].into())
+                Some(_) if self.was_rejected(&key) && !single => {
+                    self.queue.push_back([key].into());
                 }
-                Some(txn) => txns.push(txn),
+                Some(txn) if self.was_rejected(&key) || !needs_other_lease(who.me, &txn) => {
+                    txns.push(txn);
+                }
+                Some(_) => self.apart.push_back(key),
                 None => {}
             }
         }
@@ -390,15 +420,21 @@ impl Keys {
             return None;
         }
         let txn = ownership::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
-        if txn.is_none() {
-            self.changes
-                .extend(tracked.obstacle(who, key, wish.as_ref()));
+        let Some(txn) = txn else {
+            match &wish {
+                Some(wish) => self.notices.extend(tracked.standing(who, key, wish)),
+                None => {
+                    self.tracked.remove(key);
+                    self.orphans.remove(key);
+                }
+            }
+            return None;
+        };
+        if let Some(at) = tracked.stand_back(who, &txn, now) {
+            self.retries.insert((at, key.clone()));
+            return None;
         }
-        if txn.is_none() && wish.is_none() {
-            self.tracked.remove(key);
-            self.orphans.remove(key);
-        }
-        txn
+        Some(txn)
     }
 
     /// Takes in the answer to a commit. One from an older session is unknown here.
@@ -432,7 +468,7 @@ impl Keys {
 
     /// Each key is decided once more from its new view: usually nothing is left to do.
     fn done(&mut self, flight: Flight, revision: Revision, results: Vec<KeyResult>, now: Instant) {
-        let Some((_, who)) = &self.session else {
+        let Some((_, who)) = &mut self.session else {
             return;
         };
         let mut again = BTreeSet::new();
@@ -442,10 +478,18 @@ impl Keys {
             };
             match result {
                 KeyResult::Applied => {
-                    self.changes
+                    self.notices
                         .extend(tracked.applied(who, &txn, before.as_ref(), revision, now))
                 }
-                KeyResult::Refused(view) => tracked.refused(view, revision, now),
+                KeyResult::Refused { view, beacons } => {
+                    tracked.refused(view, revision, now);
+                    // Other keys are decided again when the change itself is told.
+                    for (lease, lit) in beacons {
+                        if who.beacons.contains(&lease) != lit {
+                            set_beacon(Arc::make_mut(who), lease, lit);
+                        }
+                    }
+                }
             }
             again.insert(txn.key);
         }
@@ -462,7 +506,7 @@ impl Keys {
             tracked.alone = true;
             if alone {
                 tracked.back_off(now, FIRST_REJECTION_WAIT);
-                self.changes.extend(tracked.report(Change::Rejected {
+                self.notices.extend(tracked.report(Notice::Rejected {
                     key: txn.key.clone(),
                     message: message.to_owned(),
                 }));
@@ -470,6 +514,20 @@ impl Keys {
             self.queue.push_back([txn.key].into());
         }
     }
+}
+
+fn needs_other_lease(me: LeaseId, txn: &KeyTxn) -> bool {
+    txn.ops.iter().any(|op| match op {
+        Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease != me,
+        Op::Delete | Op::DeleteClaim(_) => false,
+    })
+}
+
+fn set_beacon(who: &mut Who, lease: LeaseId, lit: bool) {
+    match lit {
+        true => who.beacons.insert(lease),
+        false => who.beacons.remove(&lease),
+    };
 }
 
 /// The entry of `key` if this process cares about it. Besides the keys that are tracked already it cares about those that

@@ -4,6 +4,7 @@ use crate::container::ContainerId;
 use crate::evaluation::EvalError;
 use crate::instance::{InstanceId, Problem};
 use crate::node::{Key, Value};
+use crate::ownership::NodeName;
 use std::fmt;
 
 /// Who asks for a node, for people.
@@ -106,14 +107,32 @@ pub enum Notice {
         key: Key,
         /// Its value under the new holder.
         value: Value,
+        /// The new holder.
+        to: NodeName,
     },
-    /// Another registrator holds the node; this one waits.
-    Waiting {
+    /// Another registrator holds the node, with the value that is asked for here too.
+    Shared {
         /// The key.
         key: Key,
-        /// The value asked for here.
-        wish: Value,
-        /// The value that is registered.
+        /// Its value.
+        value: Value,
+        /// The holder.
+        holder: NodeName,
+    },
+    /// Different values are asked for under one key on several hosts, this one among them.
+    HostConflict {
+        /// The key.
+        key: Key,
+        /// The value that is registered, and who holds it.
+        registered: (Value, NodeName),
+        /// The other values, from the smallest on, and who waits with them.
+        waiting: Vec<(Value, NodeName)>,
+    },
+    /// The hosts that still ask for a key agree again.
+    HostConflictEnded {
+        /// The key.
+        key: Key,
+        /// Its value.
         value: Value,
     },
     /// Somebody deleted or overwrote a node of ours; it was written again.
@@ -152,13 +171,14 @@ impl Notice {
             | Notice::InstanceStopped(_)
             | Notice::EvaluationRecovered(_)
             | Notice::ConflictEnded { .. }
+            | Notice::HostConflictEnded { .. }
             | Notice::Synced { .. }
             | Notice::Registered { .. }
             | Notice::Removed(_)
-            | Notice::HandedOver { .. } => Level::Info,
-            Notice::Waiting { wish, value, .. } if wish == value => Level::Info,
+            | Notice::HandedOver { .. }
+            | Notice::Shared { .. } => Level::Info,
             Notice::Conflict { .. }
-            | Notice::Waiting { .. }
+            | Notice::HostConflict { .. }
             | Notice::Repaired { .. }
             | Notice::Foreign { .. }
             | Notice::OrphansKept(_) => Level::Warn,
@@ -176,7 +196,9 @@ impl Notice {
             | Notice::Registered { key, .. }
             | Notice::Removed(key)
             | Notice::HandedOver { key, .. }
-            | Notice::Waiting { key, .. }
+            | Notice::Shared { key, .. }
+            | Notice::HostConflict { key, .. }
+            | Notice::HostConflictEnded { key, .. }
             | Notice::Repaired { key, .. }
             | Notice::Foreign { key, .. }
             | Notice::Rejected { key, .. } => Some(key),
@@ -289,17 +311,29 @@ impl Notice {
                 )
             }
             Notice::Removed(key) => write!(f, "removed {key}"),
-            Notice::HandedOver { key, value } => {
-                write!(f, "handed {key} over to another registrator, as {value}")
+            Notice::HandedOver { key, value, to } => {
+                write!(f, "handed {key} over to node {to}, as {value}")
             }
-            Notice::Waiting { key, wish, value } if wish == value => {
-                write!(f, "another registrator holds {key} with the same value")
+            Notice::Shared { key, holder, .. } => {
+                write!(f, "node {holder} holds {key} with the same value")
             }
-            Notice::Waiting { key, wish, value } => {
+            Notice::HostConflict {
+                key,
+                registered: (value, holder),
+                waiting,
+            } => {
+                let others: Vec<String> = waiting
+                    .iter()
+                    .map(|(value, node)| format!("{value} of node {node}"))
+                    .collect();
                 write!(
                     f,
-                    "another registrator holds {key} with the smaller value {value}: {wish} waits"
+                    "different values for {key} on several hosts: {value} of node {holder} is registered, waiting: {}",
+                    others.join("; ")
                 )
+            }
+            Notice::HostConflictEnded { key, value } => {
+                write!(f, "one value for {key} on all hosts again: {value}")
             }
             Notice::Repaired { key, found: None } => {
                 write!(f, "somebody deleted {key}: written again")

@@ -2,10 +2,14 @@
 //!
 //! The rules are in `docs/protocol.md`. All memory is in etcd: a node attached to a process's lease is that process's claim,
 //! and whoever else wants the key writes a claim beside it. So the next step is a function of what is wished and what is seen.
+//! A process whose *beacon* is out, a key under a second lease that ends earlier, seems dead: others take over what they share
+//! with it before its nodes expire.
 
 mod decide;
+mod who;
 
-pub use decide::{Who, decide};
+pub use decide::decide;
+pub use who::{NodeName, Who};
 
 use crate::node::{Key, Value};
 use std::collections::BTreeMap;
@@ -62,6 +66,21 @@ impl View {
         self.node.as_ref()?.lease
     }
 
+    /// What other registrators ask for, and under which lease: the node if one of them holds it, and their claims.
+    pub fn asked_by_others<'a>(
+        &'a self,
+        who: &'a Who,
+    ) -> impl Iterator<Item = (&'a Value, LeaseId)> {
+        let node = self
+            .node
+            .iter()
+            .filter_map(|held| Some((&held.value, held.lease?)));
+        let claims = self.claims.iter();
+        let claims = claims.filter(|(lease, claim)| claim.lease == Some(**lease));
+        let all = node.chain(claims.map(|(lease, claim)| (&claim.value, *lease)));
+        all.filter(move |(_, lease)| *lease != who.me && who.knows(*lease))
+    }
+
     /// Makes it what it is after `ops` happened at `revision`.
     pub fn apply(&mut self, ops: &[Op], revision: Revision) {
         let held = |value: &Value, lease: LeaseId| Held {
@@ -108,6 +127,10 @@ pub enum Guard {
     NoClaims,
     /// The claim of this lease was last changed at this revision.
     ClaimUnchanged(LeaseId, Revision),
+    /// The beacon of this lease is there: its process is alive.
+    Lit(LeaseId),
+    /// The beacon of this lease is not there: its process seems dead.
+    Out(LeaseId),
 }
 
 /// A change of a [`KeyTxn`].

@@ -4,7 +4,7 @@ use crate::desired::Origin;
 use crate::instance::Problem;
 use crate::node::{Key, Value};
 use crate::notice::Asker;
-use crate::ownership::{self, Op, View, Who};
+use crate::ownership::{self, NodeName, Op, View, Who};
 use crate::reconciler::Reconciler;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,8 +76,19 @@ pub struct PlannedNode {
 pub struct PlannedConflict {
     /// The key.
     pub key: Key,
-    /// The values from the smallest on, which is the one that is registered.
-    pub candidates: Vec<(Value, Vec<Asker>)>,
+    /// The values, the one that is registered first.
+    pub candidates: Vec<PlannedCandidate>,
+}
+
+/// One of several values for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCandidate {
+    /// The value.
+    pub value: Value,
+    /// Who asks for it on this host.
+    pub askers: Vec<Asker>,
+    /// The other hosts that ask for it.
+    pub nodes: Vec<NodeName>,
 }
 
 /// Something that does not work.
@@ -117,7 +128,7 @@ impl Plan {
                 .into_iter()
                 .filter_map(|key| node(reconciler, who, key, views.get(key)))
                 .collect(),
-            conflicts: conflicts(reconciler),
+            conflicts: conflicts(reconciler, who, views),
             errors: errors(reconciler),
         }
     }
@@ -138,9 +149,10 @@ impl Plan {
             })).collect::<Vec<_>>(),
             "conflicts": self.conflicts.iter().map(|conflict| json!({
                 "key": conflict.key.as_str(),
-                "candidates": conflict.candidates.iter().map(|(value, askers)| json!({
-                    "value": value.as_str(),
-                    "origins": origins(askers),
+                "candidates": conflict.candidates.iter().map(|candidate| json!({
+                    "value": candidate.value.as_str(),
+                    "origins": origins(&candidate.askers),
+                    "nodes": candidate.nodes.iter().map(|node| &**node).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "errors": self.errors.iter().map(|error| json!({
@@ -229,19 +241,47 @@ fn askers<'a>(
         .collect()
 }
 
-fn conflicts(reconciler: &Reconciler) -> Vec<PlannedConflict> {
-    let several = reconciler
-        .desired()
-        .iter()
-        .filter(|(_, candidates)| candidates.len() > 1);
-    let planned = several.map(|(key, candidates)| PlannedConflict {
-        key: key.clone(),
-        candidates: candidates
+/// Every key that this host asks for and for which there are several values, here or on other hosts.
+fn conflicts(
+    reconciler: &Reconciler,
+    who: &Who,
+    views: &BTreeMap<Key, View>,
+) -> Vec<PlannedConflict> {
+    let mut conflicts = Vec::new();
+    for (key, asked) in reconciler.desired().iter() {
+        let candidate = |value: &Value, askers| PlannedCandidate {
+            value: value.clone(),
+            askers,
+            nodes: Vec::new(),
+        };
+        let mut candidates: BTreeMap<&Value, PlannedCandidate> = asked
             .iter()
-            .map(|(value, origins)| (value.clone(), askers(reconciler, origins)))
-            .collect(),
-    });
-    planned.collect()
+            .map(|(value, origins)| (value, candidate(value, askers(reconciler, origins))))
+            .collect();
+        let view = views.get(key);
+        for (value, lease) in view.into_iter().flat_map(|view| view.asked_by_others(who)) {
+            let entry = candidates.entry(value);
+            let candidate = entry.or_insert_with(|| candidate(value, Vec::new()));
+            candidate.nodes.push(who.name(lease));
+        }
+        if candidates.len() < 2 {
+            continue;
+        }
+        let registered = view.and_then(|view| registered(reconciler, who, key, view));
+        let mut candidates: Vec<_> = candidates.into_values().collect();
+        candidates.sort_by_key(|candidate| Some(&candidate.value) != registered.as_ref());
+        conflicts.push(PlannedConflict {
+            key: key.clone(),
+            candidates,
+        });
+    }
+    conflicts
+}
+
+/// The value of a key after all that is planned.
+fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Option<Value> {
+    let (_, written) = action(reconciler, who, key, reconciler.desired().winner(key), view);
+    written.or_else(|| Some(view.node.as_ref()?.value.clone()))
 }
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
@@ -302,8 +342,8 @@ impl fmt::Display for Plan {
                 "conflict for {}, the first value is registered:",
                 conflict.key
             )?;
-            for (value, askers) in &conflict.candidates {
-                writeln!(f, "    {value}{}", listed(askers))?;
+            for candidate in &conflict.candidates {
+                writeln!(f, "    {candidate}")?;
             }
         }
         for error in &self.errors {
@@ -353,6 +393,15 @@ impl fmt::Display for PlannedNode {
             (None, _) => {}
         }
         f.write_str(&listed(&self.askers))
+    }
+}
+
+impl fmt::Display for PlannedCandidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = self.nodes.iter().map(|node| format!("node {node}"));
+        let askers = self.askers.iter().map(Asker::to_string);
+        let all: Vec<String> = askers.chain(nodes).collect();
+        write!(f, "{}  for {}", self.value, all.join(", "))
     }
 }
 

@@ -4,20 +4,18 @@
 //! cares about. It begins with a complete reading, so nothing has to be remembered across its end.
 
 use crate::node::Key;
-use crate::ownership::{Held, KeyTxn, LeaseId, Revision, View};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::ownership::{Held, KeyTxn, LeaseId, NodeName, Revision, View, Who};
+use std::collections::BTreeMap;
 
 /// The beginning of a session: everything that this process has in etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Grows with each session of the process. Answers that name an older one are void.
     pub number: u64,
-    /// The process's lease. All nodes are written under it.
-    pub lease: LeaseId,
+    /// This process, under whose lease all nodes are written, and the registrators that share keys with it.
+    pub who: Who,
     /// Every key attached to the lease, as a node or as a claim, with what etcd holds for it.
     pub views: BTreeMap<Key, View>,
-    /// The leases of all registrators that share keys with this one, its own among them.
-    pub registrators: BTreeSet<LeaseId>,
 }
 
 /// What etcd's side reports.
@@ -62,12 +60,26 @@ pub enum Seen {
         /// When.
         revision: Revision,
     },
+    /// Everything that is attached to the process's lease, read again in case that an event was lost.
+    Attached {
+        /// What etcd holds for each of these keys.
+        views: BTreeMap<Key, View>,
+        /// When.
+        revision: Revision,
+    },
     /// A registrator came or went.
     Registrator {
         /// Its lease.
         lease: LeaseId,
-        /// Whether it is there.
-        present: bool,
+        /// Its name; `None` if it is gone.
+        name: Option<NodeName>,
+    },
+    /// The beacon of a lease was lit, or went out.
+    Beacon {
+        /// The lease.
+        lease: LeaseId,
+        /// Whether it is lit.
+        lit: bool,
     },
 }
 
@@ -76,7 +88,7 @@ impl Seen {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Seen::Node { key, .. } | Seen::Claim { key, .. } => Some(key),
-            Seen::Registrator { .. } => None,
+            Seen::Attached { .. } | Seen::Registrator { .. } | Seen::Beacon { .. } => None,
         }
     }
 }
@@ -116,6 +128,11 @@ pub enum Outcome {
 pub enum KeyResult {
     /// Its guards held, and all its operations happened.
     Applied,
-    /// A guard failed, and nothing happened. What etcd holds instead.
-    Refused(View),
+    /// A guard failed, and nothing happened.
+    Refused {
+        /// What etcd holds instead.
+        view: View,
+        /// Whether the beacons that the guards name are lit.
+        beacons: BTreeMap<LeaseId, bool>,
+    },
 }

@@ -64,7 +64,8 @@ fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
         &world.host("a").reconciler,
         &Who {
             me: LeaseId(1),
-            others: [LeaseId(2)].into(),
+            registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
+            beacons: [LeaseId(2)].into(),
         },
         &views,
     )
@@ -113,8 +114,11 @@ fn against_etcd() {
             conflict for /other, the first value is registered:
                 1  for db (p)
                 2  for web (p)
+            conflict for /theirs, the first value is registered:
+                3  for node b
+                9  for web (p)
             error in p for container bad: p.star:1:1: boom
-            1 to create, 1 to change, 0 to delete, 2 to keep, 1 held by other registrators, 1 blocked by keys that no registrator wrote; 1 conflicts, 1 errors
+            1 to create, 1 to change, 0 to delete, 2 to keep, 1 held by other registrators, 1 blocked by keys that no registrator wrote; 2 conflicts, 1 errors
         "#]],
     );
 }
@@ -149,14 +153,18 @@ fn shared_with_another_registrator() {
     let views = views.map(|(key, view)| (Key::parse(key).unwrap(), view));
     let who = Who {
         me: LeaseId(1),
-        others: [LeaseId(2)].into(),
+        registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
+        beacons: [LeaseId(2)].into(),
     };
     let plan = Plan::new(&world.host("a").reconciler, &who, &views.into());
     expect![[r#"
         - /gone 1
         ~ /left 6 (was 5)
         ~ /lost 3 (was 7)  for web (p)
-        0 to create, 2 to change, 1 to delete, 0 to keep; 0 conflicts, 0 errors
+        conflict for /lost, the first value is registered:
+            3  for node b
+            7  for web (p)
+        0 to create, 2 to change, 1 to delete, 0 to keep; 1 conflicts, 0 errors
     "#]]
     .assert_eq(&plan.to_string());
 }
@@ -235,7 +243,8 @@ fn as_json() {
                       "instance": "p",
                       "container": "db"
                     }
-                  ]
+                  ],
+                  "nodes": []
                 },
                 {
                   "value": "2",
@@ -244,7 +253,8 @@ fn as_json() {
                       "instance": "p",
                       "container": "web"
                     }
-                  ]
+                  ],
+                  "nodes": []
                 }
               ]
             }

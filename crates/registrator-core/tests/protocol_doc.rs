@@ -19,6 +19,8 @@ const END: &str = "<!-- end of the decision table -->";
 const ME: LeaseId = LeaseId(1);
 const OTHER: LeaseId = LeaseId(2);
 const THIRD: LeaseId = LeaseId(3);
+/// Its beacon is out.
+const DEAD: LeaseId = LeaseId(4);
 const STRANGER: LeaseId = LeaseId(9);
 
 /// What is wished, what is there, the claims, and whether the node was ours before.
@@ -29,7 +31,7 @@ type Row = (
     bool,
 );
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 23] = [
     (Some("b"), None, &[], false),
     (Some("b"), Some(("b", Some(ME))), &[], true),
     (Some("b"), Some(("a", Some(ME))), &[], true),
@@ -52,6 +54,22 @@ const ROWS: [Row; 17] = [
     (Some("b"), Some(("x", Some(STRANGER))), &[], false),
     (Some("b"), Some(("x", None)), &[], true),
     (None, Some(("x", None)), &[], true),
+    (Some("b"), Some(("a", Some(DEAD))), &[], false),
+    (Some("b"), Some(("a", Some(DEAD))), &[(ME, "b")], false),
+    (
+        Some("c"),
+        Some(("a", Some(DEAD))),
+        &[(OTHER, "b"), (ME, "c")],
+        false,
+    ),
+    (Some("b"), Some(("b", Some(ME))), &[(DEAD, "a")], true),
+    (None, Some(("b", Some(ME))), &[(DEAD, "a")], true),
+    (
+        None,
+        Some(("b", Some(ME))),
+        &[(DEAD, "a"), (OTHER, "c")],
+        true,
+    ),
 ];
 
 fn value(text: &str) -> Value {
@@ -63,6 +81,7 @@ fn name(lease: LeaseId) -> &'static str {
         ME => "us",
         OTHER => "A",
         THIRD => "B",
+        DEAD => "D",
         _ => "a stranger",
     }
 }
@@ -89,6 +108,8 @@ fn guard(guard: &Guard) -> String {
         Guard::Unchanged(_) => "it is unchanged".into(),
         Guard::NoClaims => "nobody claims it".into(),
         Guard::ClaimUnchanged(lease, _) => format!("{}'s claim is unchanged", name(*lease)),
+        Guard::Lit(lease) => format!("{} is alive", name(*lease)),
+        Guard::Out(lease) => format!("{} seems dead", name(*lease)),
     }
 }
 
@@ -105,7 +126,10 @@ fn line(row: &Row) -> String {
     let (wish, node, claims, managed) = row;
     let who = Who {
         me: ME,
-        others: [OTHER, THIRD].into(),
+        registrators: [ME, OTHER, THIRD, DEAD]
+            .map(|lease| (lease, name(lease).into()))
+            .into(),
+        beacons: [OTHER, THIRD].into(),
     };
     let txn = decide(
         &who,

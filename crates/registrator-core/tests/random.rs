@@ -13,12 +13,13 @@ mod world;
 use etcd_mem::store::{Delete, KeyRange, Put};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use registrator_core::reconciler::Event;
+use registrator_core::reconciler::{Event, OnExit};
 use registrator_core::watch;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use world::World;
+use world::record::{self, Exempt};
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
@@ -44,8 +45,34 @@ enum Step {
         host: usize,
         version: u64,
     },
+    /// It dies, and another process starts at once.
     Crash {
         host: usize,
+    },
+    /// It dies, and nobody starts it again for a while.
+    Vanish {
+        host: usize,
+    },
+    Leave {
+        host: usize,
+        on_exit: OnExit,
+    },
+    /// Starts one that vanished or left.
+    Start {
+        host: usize,
+    },
+    /// Events get lost until everything is read again.
+    Forget {
+        host: usize,
+        forgetful: bool,
+    },
+    Freeze {
+        host: usize,
+        frozen: bool,
+    },
+    Cut {
+        host: usize,
+        cut: bool,
     },
     LoseLease {
         host: usize,
@@ -72,6 +99,11 @@ enum Step {
     HandDelete {
         key: u8,
     },
+    /// All claims on a key, all beacons.
+    HandDeleteClaims {
+        key: u8,
+    },
+    HandDeleteBeacons,
     /// Some things happen on one host.
     Run {
         host: usize,
@@ -96,6 +128,16 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (host.clone(), container).prop_map(|(host, container)| Step::Remove { host, container }),
         1 => (host.clone(), 1u64..4).prop_map(|(host, version)| Step::Reload { host, version }),
         1 => host.clone().prop_map(|host| Step::Crash { host }),
+        1 => host.clone().prop_map(|host| Step::Vanish { host }),
+        1 => (host.clone(), any::<bool>()).prop_map(|(host, keep)| {
+            let on_exit = if keep { OnExit::Keep } else { OnExit::Release };
+            Step::Leave { host, on_exit }
+        }),
+        3 => host.clone().prop_map(|host| Step::Start { host }),
+        1 => (host.clone(), any::<bool>()).prop_map(|(host, frozen)| Step::Freeze { host, frozen }),
+        1 => (host.clone(), any::<bool>())
+            .prop_map(|(host, forgetful)| Step::Forget { host, forgetful }),
+        1 => (host.clone(), any::<bool>()).prop_map(|(host, cut)| Step::Cut { host, cut }),
         1 => host.clone().prop_map(|host| Step::LoseLease { host }),
         1 => host.clone().prop_map(|host| Step::LoseAnswer { host }),
         1 => (host.clone(), any::<bool>()).prop_map(|(host, slow)| Step::Slow { host, slow }),
@@ -104,6 +146,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Reach),
         1 => (0u8..4).prop_map(|key| Step::HandPut { key }),
         1 => (0u8..4).prop_map(|key| Step::HandDelete { key }),
+        1 => (0u8..4).prop_map(|key| Step::HandDeleteClaims { key }),
+        1 => Just(Step::HandDeleteBeacons),
         12 => (host, 1u8..6).prop_map(|(host, steps)| Step::Run { host, steps }),
         2 => Just(Step::Settle),
         2 => (1u8..50).prop_map(|seconds| Step::Pass { seconds }),
@@ -124,66 +168,109 @@ fn apply(world: &mut World, host: &str, container: u8, answer: Json) {
     world.handle(host, Event::Container(watch::Event::Apply(container)));
 }
 
+/// Whether there is a process on the host.
+fn lives(world: &World, host: &str) -> bool {
+    let host = world.hosts.get(host);
+    host.is_some_and(|host| host.stopped.is_none())
+}
+
 fn perform(world: &mut World, step: &Step) {
     match step {
-        Step::Apply {
-            host,
-            container,
-            asked,
-        } => apply(world, HOSTS[*host], *container, answer(asked)),
-        Step::Fail { host, container } => {
-            apply(world, HOSTS[*host], *container, json!({"error": "boom"}))
-        }
-        Step::Remove { host, container } => world.delete(HOSTS[*host], &format!("c{container}")),
-        Step::Reload { host, version } => {
-            let name = if *version == 3 { "q" } else { "p" };
-            let loaded = vec![world::spec(name, *version)];
-            world.handle(
-                HOSTS[*host],
-                Event::Policies {
-                    loaded,
-                    failed: Vec::new(),
-                },
-            );
-        }
-        Step::Crash { host } => {
-            world.crash(HOSTS[*host]);
-            world.start(HOSTS[*host], true);
-        }
-        Step::LoseLease { host } if world.reachable => world.revoke(HOSTS[*host]),
-        Step::LoseLease { .. } => {}
-        Step::LoseAnswer { host } => world.host(HOSTS[*host]).deaf = true,
-        Step::Slow { host, slow } => world.host(HOSTS[*host]).slow = *slow,
-        Step::Late { host, late } => world.host(HOSTS[*host]).late = *late,
-        Step::Lag { host, lagging } => world.host(HOSTS[*host]).lagging = *lagging,
+        Step::Start { host } if !lives(world, HOSTS[*host]) => world.start(HOSTS[*host], true),
+        Step::Start { .. } => {}
         Step::Reach(reachable) => world.reach(*reachable),
-        Step::HandPut { key } => {
-            world
-                .store
-                .put(&Put::new(format!("/k{key}"), "hand"))
-                .unwrap();
-        }
-        Step::HandDelete { key } => {
-            world
-                .store
-                .delete(&Delete::new(KeyRange::key(format!("/k{key}"))))
-                .unwrap();
-        }
-        Step::Run { host, steps } => (0..*steps).for_each(|_| {
-            world.step(HOSTS[*host]);
+        Step::HandPut { key } => world.by_hand(|store| {
+            store.put(&Put::new(format!("/k{key}"), "hand")).unwrap();
         }),
+        Step::HandDelete { key } => delete(world, KeyRange::key(format!("/k{key}"))),
+        Step::HandDeleteClaims { key } => delete(
+            world,
+            KeyRange::prefix(format!("/registrator/claims/%2Fk{key}/")),
+        ),
+        Step::HandDeleteBeacons => delete(world, KeyRange::prefix("/registrator/beacons/")),
         Step::Settle => world.settle(),
         Step::Pass { seconds } => world.pass(Duration::from_secs((*seconds).into())),
+        Step::Apply { host, .. }
+        | Step::Fail { host, .. }
+        | Step::Remove { host, .. }
+        | Step::Reload { host, .. }
+        | Step::Crash { host }
+        | Step::Vanish { host }
+        | Step::Leave { host, .. }
+        | Step::Forget { host, .. }
+        | Step::Freeze { host, .. }
+        | Step::Cut { host, .. }
+        | Step::LoseLease { host }
+        | Step::LoseAnswer { host }
+        | Step::Slow { host, .. }
+        | Step::Late { host, .. }
+        | Step::Lag { host, .. }
+        | Step::Run { host, .. } => {
+            let host = HOSTS[*host];
+            if lives(world, host) {
+                perform_on(world, host, step);
+            }
+        }
     }
+}
+
+fn perform_on(world: &mut World, host: &str, step: &Step) {
+    match step {
+        Step::Apply {
+            container, asked, ..
+        } => apply(world, host, *container, answer(asked)),
+        Step::Fail { container, .. } => apply(world, host, *container, json!({"error": "boom"})),
+        Step::Remove { container, .. } => world.delete(host, &format!("c{container}")),
+        Step::Reload { version, .. } => {
+            let name = if *version == 3 { "q" } else { "p" };
+            let loaded = vec![world::spec(name, *version)];
+            let failed = Vec::new();
+            world.handle(host, Event::Policies { loaded, failed });
+        }
+        Step::Crash { .. } => {
+            world.crash(host);
+            world.start(host, true);
+        }
+        Step::Vanish { .. } => world.crash(host),
+        Step::Leave { on_exit, .. } => world.handle(host, Event::Shutdown(*on_exit)),
+        Step::Forget { forgetful, .. } => world.host(host).forgetful = *forgetful,
+        Step::Freeze { frozen, .. } => world.freeze(host, *frozen),
+        Step::Cut { cut, .. } => world.cut(host, *cut),
+        Step::LoseLease { .. } if world.reachable => world.revoke(host),
+        Step::LoseAnswer { .. } => world.host(host).deaf = true,
+        Step::Slow { slow, .. } => world.host(host).slow = *slow,
+        Step::Late { late, .. } => world.host(host).late = *late,
+        Step::Lag { lagging, .. } => world.host(host).lagging = *lagging,
+        Step::Run { steps, .. } => (0..*steps).for_each(|_| {
+            world.step(host);
+        }),
+        _ => {}
+    }
+}
+
+fn delete(world: &mut World, keys: KeyRange) {
+    world.by_hand(|store| {
+        store.delete(&Delete::new(keys)).unwrap();
+    });
 }
 
 /// Lets everything work again, and gives each host exactly these containers.
 fn calm(world: &mut World, last: &[(usize, u8, Asked)]) {
     for host in HOSTS {
+        // A process that has not ended yet may still end.
+        if lives(world, host) && world.host(host).reconciler.ending() {
+            world.crash(host);
+        }
+        if !lives(world, host) {
+            world.start(host, true);
+        }
         world.host(host).slow = false;
         world.host(host).deaf = false;
         world.host(host).late = false;
         world.host(host).lagging = false;
+        world.host(host).forgetful = false;
+        world.freeze(host, false);
+        world.cut(host, false);
         for container in 0..3 {
             world.delete(host, &format!("c{container}"));
         }
@@ -201,10 +288,7 @@ fn calm(world: &mut World, last: &[(usize, u8, Asked)]) {
             .iter()
             .any(|line| line.starts_with(&name) && line.contains("owner=nobody"))
         {
-            world
-                .store
-                .delete(&Delete::new(KeyRange::key(name)))
-                .unwrap();
+            delete(world, KeyRange::key(name));
         }
     }
     world.settle();
@@ -290,6 +374,8 @@ proptest! {
         steps.iter().for_each(|step| perform(&mut world, step));
         calm(&mut world, &last);
         check_keys(&world.keys(), &expected(&last));
+        let gaps = record::gaps(&world.store, &world.others, Exempt::WithLease);
+        prop_assert_eq!(gaps, [], "no key vanishes while somebody waits for it");
         let revision = world.store.revision();
         world.pass(Duration::from_secs(100));
         prop_assert_eq!(world.store.revision(), revision, "nothing is written at rest");

@@ -13,6 +13,8 @@
 //! a slow | a fast                evaluations wait, or are answered
 //! a late | a prompt             etcd performs what is written, but its answers wait, or come
 //! a lagging | a current          claims and registrators are told later than nodes, or with them
+//! a forgetful | a attentive      what etcd tells of nodes and claims gets lost, or does not
+//! a reads again                  it reads everything that is under its lease, as it does from time to time
 //! a overloaded | a calm          evaluations run out of time, or not any more
 //! a unread x.json y.json         these cannot be read now; none if none is named
 //! a reload 2 | a policy broken   the policy's code changes, or cannot be loaded any more and never could
@@ -21,10 +23,13 @@
 //! a configs one two              the configurations in etcd, all of them
 //! a crash | a exit keep|release  the registrator ends
 //! a lose-lease                   its lease is revoked
+//! a frozen | a thawed            nothing happens on it, as after SIGSTOP, or all goes on
+//! a cut off | a connected        it does not reach etcd, or does again
 //! etcd away | etcd back          nobody reaches etcd
 //! hand put /k v | hand del /k    somebody uses etcdctl
 //! pass 10                        seconds pass
 //! show keys|notices a|writes     etcd's content, what was told since the last time, revisions since the last time
+//! show gaps                      keys that vanished while somebody waited for them, at the end of a lease too
 //! ```
 
 #![allow(
@@ -47,6 +52,7 @@ use serde_json::{Map, json};
 use std::path::Path;
 use std::time::Duration;
 use world::World;
+use world::record::{self, Exempt};
 
 fn answer(words: &[&str]) -> serde_json::Value {
     if let Some(message) = words.first().and_then(|word| word.strip_prefix('!')) {
@@ -111,6 +117,13 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["exit", "keep"] => world.handle(name, Event::Shutdown(OnExit::Keep)),
         ["exit", "release"] => world.handle(name, Event::Shutdown(OnExit::Release)),
         ["lose-lease"] => world.revoke(name),
+        ["forgetful"] => world.host(name).forgetful = true,
+        ["attentive"] => world.host(name).forgetful = false,
+        ["reads", "again"] => world.read_again(name),
+        ["frozen"] => world.freeze(name, true),
+        ["thawed"] => world.freeze(name, false),
+        ["cut", "off"] => world.cut(name, true),
+        ["connected"] => world.cut(name, false),
         other => panic!("unknown command {other:?}"),
     }
 }
@@ -148,6 +161,10 @@ fn show(world: &mut World, words: &[&str], written: &mut i64) -> Vec<String> {
             let before = std::mem::replace(written, world.store.revision());
             vec![(*written - before).to_string()]
         }
+        ["gaps"] => record::gaps(&world.store, &world.others, Exempt::ByHand)
+            .iter()
+            .map(|(_, key)| key.to_string())
+            .collect(),
         ["stopped", name] => vec![format!("{:?}", world.host(name).stopped)],
         other => panic!("unknown command show {other:?}"),
     }
@@ -169,13 +186,14 @@ fn run(script: &str) -> String {
             ["etcd", "away"] => world.reach(false),
             ["etcd", "back"] => world.reach(true),
             ["hand", "put", key, value] => {
-                world.store.put(&Put::new(*key, *value)).unwrap();
+                world.by_hand(|store| {
+                    store.put(&Put::new(*key, *value)).unwrap();
+                });
             }
             ["hand", "del", key] => {
-                world
-                    .store
-                    .delete(&Delete::new(KeyRange::key(*key)))
-                    .unwrap();
+                world.by_hand(|store| {
+                    store.delete(&Delete::new(KeyRange::key(*key))).unwrap();
+                });
             }
             ["pass", seconds] => world.pass(Duration::from_secs(seconds.parse().unwrap())),
             ["show", rest @ ..] => transcript.extend(

@@ -23,5 +23,5 @@ pub use identity::Holder;
 pub use layout::{Layout, LayoutError};
 pub use mirror::{Item, Mirrored, mirror};
 pub use reading::Listing;
-pub use settings::{Credentials, Settings, SettingsError, TlsFiles};
+pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
 pub use survey::survey;

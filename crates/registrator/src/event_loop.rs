@@ -34,6 +34,8 @@ pub enum End {
     Aborted,
     /// Another process has this one's identity.
     Superseded,
+    /// Another process had this one's identity all the time.
+    Refused,
     /// The settings for etcd cannot be used.
     Etcd(etcd::SettingsError),
     /// The session broke down, which is a fault of this program.
@@ -115,6 +117,7 @@ fn session_ended(
 ) -> End {
     match end {
         Ok(Ok(etcd::session::End::Superseded)) => End::Superseded,
+        Ok(Ok(etcd::session::End::Refused)) => End::Refused,
         Ok(Ok(etcd::session::End::Kept)) => {
             info!(
                 "the nodes stay until their lease expires, or until a new process takes them over"

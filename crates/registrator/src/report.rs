@@ -78,7 +78,11 @@ pub fn etcd(update: &etcd::session::Update) {
             warn!("lease {lease} is gone and its nodes with it: registering everything again")
         }
         Update::IdentityInUse { holder } => warn!(
-            "waiting: this node name is in use by {}. Stop it, or give this process another --node-name (KONTENA_REGISTRATOR_NODE_NAME)",
+            "waiting: this node name is in use by {}, which lives or has just ended",
+            someone(holder)
+        ),
+        Update::Refused { holder } => error!(
+            "this node name is in use by {}, which lives. Stop it, or give this process another --node-name (KONTENA_REGISTRATOR_NODE_NAME), or let it wait with --on-conflict wait",
             someone(holder)
         ),
         Update::Superseded { by } => {

@@ -11,7 +11,7 @@ pub use environment::Environment;
 pub use groups::{
     CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostSettings, PasswordError,
 };
-pub use values::{OnExit, Secret};
+pub use values::{OnConflict, OnExit, Secret};
 
 use crate::exit::Exit;
 use clap::{Args, Subcommand};
@@ -50,6 +50,17 @@ pub struct RunSettings {
         help_heading = "etcd"
     )]
     pub on_exit: OnExit,
+    /// What to do if another process lives that has the same node name: refuse to run, or wait until it ends
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_ON_CONFLICT",
+        value_name = "ACTION",
+        default_value = "refuse",
+        ignore_case = true,
+        hide_possible_values = true,
+        help_heading = "etcd"
+    )]
+    pub on_conflict: OnConflict,
 }
 
 /// What `check` is told.

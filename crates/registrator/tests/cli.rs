@@ -299,7 +299,10 @@ fn plan_as_json() {
         plan["nodes"],
         json!([node("big"), node("plain"), shared, node("small")])
     );
-    let candidates = json!([{"value": "10", "origins": origin("small")}, {"value": "9", "origins": origin("big")}]);
+    let candidates = json!([
+        {"value": "10", "origins": origin("small"), "nodes": []},
+        {"value": "9", "origins": origin("big"), "nodes": []}
+    ]);
     assert_eq!(
         plan["conflicts"],
         json!([{"key": "/one/shared", "candidates": candidates}])

@@ -205,7 +205,7 @@ async fn a_user_without_rights_is_told_so(program: PathBuf) {
     let (mut run, session) = Run::established(settings).await;
     run.create(&session, &[("/a/k", "v")]).await;
     let outcome = run
-        .commit(&session, vec![create("/b/k", "v", session.lease)])
+        .commit(&session, vec![create("/b/k", "v", session.who.me)])
         .await;
     // Some versions (3.4.23, 3.5.1) do not check the rights of nested transactions.
     if !matches!(outcome, Outcome::Done { .. }) {
@@ -268,7 +268,7 @@ async fn lists_have_one_revision(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, session) = Run::established(etcd.settings("one")).await;
     for chunk in 0..12 {
-        let txns = (0..100).map(|n| create(&format!("/a/{chunk:02}{n:02}"), "v", session.lease));
+        let txns = (0..100).map(|n| create(&format!("/a/{chunk:02}{n:02}"), "v", session.who.me));
         run.commit(&session, txns.collect()).await;
     }
     let client = etcd.client();

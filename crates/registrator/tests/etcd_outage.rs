@@ -71,7 +71,7 @@ async fn a_restart_keeps_session_and_nodes(program: PathBuf) {
     run.fact("Reachable").await;
     assert_eq!(
         held(&etcd, "/a/k").await,
-        Some(("v".into(), session.lease.0))
+        Some(("v".into(), session.who.me.0))
     );
     assert_eq!(
         run.count("Session(Established"),
@@ -79,7 +79,7 @@ async fn a_restart_keeps_session_and_nodes(program: PathBuf) {
         "nothing was under way, nothing is in doubt"
     );
     let outcome = run
-        .commit(&session, vec![create("/a/l", "v", session.lease)])
+        .commit(&session, vec![create("/a/l", "v", session.who.me)])
         .await;
     assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
     etcd.stop();
@@ -101,11 +101,11 @@ async fn an_outage_longer_than_the_ttl_keeps_the_nodes(program: PathBuf) {
         .mod_revision;
     etcd.kill();
     run.suspended().await;
-    let id = run.send(first.number, vec![create("/a/l", "v", first.lease)]);
+    let id = run.send(first.number, vec![create("/a/l", "v", first.who.me)]);
     assert_eq!(run.outcome(id).await, Outcome::Void);
     etcd.restart().await;
     let second = run.session().await;
-    assert_eq!((second.number, second.lease), (2, first.lease));
+    assert_eq!((second.number, second.who.me), (2, first.who.me));
     let node = second.views[&key("/a/k")].node.clone().unwrap();
     assert_eq!(
         node.mod_revision, before,
@@ -125,7 +125,7 @@ async fn an_emptied_etcd_gets_a_new_session(program: PathBuf) {
     etcd.restart().await;
     let second = run.session().await;
     assert_eq!((second.number, second.views.len()), (2, 0));
-    assert_ne!(second.lease, first.lease);
+    assert_ne!(second.who.me, first.who.me);
     assert_eq!(run.count("LeaseLost"), 1);
     let before = run.count("Session(Seen");
     put(&etcd, "/a/foreign", "v", 0).await;
@@ -149,7 +149,7 @@ async fn a_frozen_etcd_is_reported_and_recovers(program: PathBuf) {
     run.fact("Reachable").await;
     assert_eq!(
         held(&etcd, "/a/k").await,
-        Some(("v".into(), session.lease.0))
+        Some(("v".into(), session.who.me.0))
     );
     assert_eq!(run.count("Unreachable"), 1);
 }
@@ -162,7 +162,7 @@ async fn a_commit_without_an_answer_is_void_and_fenced(program: PathBuf) {
     let (mut run, first) = Run::established(settings).await;
     let before = revision(&etcd).await;
     etcd.freeze();
-    let id = run.send(first.number, vec![create("/a/late", "v", first.lease)]);
+    let id = run.send(first.number, vec![create("/a/late", "v", first.who.me)]);
     let waiting = run.send(first.number + 1, vec![]);
     assert_eq!(run.outcome(waiting).await, Outcome::Void);
     let began = Instant::now();
@@ -175,7 +175,7 @@ async fn a_commit_without_an_answer_is_void_and_fenced(program: PathBuf) {
     );
     etcd.thaw();
     let second = run.session().await;
-    assert_eq!((second.number, second.lease), (2, first.lease));
+    assert_eq!((second.number, second.who.me), (2, first.who.me));
     assert!(revision(&etcd).await > before, "the fence was renewed");
     // Whatever became of it is in the reading, and nothing changes behind it.
     let expected = second.views.contains_key(&key("/a/late"));
@@ -238,7 +238,7 @@ async fn an_end_with_a_commit_in_doubt_does_not_hang(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, session) = Run::established(etcd.settings("one")).await;
     etcd.freeze();
-    run.send(session.number, vec![create("/a/k", "v", session.lease)]);
+    run.send(session.number, vec![create("/a/k", "v", session.who.me)]);
     let began = Instant::now();
     let end = run.end(Request::Keep).await;
     assert!(matches!(end, End::Unfinished(_)), "{end:?}");
@@ -274,12 +274,12 @@ async fn a_compaction_while_cut_off_leads_to_a_new_reading(program: PathBuf) {
     run.watch(&["/a/"]);
     run.create(&first, &[("/a/k", "v")]).await;
     relay.stop();
-    put(&etcd, "/a/k", "changed", first.lease.0).await;
+    put(&etcd, "/a/k", "changed", first.who.me.0).await;
     put(&etcd, "/a/other", "v", 0).await;
     compact(&etcd).await;
     relay.resume().await;
     let second = run.session().await;
-    assert_eq!((second.number, second.lease), (2, first.lease));
+    assert_eq!((second.number, second.who.me), (2, first.who.me));
     assert_eq!(
         second.views[&key("/a/k")]
             .node
@@ -312,7 +312,7 @@ async fn a_partition_longer_than_the_ttl_leads_to_a_new_lease(program: PathBuf) 
     .await;
     relay.resume().await;
     let second = run.session().await;
-    assert_ne!(second.lease, first.lease);
+    assert_ne!(second.who.me, first.who.me);
     assert_eq!((second.number, second.views.len()), (2, 0));
     assert_eq!(
         (

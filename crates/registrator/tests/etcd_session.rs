@@ -13,8 +13,8 @@ use registrator::etcd::session::{End, Request, Update};
 use registrator_core::node::Value;
 use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View};
 use registrator_core::session::{KeyResult, Outcome, Seen, SessionEvent};
-use run::{Run, compact, create, delete, held, key, put, revision, value};
-use std::collections::{BTreeMap, BTreeSet};
+use run::{Run, compact, create, delete, held, key, put, refused, revision, value};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use support::Etcd;
@@ -29,16 +29,12 @@ on_each_etcd! {
     an_old_session_is_void
     changes_are_seen
     a_root_added_late_misses_nothing
-    a_released_identity_is_adopted_at_once
-    a_crashed_predecessor_is_adopted_with_its_nodes
-    a_live_identity_is_waited_for
-    a_frozen_process_is_superseded
     a_lost_lease_begins_a_new_session
-    a_deleted_identity_is_written_again
     a_release_leaves_nothing
     an_end_finishes_what_was_asked_before
     nothing_is_written_at_rest
     many_keys_are_read_back
+    everything_is_read_again_from_time_to_time
 }
 
 const IDENTITY: &str = "/registrator/nodes/one";
@@ -53,12 +49,14 @@ async fn a_first_session_has_a_lease_and_an_identity(program: PathBuf) {
     put(&etcd, "/registrator/nodes/two", "{}", other.id).await;
     let (run, session) = Run::established(etcd.settings("one")).await;
     assert_eq!((session.number, session.views), (1, BTreeMap::new()));
-    let leases = BTreeSet::from([session.lease, LeaseId(other.id)]);
-    assert_eq!(session.registrators, leases);
+    let names = [(session.who.me, "one"), (LeaseId(other.id), "two")];
+    let names = names.map(|(lease, name)| (lease, name.into()));
+    assert_eq!(session.who.registrators, names.into());
+    assert_eq!(session.who.beacons, [session.who.me].into());
     let (text, lease) = held(&etcd, IDENTITY).await.unwrap();
-    assert_eq!(lease, session.lease.0);
+    assert_eq!(lease, session.who.me.0);
     for part in [
-        format!("\"lease\":\"{}\"", session.lease),
+        format!("\"lease\":\"{}\"", session.who.me),
         "\"released\":false".into(),
         "\"host\":\"test-host\"".into(),
     ] {
@@ -67,7 +65,7 @@ async fn a_first_session_has_a_lease_and_an_identity(program: PathBuf) {
     let granted = &run.seen[0];
     assert_eq!(
         *granted,
-        format!("LeaseGranted {{ lease: {:?}, ttl: 5s }}", session.lease)
+        format!("LeaseGranted {{ lease: {:?}, ttl: 5s }}", session.who.me)
     );
 }
 
@@ -84,7 +82,7 @@ async fn commits_are_applied_or_refused_with_a_view(program: PathBuf) {
     let claim = format!("/registrator/claims/%2Fa%2Fclaimed/{claimant:016x}");
     let claimed = put(&etcd, &claim, "wish", claimant).await;
     let txns =
-        ["/a/1", "/a/foreign", "/a/claimed", "/a/2"].map(|key| create(key, "v", session.lease));
+        ["/a/1", "/a/foreign", "/a/claimed", "/a/2"].map(|key| create(key, "v", session.who.me));
     let outcome = run.commit(&session, txns.to_vec()).await;
     let node = |value: &str, lease, mod_revision| Held {
         value: Value::parse(value).unwrap(),
@@ -105,14 +103,17 @@ async fn commits_are_applied_or_refused_with_a_view(program: PathBuf) {
     };
     let results = vec![
         KeyResult::Applied,
-        KeyResult::Refused(theirs),
-        KeyResult::Refused(wished),
+        refused(theirs),
+        refused(wished),
         KeyResult::Applied,
     ];
     let revision = claimed + 1;
     assert_eq!(outcome, Outcome::Done { revision, results });
     for text in ["/a/1", "/a/2"] {
-        assert_eq!(held(&etcd, text).await, Some(("v".into(), session.lease.0)));
+        assert_eq!(
+            held(&etcd, text).await,
+            Some(("v".into(), session.who.me.0))
+        );
         assert_eq!(
             etcd.client().get(text).await.unwrap().unwrap().mod_revision,
             revision
@@ -121,7 +122,7 @@ async fn commits_are_applied_or_refused_with_a_view(program: PathBuf) {
     let release = KeyTxn {
         key: key("/a/1"),
         guards: vec![
-            Guard::HeldBy(session.lease),
+            Guard::HeldBy(session.who.me),
             Guard::Unchanged(revision),
             Guard::NoClaims,
         ],
@@ -130,7 +131,7 @@ async fn commits_are_applied_or_refused_with_a_view(program: PathBuf) {
     let outcome = run.commit(&session, vec![release.clone()]).await;
     assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
     let outcome = run.commit(&session, vec![release]).await;
-    let nothing = KeyResult::Refused(View::default());
+    let nothing = refused(View::default());
     assert!(matches!(outcome, Outcome::Done { results, .. } if results == [nothing]));
 }
 
@@ -142,7 +143,7 @@ async fn a_claim_is_handed_over(program: PathBuf) {
     let claim = KeyTxn {
         key: key("/a/k"),
         guards: vec![],
-        ops: vec![Op::PutClaim(value("2"), second.lease)],
+        ops: vec![Op::PutClaim(value("2"), second.who.me)],
     };
     let outcome = two.commit(&second, vec![claim]).await;
     let Outcome::Done { revision, .. } = outcome else {
@@ -151,23 +152,23 @@ async fn a_claim_is_handed_over(program: PathBuf) {
     let hand_over = |revision| KeyTxn {
         key: key("/a/k"),
         guards: vec![
-            Guard::HeldBy(first.lease),
-            Guard::ClaimUnchanged(second.lease, revision),
+            Guard::HeldBy(first.who.me),
+            Guard::ClaimUnchanged(second.who.me, revision),
         ],
         ops: vec![
-            Op::Put(value("2"), second.lease),
-            Op::DeleteClaim(second.lease),
+            Op::Put(value("2"), second.who.me),
+            Op::DeleteClaim(second.who.me),
         ],
     };
     let outcome = one.commit(&first, vec![hand_over(revision - 1)]).await;
     assert!(
-        matches!(outcome, Outcome::Done { results, .. } if matches!(results[0], KeyResult::Refused(_)))
+        matches!(outcome, Outcome::Done { results, .. } if matches!(results[0], KeyResult::Refused { .. }))
     );
     let outcome = one.commit(&first, vec![hand_over(revision)]).await;
     assert!(matches!(outcome, Outcome::Done { results, .. } if results == [KeyResult::Applied]));
     assert_eq!(
         held(&etcd, "/a/k").await,
-        Some(("2".into(), second.lease.0))
+        Some(("2".into(), second.who.me.0))
     );
     assert_eq!(
         etcd.client()
@@ -186,7 +187,7 @@ async fn junk_among_the_claims_is_removed(program: PathBuf) {
     put(&etcd, "/registrator/claims/%2Fa%2Fk/junk", "v", 0).await;
     let release = KeyTxn {
         key: key("/a/k"),
-        guards: vec![Guard::HeldBy(session.lease), Guard::NoClaims],
+        guards: vec![Guard::HeldBy(session.who.me), Guard::NoClaims],
         ops: vec![Op::Delete],
     };
     let outcome = run.commit(&session, vec![release.clone()]).await;
@@ -194,7 +195,7 @@ async fn junk_among_the_claims_is_removed(program: PathBuf) {
         panic!("{outcome:?}")
     };
     assert!(
-        matches!(&results[..], [KeyResult::Refused(view)] if view.claims.is_empty()),
+        matches!(&results[..], [KeyResult::Refused { view, .. }] if view.claims.is_empty()),
         "{results:?}"
     );
     let outcome = run.commit(&session, vec![release]).await;
@@ -214,20 +215,20 @@ async fn what_must_not_be_written_is_rejected(program: PathBuf) {
     let mut reasons = Vec::new();
     for text in ["/b/k", "/registrator/nodes/two"] {
         let txns = vec![
-            create("/a/k", "v", session.lease),
-            create(text, "v", session.lease),
+            create("/a/k", "v", session.who.me),
+            create(text, "v", session.who.me),
         ];
         reasons.push(rejected(run.commit(&session, txns).await));
     }
     let big = "v".repeat(800_000);
     let txns = ["/a/1", "/a/2"]
-        .map(|key| create(key, &big, session.lease))
+        .map(|key| create(key, &big, session.who.me))
         .to_vec();
     reasons.push(rejected(run.commit(&session, txns).await));
-    let txns = (0..101).map(|n| create(&format!("/a/{n}"), "v", session.lease));
+    let txns = (0..101).map(|n| create(&format!("/a/{n}"), "v", session.who.me));
     reasons.push(rejected(run.commit(&session, txns.collect()).await));
     // What only etcd finds out.
-    let txns = vec![create("/a/k", "v", session.lease); 2];
+    let txns = vec![create("/a/k", "v", session.who.me); 2];
     reasons.push(rejected(run.commit(&session, txns).await));
     assert!(
         reasons[2].starts_with("the request has 1600"),
@@ -261,7 +262,11 @@ async fn a_missing_lease_of_another_is_a_refusal(program: PathBuf) {
     let Outcome::Done { results, .. } = outcome else {
         panic!("{outcome:?}")
     };
-    let [KeyResult::Refused(view), KeyResult::Refused(nothing)] = &results[..] else {
+    let [
+        KeyResult::Refused { view, .. },
+        KeyResult::Refused { view: nothing, .. },
+    ] = &results[..]
+    else {
         panic!("{results:?}")
     };
     assert_eq!(view.node.as_ref().unwrap().value, value("v"));
@@ -273,7 +278,10 @@ async fn an_old_session_is_void(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, session) = Run::established(etcd.settings("one")).await;
     let before = revision(&etcd).await;
-    let id = run.send(session.number - 1, vec![create("/a/k", "v", session.lease)]);
+    let id = run.send(
+        session.number - 1,
+        vec![create("/a/k", "v", session.who.me)],
+    );
     assert_eq!(run.outcome(id).await, Outcome::Void);
     assert_eq!(revision(&etcd).await, before);
 }
@@ -301,11 +309,11 @@ async fn changes_are_seen(program: PathBuf) {
         run.next_seen().await,
         seen_node("/exact", "v", None, revisions[1])
     );
-    let claim = format!("/registrator/claims/%2Fa%2Fk/{:016x}", session.lease.0);
+    let claim = format!("/registrator/claims/%2Fa%2Fk/{:016x}", session.who.me.0);
     revisions.push(put(&etcd, &claim, "w", lease).await);
     let expected = Seen::Claim {
         key: key("/a/k"),
-        lease: session.lease,
+        lease: session.who.me,
         claim: Some(Held {
             value: value("w"),
             lease: Some(LeaseId(lease)),
@@ -315,13 +323,13 @@ async fn changes_are_seen(program: PathBuf) {
     };
     assert_eq!(run.next_seen().await, expected);
     put(&etcd, "/registrator/nodes/two", "{}", lease).await;
-    let registrator = |present| Seen::Registrator {
+    let registrator = |name: Option<&str>| Seen::Registrator {
         lease: LeaseId(lease),
-        present,
+        name: name.map(Into::into),
     };
-    assert_eq!(run.next_seen().await, registrator(true));
+    assert_eq!(run.next_seen().await, registrator(Some("two")));
     delete(&etcd, "/registrator/nodes/two").await;
-    assert_eq!(run.next_seen().await, registrator(false));
+    assert_eq!(run.next_seen().await, registrator(None));
     let revision = delete(&etcd, "/a/k").await;
     let gone = Seen::Node {
         key: key("/a/k"),
@@ -367,129 +375,17 @@ async fn a_root_added_late_misses_nothing(program: PathBuf) {
     );
 }
 
-async fn a_released_identity_is_adopted_at_once(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut run, first) = Run::established(etcd.settings("one")).await;
-    run.create(&first, &[("/a/k", "v")]).await;
-    let before = etcd.client().get("/a/k").await.unwrap().unwrap();
-    assert!(matches!(run.end(Request::Keep).await, End::Kept));
-    assert!(
-        held(&etcd, IDENTITY)
-            .await
-            .unwrap()
-            .0
-            .contains("\"released\":true")
-    );
-    let mut settings = etcd.settings("one");
-    settings.lease_ttl = Duration::from_secs(60);
-    let (mut run, second) = Run::established(settings).await;
-    assert_eq!(second.lease, first.lease);
-    let view = &second.views[&key("/a/k")];
-    assert_eq!(
-        view.node.as_ref().unwrap().mod_revision,
-        before.mod_revision
-    );
-    assert_eq!(run.count("IdentityInUse"), 0);
-    assert!(run.seen[0].starts_with(&format!(
-        "LeaseAdopted {{ lease: {:?}, ttl: 5s",
-        first.lease
-    )));
-}
-
-async fn a_crashed_predecessor_is_adopted_with_its_nodes(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut run, first) = Run::established(etcd.settings("one")).await;
-    let claim = KeyTxn {
-        key: key("/a/claimed"),
-        guards: vec![],
-        ops: vec![Op::PutClaim(value("w"), first.lease)],
-    };
-    run.create(&first, &[("/a/k", "v")]).await;
-    run.commit(&first, vec![claim]).await;
-    let end = revision(&etcd).await;
-    run.kill().await;
-    let (mut run, second) = Run::established(etcd.settings("one")).await;
-    assert_eq!(run.count("IdentityInUse"), 1, "it was alive a moment ago");
-    assert_eq!(second.lease, first.lease);
-    let keys: Vec<_> = second.views.keys().map(ToString::to_string).collect();
-    assert_eq!(keys, ["/a/claimed", "/a/k"]);
-    let claimed = &second.views[&key("/a/claimed")];
-    assert!(claimed.node.is_none() && claimed.claims.contains_key(&first.lease));
-    assert_eq!(
-        revision(&etcd).await,
-        end + 1,
-        "only the identity was written"
-    );
-}
-
-async fn a_live_identity_is_waited_for(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut one, first) = Run::established(etcd.settings("one")).await;
-    one.create(&first, &[("/a/k", "v")]).await;
-    let mut two = Run::start(etcd.settings("one"));
-    let fact = two.fact("IdentityInUse").await;
-    assert!(fact.contains("test-host"), "{fact}");
-    let id = two.send(0, vec![]);
-    assert_eq!(two.outcome(id).await, Outcome::Void);
-    // Several rounds of renewal later the first one is still undisturbed.
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    assert_eq!(two.count("IdentityInUse"), 1);
-    assert_eq!(one.count("Session(Suspended"), 0);
-    assert!(matches!(one.end(Request::Keep).await, End::Kept));
-    assert_eq!(two.session().await.lease, first.lease);
-}
-
-/// The first process is as good as gone: its identity is taken over behind its back.
-async fn a_frozen_process_is_superseded(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut one, first) = Run::established(etcd.settings("one")).await;
-    let text = held(&etcd, IDENTITY).await.unwrap().0;
-    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let instance = json["instance"].as_str().unwrap();
-    let other = text.replace(instance, "somebody else");
-    // A write of the first one that is under way when the second one takes over must fail.
-    let id = one.send(first.number, vec![create("/a/before", "v", first.lease)]);
-    assert!(matches!(one.outcome(id).await, Outcome::Done { .. }));
-    put(&etcd, IDENTITY, &other, first.lease.0).await;
-    let late = one.send(first.number, vec![create("/a/late", "v", first.lease)]);
-    assert_eq!(one.outcome(late).await, Outcome::Void);
-    let fact = one.fact("Superseded").await;
-    assert!(fact.contains("somebody else"), "{fact}");
-    assert!(matches!(one.ended().await, End::Superseded));
-    assert_eq!(held(&etcd, "/a/late").await, None);
-    assert!(
-        held(&etcd, "/a/before").await.is_some(),
-        "the lease is the successor's now"
-    );
-}
-
 async fn a_lost_lease_begins_a_new_session(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, first) = Run::established(etcd.settings("one")).await;
     run.create(&first, &[("/a/k", "v")]).await;
-    etcd.client().lease_revoke(first.lease).await.unwrap();
+    etcd.client().lease_revoke(first.who.me).await.unwrap();
     run.suspended().await;
     let second = run.session().await;
     assert_eq!((second.number, second.views.len()), (2, 0));
-    assert_ne!(second.lease, first.lease);
+    assert_ne!(second.who.me, first.who.me);
     assert_eq!((run.count("LeaseLost"), run.count("LeaseGranted")), (1, 2));
     run.create(&second, &[("/a/k", "v")]).await;
-}
-
-async fn a_deleted_identity_is_written_again(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut run, first) = Run::established(etcd.settings("one")).await;
-    run.create(&first, &[("/a/k", "v")]).await;
-    delete(&etcd, IDENTITY).await;
-    let second = run.session().await;
-    assert_eq!((second.lease, second.views.len()), (first.lease, 1));
-    put(&etcd, IDENTITY, "garbled", 0).await;
-    let third = run.session().await;
-    assert_eq!(
-        (third.number, third.lease, third.views.len()),
-        (3, first.lease, 1)
-    );
-    assert_eq!(held(&etcd, IDENTITY).await.unwrap().1, first.lease.0);
 }
 
 async fn a_release_leaves_nothing(program: PathBuf) {
@@ -498,7 +394,7 @@ async fn a_release_leaves_nothing(program: PathBuf) {
     run.create(&session, &[("/a/k", "v")]).await;
     let release = KeyTxn {
         key: key("/a/k"),
-        guards: vec![Guard::HeldBy(session.lease), Guard::NoClaims],
+        guards: vec![Guard::HeldBy(session.who.me), Guard::NoClaims],
         ops: vec![Op::Delete],
     };
     run.commit(&session, vec![release]).await;
@@ -506,7 +402,7 @@ async fn a_release_leaves_nothing(program: PathBuf) {
     assert_eq!(etcd.client().range_prefix("/").await.unwrap().kvs, []);
     let ttl = etcd
         .client()
-        .lease_time_to_live(session.lease, false)
+        .lease_time_to_live(session.who.me, false)
         .await
         .unwrap()
         .ttl;
@@ -519,7 +415,7 @@ async fn an_end_finishes_what_was_asked_before(program: PathBuf) {
     for n in 0..50 {
         run.send(
             session.number,
-            vec![create(&format!("/a/{n}"), "v", session.lease)],
+            vec![create(&format!("/a/{n}"), "v", session.who.me)],
         );
     }
     assert!(matches!(run.end(Request::Keep).await, End::Kept));
@@ -540,7 +436,7 @@ async fn nothing_is_written_at_rest(program: PathBuf) {
     assert_eq!(revision(&etcd).await, before);
     assert_eq!(
         held(&etcd, "/a/k").await,
-        Some(("v".into(), session.lease.0))
+        Some(("v".into(), session.who.me.0))
     );
     assert_eq!(run.count("Session(Established"), 1);
 }
@@ -552,10 +448,10 @@ async fn many_keys_are_read_back(program: PathBuf) {
     for chunk in keys.chunks(100) {
         let txns = chunk
             .iter()
-            .map(|key| create(key, &"v".repeat(100), first.lease));
+            .map(|key| create(key, &"v".repeat(100), first.who.me));
         run.send(first.number, txns.collect());
     }
-    put(&etcd, "/a/stray/", "v", first.lease.0).await;
+    put(&etcd, "/a/stray/", "v", first.who.me.0).await;
     let mut left = 25;
     run.until("all outcomes", |update| {
         if let Update::Session(SessionEvent::Committed { outcome, .. }) = update {
@@ -572,7 +468,7 @@ async fn many_keys_are_read_back(program: PathBuf) {
     assert!(second.views.values().all(|view| {
         view.node
             .as_ref()
-            .is_some_and(|node| node.lease == Some(first.lease))
+            .is_some_and(|node| node.lease == Some(first.who.me))
     }));
     assert_eq!(run.count("Stray { key: \"/a/stray/\" }"), 1);
     let some: Vec<String> = keys
@@ -582,4 +478,24 @@ async fn many_keys_are_read_back(program: PathBuf) {
         .chain(["/none".into()])
         .collect();
     assert_eq!(etcd.client().get_keys(&some).await.unwrap().len(), 25);
+}
+
+/// A key of a root that is not watched stands for one whose event got lost.
+async fn everything_is_read_again_from_time_to_time(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut settings = etcd.settings("one");
+    settings.read_again_every = Duration::from_millis(50);
+    let (mut run, session) = Run::established(settings).await;
+    let revision = put(&etcd, "/a/k", "v", session.who.me.0).await;
+    let found = run
+        .until("reading with the key", |update| match update {
+            Update::Session(SessionEvent::Seen(Seen::Attached { views, .. })) => {
+                views.get(&key("/a/k")).cloned()
+            }
+            _ => None,
+        })
+        .await;
+    let node = found.node.unwrap();
+    assert_eq!((node.value, node.mod_revision), (value("v"), revision));
+    assert_eq!(run.count("Session(Suspended"), 0);
 }

@@ -37,6 +37,11 @@ impl Request {
         false
     }
 
+    /// Takes one transaction, or tells that there is no room for it.
+    pub(super) fn take_one(&mut self, txn: KeyTxn) -> bool {
+        self.fill(vec![txn]).is_empty()
+    }
+
     fn fill(&mut self, batch: Vec<KeyTxn>) -> BTreeSet<Key> {
         let mut rest = BTreeSet::new();
         for txn in batch {

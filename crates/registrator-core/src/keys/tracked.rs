@@ -1,7 +1,7 @@
 //! What is known of one key.
 
-use super::Change;
 use crate::node::{Key, Value};
+use crate::notice::Notice;
 use crate::ownership::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::session::Seen;
 use std::time::{Duration, Instant};
@@ -17,6 +17,12 @@ const STRANGER_WAIT: Duration = Duration::from_millis(200);
 
 /// A repair so soon after the one before waits: another program may want the key as well, and this is no war.
 const REPAIR_PEACE: Duration = Duration::from_secs(60);
+
+/// What one who is neither holder nor winner waits for each that comes before it, so that not all act at once.
+const STEP_BACK: Duration = Duration::from_millis(50);
+
+/// The longest such wait.
+const LONGEST_STEP_BACK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Tracked {
@@ -41,7 +47,11 @@ pub(super) struct Tracked {
     /// The unknown lease that the node was found under, while we may yet be told of it.
     stranger: Option<LeaseId>,
     /// What was last reported as in the way.
-    reported: Option<Change>,
+    reported: Option<Notice>,
+    /// The conflict with other hosts that was last reported.
+    conflict: Option<Notice>,
+    /// When this process acts for others, if they do not.
+    bystander_until: Option<Instant>,
     tries: u32,
 }
 
@@ -51,6 +61,7 @@ impl Tracked {
         Tracked {
             managed: self.managed,
             reported: self.reported.clone(),
+            conflict: self.conflict.clone(),
             last_repair: self.last_repair,
             ..Tracked::default()
         }
@@ -131,29 +142,99 @@ impl Tracked {
         true
     }
 
-    /// What is in the way of the wish, if that is new.
-    pub(super) fn obstacle(
-        &mut self,
-        who: &Who,
-        key: &Key,
-        wish: Option<&Value>,
-    ) -> Option<Change> {
-        let (held, wish) = self.view.node.as_ref().zip(wish)?;
+    /// Whether the wait that ends at `at` was not given up meanwhile. It is over then.
+    pub(super) fn wait_is_over(&mut self, at: Instant) -> bool {
+        let waited = self.retry_at == Some(at) || self.bystander_until == Some(at);
+        self.retry_at = self.retry_at.filter(|retry| *retry != at);
+        waited
+    }
+
+    /// When to act, if the decision is one for others: to hand the node of somebody else to somebody else. Both see the same and
+    /// are about to act; of those who only look on one after the other steps in.
+    pub(super) fn stand_back(&mut self, who: &Who, txn: &KeyTxn, now: Instant) -> Option<Instant> {
+        let for_another = |op: &Op| matches!(op, Op::Put(_, lease) if *lease != who.me);
+        if self.view.holder() == Some(who.me) || !txn.ops.iter().any(for_another) {
+            self.bystander_until = None;
+            return None;
+        }
+        let until = *self.bystander_until.get_or_insert_with(|| {
+            let own = self.view.claims.get(&who.me).map(|claim| &claim.value);
+            let before_us = self.view.claims.iter().filter(|(lease, claim)| {
+                own.is_none_or(|own| (&claim.value, *lease) < (own, &who.me))
+            });
+            let steps = u32::try_from(before_us.count()).unwrap_or(u32::MAX).max(1);
+            now + STEP_BACK.saturating_mul(steps).min(LONGEST_STEP_BACK)
+        });
+        if until > now {
+            return Some(until);
+        }
+        self.bystander_until = None;
+        None
+    }
+
+    /// How the wish stands to what is there when nothing is to be done, as far as that is news.
+    pub(super) fn standing(&mut self, who: &Who, key: &Key, wish: &Value) -> Vec<Notice> {
+        let Some(held) = self.view.node.as_ref() else {
+            return Vec::new();
+        };
         let (key, value, wish) = (key.clone(), held.value.clone(), wish.clone());
         match held.lease {
-            Some(lease) if lease == who.me => None,
-            Some(lease) if who.knows(lease) => self.report(Change::Waiting { key, wish, value }),
-            _ => self.report(Change::Foreign { key, value, wish }),
+            Some(lease) if who.knows(lease) => {
+                let shared = (lease != who.me && value == wish).then(|| Notice::Shared {
+                    key: key.clone(),
+                    value: value.clone(),
+                    holder: who.name(lease),
+                });
+                let conflict = self.conflict(who, key, (value, lease));
+                let shared = shared.and_then(|shared| self.report(shared));
+                conflict.into_iter().chain(shared).collect()
+            }
+            _ => {
+                let foreign = Notice::Foreign { key, value, wish };
+                self.report(foreign).into_iter().collect()
+            }
         }
     }
 
-    /// `change` if it differs from what was reported last.
-    pub(super) fn report(&mut self, change: Change) -> Option<Change> {
-        if self.reported.as_ref() == Some(&change) {
+    /// The conflict with other hosts, or its end, if that is news.
+    fn conflict(&mut self, who: &Who, key: Key, held: (Value, LeaseId)) -> Option<Notice> {
+        let (value, lease) = held;
+        let others = self.view.claims.iter().filter(|(lease, claim)| {
+            claim.value != value && claim.lease == Some(**lease) && who.knows(**lease)
+        });
+        let mut waiting: Vec<_> = others
+            .map(|(lease, claim)| {
+                let name = match who.suspects(*lease) {
+                    true => format!("{}, which seems dead", who.name(*lease)).into(),
+                    false => who.name(*lease),
+                };
+                (claim.value.clone(), name)
+            })
+            .collect();
+        waiting.sort();
+        if waiting.is_empty() {
+            let ended = self.conflict.take();
+            return ended.map(|_| Notice::HostConflictEnded { key, value });
+        }
+        let conflict = Notice::HostConflict {
+            key,
+            registered: (value, who.name(lease)),
+            waiting,
+        };
+        if self.conflict.as_ref() == Some(&conflict) {
             return None;
         }
-        self.reported = Some(change.clone());
-        Some(change)
+        self.conflict = Some(conflict.clone());
+        Some(conflict)
+    }
+
+    /// `notice` if it differs from what was reported last.
+    pub(super) fn report(&mut self, notice: Notice) -> Option<Notice> {
+        if self.reported.as_ref() == Some(&notice) {
+            return None;
+        }
+        self.reported = Some(notice.clone());
+        Some(notice)
     }
 
     /// Takes in that a transaction happened.
@@ -164,7 +245,7 @@ impl Tracked {
         before: Option<&Held>,
         revision: Revision,
         now: Instant,
-    ) -> Option<Change> {
+    ) -> Option<Notice> {
         self.view.apply(&txn.ops, revision);
         self.node_at = revision;
         if txn.guards.contains(&Guard::NoClaims) {
@@ -180,21 +261,23 @@ impl Tracked {
         let put = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
         if let Some(found) = self.drift.take_if(|_| put) {
             (self.last_repair, self.stranger) = (Some(now), None);
-            return Some(Change::Repaired { key, found });
+            return Some(Notice::Repaired { key, found });
         }
         txn.ops.iter().find_map(|op| match op {
-            Op::Put(value, lease) if *lease == who.me => Some(Change::Registered {
+            Op::Put(value, lease) if *lease == who.me => Some(Notice::Registered {
                 key: key.clone(),
                 value: value.clone(),
                 old: old.clone(),
+                askers: Vec::new(),
             }),
-            Op::Put(value, _) if before.and_then(|held| held.lease) == Some(who.me) => {
-                Some(Change::HandedOver {
+            Op::Put(value, lease) if before.and_then(|held| held.lease) == Some(who.me) => {
+                Some(Notice::HandedOver {
                     key: key.clone(),
                     value: value.clone(),
+                    to: who.name(*lease),
                 })
             }
-            Op::Delete => Some(Change::Removed(key.clone())),
+            Op::Delete => Some(Notice::Removed(key.clone())),
             Op::Put(..) | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
         })
     }
@@ -208,6 +291,16 @@ impl Tracked {
         } else {
             self.tries += 1;
         }
+    }
+
+    /// Takes in a reading of all that there is; tells whether it is news.
+    pub(super) fn correct(&mut self, view: View, revision: Revision) -> bool {
+        if revision <= self.node_at || view == self.view {
+            return false;
+        }
+        self.view = view;
+        (self.node_at, self.claims_at) = (revision, revision);
+        true
     }
 
     /// Waits longer with each try: `first`, twice that, and so on.

@@ -1,39 +1,29 @@
 //! The decision for one key: wish and view in, at most one guarded transaction out.
 
-use super::{Guard, KeyTxn, LeaseId, Op, View};
+use super::{Guard, KeyTxn, LeaseId, Op, View, Who};
 use crate::conflict;
 use crate::node::{Key, Value};
-use std::collections::BTreeSet;
-
-/// Who decides, and whose keys may be shared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Who {
-    /// The lease of this process.
-    pub me: LeaseId,
-    /// The leases of the other registrators.
-    pub others: BTreeSet<LeaseId>,
-}
-
-impl Who {
-    /// Whether this lease is a registrator's.
-    pub fn knows(&self, lease: LeaseId) -> bool {
-        lease == self.me || self.others.contains(&lease)
-    }
-}
 
 /// A value that somebody wishes, and the lease under which it would be written.
+#[derive(Clone, Copy)]
 struct Candidate<'a> {
     value: &'a Value,
     lease: LeaseId,
+}
+
+/// Who shall have the key, and who would have it but seems dead.
+struct Contest<'a> {
+    winner: Option<Candidate<'a>>,
+    passed_over: Vec<LeaseId>,
 }
 
 /// The next transaction for `key`, if any.
 ///
 /// `managed` tells that this process had the key while it wished it: only then may it replace a node that no registrator wrote.
 ///
-/// Candidates are the node (if a registrator holds it), the claims, and the own wish in the place of whatever is the own. The
-/// smallest value wins; of equal ones the present holder, so that nothing bounces. Everybody who sees the same comes to
-/// the same end, whoever acts first; a decision from a stale view fails at its guards and is made again.
+/// Candidates are the node (if a registrator holds it), the claims, and the own wish in the place of whatever is the own. Whoever
+/// seems dead comes last. Then the smallest value wins; of equal ones the present holder, so that nothing bounces. Everybody who
+/// sees the same comes to the same end, whoever acts first; a decision from a stale view fails at its guards and is made again.
 pub fn decide(
     who: &Who,
     key: &Key,
@@ -45,16 +35,18 @@ pub fn decide(
     let foreign = view.node.is_some() && owner.is_none();
     let not_ours =
         (foreign && !(managed && wish.is_some())) || (wish.is_none() && owner != Some(who.me));
-    let ops = match not_ours {
-        true => without_claim(who.me, view),
+    let (ops, mut liveness) = match not_ours {
+        true => (without_claim(who.me, view), Vec::new()),
         false => settle(who, wish, view, owner),
     };
     if ops.is_empty() {
         return None;
     }
+    let mut guards = guards(who.me, view, &ops);
+    guards.append(&mut liveness);
     Some(KeyTxn {
         key: key.clone(),
-        guards: guards(who.me, view, &ops),
+        guards,
         ops,
     })
 }
@@ -67,11 +59,25 @@ fn without_claim(me: LeaseId, view: &View) -> Vec<Op> {
         .collect()
 }
 
-fn settle(who: &Who, wish: Option<&Value>, view: &View, owner: Option<LeaseId>) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let winner = winner(who, wish, view, owner);
+/// What is to be done, and on whose life or death that rests.
+fn settle(
+    who: &Who,
+    wish: Option<&Value>,
+    view: &View,
+    owner: Option<LeaseId>,
+) -> (Vec<Op>, Vec<Guard>) {
+    let (mut ops, mut liveness) = (Vec::new(), Vec::new());
+    let Contest {
+        winner,
+        passed_over,
+    } = contest(who, wish, view, owner);
     match &winner {
-        Some(winner) => ops.extend(hand_to(winner, who.me, view, owner)),
+        Some(winner) => {
+            ops.extend(hand_to(winner, who.me, view, owner));
+            if !ops.is_empty() {
+                liveness = guards_of_life(who, winner.lease, passed_over);
+            }
+        }
         // The guard of a deletion is that there is no claim, so an own one goes first and the node with the next transaction.
         None if view.claims.is_empty() => ops.push(Op::Delete),
         None => ops.extend(view.claims.keys().map(|lease| Op::DeleteClaim(*lease))),
@@ -86,15 +92,15 @@ fn settle(who: &Who, wish: Option<&Value>, view: &View, owner: Option<LeaseId>) 
         (_, Some(_)) => ops.extend(without_claim(who.me, view)),
         (_, None) => {}
     }
-    ops
+    (ops, liveness)
 }
 
-fn winner<'a>(
+fn contest<'a>(
     who: &Who,
     wish: Option<&'a Value>,
     view: &'a View,
     owner: Option<LeaseId>,
-) -> Option<Candidate<'a>> {
+) -> Contest<'a> {
     let claims = view
         .claims
         .iter()
@@ -114,17 +120,47 @@ fn winner<'a>(
     let others = claims
         .chain(node)
         .filter(|candidate| candidate.lease != who.me);
-    let candidates: Vec<_> = others
-        .chain(wish.map(|value| Candidate {
-            value,
-            lease: who.me,
-        }))
-        .collect();
+    let own = wish.map(|value| Candidate {
+        value,
+        lease: who.me,
+    });
+    let (suspects, trusted): (Vec<_>, Vec<_>) = others
+        .chain(own)
+        .partition(|candidate| who.suspects(candidate.lease));
+    match best(&trusted, owner) {
+        None => Contest {
+            winner: best(&suspects, owner),
+            passed_over: Vec::new(),
+        },
+        Some(winner) => {
+            let better = suspects.into_iter().filter(|suspect| {
+                best(&[winner, *suspect], owner).is_some_and(|best| best.lease == suspect.lease)
+            });
+            Contest {
+                winner: Some(winner),
+                passed_over: better.map(|suspect| suspect.lease).collect(),
+            }
+        }
+    }
+}
+
+fn best<'a>(candidates: &[Candidate<'a>], owner: Option<LeaseId>) -> Option<Candidate<'a>> {
     let value = conflict::resolve(candidates.iter().map(|candidate| candidate.value))?;
     let equal = candidates
-        .into_iter()
+        .iter()
         .filter(|candidate| candidate.value == value);
-    equal.min_by_key(|candidate| (Some(candidate.lease) != owner, candidate.lease))
+    equal
+        .min_by_key(|candidate| (Some(candidate.lease) != owner, candidate.lease))
+        .copied()
+}
+
+/// Life and death are facts in etcd when the node passes to somebody, not this process's opinion: two that suspect each other
+/// from stale views would take the node from each other for ever.
+fn guards_of_life(who: &Who, winner: LeaseId, passed_over: Vec<LeaseId>) -> Vec<Guard> {
+    let lit = (winner != who.me && !who.suspects(winner)).then_some(Guard::Lit(winner));
+    lit.into_iter()
+        .chain(passed_over.into_iter().map(Guard::Out))
+        .collect()
 }
 
 /// Puts the node where it belongs: consumes the winner's claim, and leaves one for a holder that loses the node.

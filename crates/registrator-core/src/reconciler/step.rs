@@ -5,7 +5,7 @@ use crate::container::{Container, ContainerId};
 use crate::desired::Origin;
 use crate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use crate::instance::{InstanceDelta, InstanceId, Problem};
-use crate::keys::{Change, Wishes};
+use crate::keys::Wishes;
 use crate::node::{Key, Nodes, Value};
 use crate::notice::{Asker, Notice};
 use crate::scheduler::{Freshness, Ticket};
@@ -385,38 +385,27 @@ impl Reconciler {
         while let Some(commit) = self.keys.next_commit(&wishes, now) {
             self.commands.push_back(Command::Commit(commit));
         }
-        while let Some(change) = self.keys.next_change() {
-            let notice = self.notice_of(change);
+        while let Some(notice) = self.keys.next_notice() {
+            let notice = self.with_askers(notice);
             self.notices.push_back(notice);
         }
     }
 
-    fn notice_of(&self, change: Change) -> Notice {
-        match change {
-            Change::Registered { key, value, old } => {
-                let candidates = self
-                    .desired
-                    .candidates(&key)
-                    .and_then(|candidates| candidates.get(&value));
-                let askers = candidates
+    fn with_askers(&self, mut notice: Notice) -> Notice {
+        if let Notice::Registered {
+            key, value, askers, ..
+        } = &mut notice
+        {
+            let candidates = self.desired.candidates(key);
+            let origins = candidates.and_then(|candidates| candidates.get(value));
+            askers.extend(
+                origins
                     .into_iter()
                     .flatten()
-                    .map(|origin| self.asker(origin))
-                    .collect();
-                Notice::Registered {
-                    key,
-                    value,
-                    old,
-                    askers,
-                }
-            }
-            Change::Removed(key) => Notice::Removed(key),
-            Change::HandedOver { key, value } => Notice::HandedOver { key, value },
-            Change::Waiting { key, wish, value } => Notice::Waiting { key, wish, value },
-            Change::Repaired { key, found } => Notice::Repaired { key, found },
-            Change::Foreign { key, value, wish } => Notice::Foreign { key, value, wish },
-            Change::Rejected { key, message } => Notice::Rejected { key, message },
+                    .map(|origin| self.asker(origin)),
+            );
         }
+        notice
     }
 
     /// Once for each change of what is asked for, and not once for each event.

@@ -8,9 +8,15 @@ use etcd_mem::store::{Event, Store};
 use registrator_core::node::{Key, Value};
 use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View};
 use registrator_core::session::{KeyResult, Outcome, Seen};
+use std::collections::{BTreeMap, BTreeSet};
 
 const CLAIMS: &str = "/registrator/claims/";
 pub const NODES: &str = "/registrator/nodes/";
+const BEACONS: &str = "/registrator/beacons/";
+
+pub fn beacon(lease: LeaseId) -> String {
+    format!("{BEACONS}{lease}")
+}
 
 fn escaped(key: &Key) -> String {
     key.as_str().replace('%', "%25").replace('/', "%2F")
@@ -55,6 +61,20 @@ fn view(results: &[OpResult]) -> View {
     }
 }
 
+/// The leases whose beacons are lit.
+pub fn beacons(store: &Store) -> BTreeSet<LeaseId> {
+    let range = Range::new(KeyRange::prefix(BEACONS));
+    let kvs = store.range(&range).unwrap().kvs;
+    kvs.iter()
+        .filter_map(|kv| parse_beacon(std::str::from_utf8(&kv.key).ok()?))
+        .collect()
+}
+
+fn parse_beacon(name: &str) -> Option<LeaseId> {
+    let lease = name.strip_prefix(BEACONS)?;
+    Some(LeaseId(i64::from_str_radix(lease, 16).ok()?))
+}
+
 /// What etcd holds for `key`.
 pub fn read(store: &Store, key: &Key) -> View {
     let ranges = [KeyRange::key(key.as_str()), KeyRange::prefix(claims(key))];
@@ -67,6 +87,26 @@ fn equal(keys: KeyRange, target: Target) -> Compare {
         relation: Relation::Equal,
         target,
     }
+}
+
+fn lit(lease: LeaseId) -> Compare {
+    Compare {
+        keys: KeyRange::key(beacon(lease)),
+        relation: Relation::Greater,
+        target: Target::CreateRevision(0),
+    }
+}
+
+/// The beacons that a transaction's guards name.
+fn beacons_of(txn: &KeyTxn) -> impl Iterator<Item = LeaseId> {
+    txn.guards.iter().filter_map(|guard| match guard {
+        Guard::Lit(lease) | Guard::Out(lease) => Some(*lease),
+        Guard::Absent
+        | Guard::HeldBy(_)
+        | Guard::Unchanged(_)
+        | Guard::NoClaims
+        | Guard::ClaimUnchanged(..) => None,
+    })
 }
 
 fn child(txn: &KeyTxn) -> Txn {
@@ -83,6 +123,8 @@ fn child(txn: &KeyTxn) -> Txn {
             KeyRange::key(claim(&txn.key, *lease)),
             Target::ModRevision(*revision),
         ),
+        Guard::Out(lease) => equal(KeyRange::key(beacon(*lease)), Target::CreateRevision(0)),
+        Guard::Lit(lease) => lit(*lease),
     });
     let put = |name: String, value: &Value, lease: LeaseId| {
         StoreOp::Put(Put {
@@ -107,9 +149,12 @@ fn child(txn: &KeyTxn) -> Txn {
     }
 }
 
-/// Performs a commit as the writer does: fenced, each transaction nested.
-pub fn commit(store: &mut Store, fence: (&str, i64), txns: &[KeyTxn]) -> Outcome {
-    let compare = vec![equal(KeyRange::key(fence.0), Target::ModRevision(fence.1))];
+/// Performs a commit as the writer of `me` does: fenced, each transaction nested.
+pub fn commit(store: &mut Store, me: LeaseId, fence: (&str, i64), txns: &[KeyTxn]) -> Outcome {
+    let compare = vec![
+        equal(KeyRange::key(fence.0), Target::ModRevision(fence.1)),
+        lit(me),
+    ];
     let success = txns.iter().map(|txn| StoreOp::Txn(child(txn))).collect();
     match store.txn(&Txn {
         compare,
@@ -117,9 +162,16 @@ pub fn commit(store: &mut Store, fence: (&str, i64), txns: &[KeyTxn]) -> Outcome
         failure: Vec::new(),
     }) {
         Ok(result) if result.succeeded => {
-            let results = result.results.iter().map(|result| match result {
+            let now = beacons(store);
+            let results = result.results.iter().zip(txns);
+            let results = results.map(|(result, txn)| match result {
                 OpResult::Txn(child) if child.succeeded => KeyResult::Applied,
-                OpResult::Txn(child) => KeyResult::Refused(view(&child.results)),
+                OpResult::Txn(child) => KeyResult::Refused {
+                    view: view(&child.results),
+                    beacons: beacons_of(txn)
+                        .map(|lease| (lease, now.contains(&lease)))
+                        .collect(),
+                },
                 other => panic!("not a transaction: {other:?}"),
             });
             Outcome::Done {
@@ -127,7 +179,21 @@ pub fn commit(store: &mut Store, fence: (&str, i64), txns: &[KeyTxn]) -> Outcome
                 results: results.collect(),
             }
         }
-        Ok(_) | Err(etcd_mem::StoreError::LeaseNotFound) => Outcome::Void,
+        Ok(_) => Outcome::Void,
+        // Another registrator's lease is gone: nothing happened, and what there is now is the answer.
+        Err(etcd_mem::StoreError::LeaseNotFound) if store.leases().contains(&me.0) => {
+            Outcome::Done {
+                revision: store.revision(),
+                results: txns
+                    .iter()
+                    .map(|txn| KeyResult::Refused {
+                        view: read(store, &txn.key),
+                        beacons: BTreeMap::new(),
+                    })
+                    .collect(),
+            }
+        }
+        Err(etcd_mem::StoreError::LeaseNotFound) => Outcome::Void,
         Err(error) => Outcome::Rejected(error.to_string()),
     }
 }
@@ -144,6 +210,10 @@ pub fn seen(event: &Event) -> Option<Seen> {
             claim: node,
             revision,
         });
+    }
+    if let Some(lease) = parse_beacon(name) {
+        let lit = node.is_some();
+        return Some(Seen::Beacon { lease, lit });
     }
     if name.starts_with(NODES) {
         return None;

@@ -12,35 +12,41 @@
 )]
 
 pub mod etcd;
+pub mod record;
+mod session;
 
-use etcd_mem::store::{KeyRange, Put, Range, Store, Watch, WatchRequest};
+use etcd_mem::store::{KeyRange, Range, Store, Watch};
 use registrator_core::container::{Container, ContainerId};
 use registrator_core::etcd_path::EtcdPath;
 use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::fence::Fence;
 use registrator_core::node::{Key, Nodes, Value};
-use registrator_core::ownership::LeaseId;
+use registrator_core::ownership::{LeaseId, NodeName};
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler, Settings};
-use registrator_core::session::{Outcome, Seen, Session, SessionEvent};
+use registrator_core::session::{Outcome, Seen, SessionEvent};
 use registrator_core::spec::{PolicyName, PolicySpec, Schema};
 use registrator_core::watch;
 use serde_json::{Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The time to live of every lease, in seconds.
+/// The time to live of the leases of nodes, in seconds.
 pub const TTL: i64 = 30;
+
+/// That of the leases of beacons.
+pub const BEACON_TTL: i64 = 15;
 
 pub struct Host {
     pub name: String,
     pub reconciler: Reconciler,
     pub notices: Vec<String>,
     pub lease: Option<LeaseId>,
+    beacon: Option<i64>,
     pub stopped: Option<OnExit>,
     fence: i64,
     sessions: u64,
     watch: Option<Watch>,
-    known: BTreeSet<LeaseId>,
+    known: BTreeMap<LeaseId, NodeName>,
     /// Evaluations are answered only while this is off.
     pub slow: bool,
     /// Evaluations run out of time.
@@ -51,6 +57,12 @@ pub struct Host {
     pub late: bool,
     /// Claims and registrators are told only while this is off: etcd has a stream for them and others for nodes.
     pub lagging: bool,
+    /// What is told of nodes and claims gets lost.
+    pub forgetful: bool,
+    /// Nothing happens on it, as after SIGSTOP.
+    pub frozen: bool,
+    /// It does not reach etcd.
+    cut: bool,
     answers: Vec<(u64, Outcome)>,
     lagged: Vec<Seen>,
     /// The session is over, and a new one is due.
@@ -63,6 +75,7 @@ pub struct World {
     pub hosts: BTreeMap<String, Host>,
     pub reachable: bool,
     pub commits: usize,
+    pub others: record::Others,
     epoch: Instant,
     now: Duration,
 }
@@ -136,16 +149,20 @@ impl Host {
             reconciler: Reconciler::new(Settings::with_fence(fence)),
             notices: Vec::new(),
             lease: None,
+            beacon: None,
             stopped: None,
             fence: 0,
             sessions: 0,
             watch: None,
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             slow: false,
             overloaded: false,
             deaf: false,
             late: false,
             lagging: false,
+            forgetful: false,
+            frozen: false,
+            cut: false,
             answers: Vec::new(),
             lagged: Vec::new(),
             broken: false,
@@ -165,6 +182,7 @@ impl World {
             hosts: BTreeMap::new(),
             reachable: true,
             commits: 0,
+            others: record::Others::default(),
             epoch: Instant::now(),
             now: Duration::ZERO,
         }
@@ -211,75 +229,6 @@ impl World {
         self.handle(name, Event::Container(watch::Event::Delete(id)));
     }
 
-    /// Begins a session: adopts the lease that the identity names, or takes a new one, and reads everything that is under it.
-    fn connect(&mut self, name: &str) {
-        if !self.reachable {
-            return;
-        }
-        let identity = self.host(name).identity();
-        let found = self
-            .store
-            .range(&Range::new(KeyRange::key(identity.as_str())))
-            .unwrap()
-            .kvs;
-        let lease = match found.first() {
-            Some(kv) => kv.lease,
-            None => self.store.grant(self.now, 0, TTL).unwrap().id,
-        };
-        let put = Put {
-            lease,
-            ..Put::new(identity, "x")
-        };
-        let fence = self.store.put(&put).unwrap().revision;
-        let session = self.session(name, LeaseId(lease));
-        self.host(name).broken = false;
-        let watch = self
-            .store
-            .watch(WatchRequest {
-                keys: KeyRange::all(),
-                start: fence + 1,
-                ..WatchRequest::default()
-            })
-            .unwrap();
-        let host = self.host(name);
-        (host.answers, host.lagged) = (Vec::new(), Vec::new());
-        (host.lease, host.fence, host.watch) = (Some(LeaseId(lease)), fence, Some(watch));
-        host.known = session.registrators.clone();
-        self.handle(name, Event::Session(SessionEvent::Established(session)));
-    }
-
-    fn session(&mut self, name: &str, lease: LeaseId) -> Session {
-        let keys = self.store.time_to_live(self.now, lease.0).unwrap().keys;
-        let names = keys
-            .iter()
-            .map(|key| String::from_utf8(key.clone()).unwrap());
-        let own = names.filter(|name| !name.starts_with(etcd::NODES));
-        let own = own.map(|name| {
-            etcd::parse_claim(&name).map_or_else(|| Key::parse(&name).unwrap(), |(key, _)| key)
-        });
-        let views = own
-            .map(|key| (key.clone(), etcd::read(&self.store, &key)))
-            .collect();
-        let registrators = self.registrators();
-        let host = self.host(name);
-        host.sessions += 1;
-        Session {
-            number: host.sessions,
-            lease,
-            views,
-            registrators,
-        }
-    }
-
-    fn registrators(&self) -> BTreeSet<LeaseId> {
-        let identities = self
-            .store
-            .range(&Range::new(KeyRange::prefix(etcd::NODES)))
-            .unwrap()
-            .kvs;
-        identities.iter().map(|kv| LeaseId(kv.lease)).collect()
-    }
-
     /// Lets everything happen that happens without time passing. Panics if it does not come to an end.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
@@ -294,7 +243,11 @@ impl World {
 
     /// One thing that happens on one host: commands first, then what etcd tells. Tells whether anything happened.
     pub fn step(&mut self, name: &str) -> bool {
+        let reaches = self.reaches(name);
         let host = self.host(name);
+        if host.frozen {
+            return false;
+        }
         while let Some(notice) = host.reconciler.next_notice() {
             host.notices
                 .push(format!("{:?} {notice}", notice.level()).to_lowercase_level());
@@ -303,7 +256,7 @@ impl World {
             self.perform(name, command);
             return true;
         }
-        if host.broken && host.stopped.is_none() && self.reachable {
+        if host.broken && host.stopped.is_none() && reaches {
             self.connect(name);
             return true;
         }
@@ -349,9 +302,10 @@ impl World {
             Command::Commit(commit) => {
                 let host = &self.hosts[name];
                 let (identity, fence) = (host.identity(), host.fence);
-                let outcome = match self.reachable && commit.session == host.sessions {
-                    true => etcd::commit(&mut self.store, (&identity, fence), &commit.txns),
-                    false => Outcome::Void,
+                let in_session = self.reaches(name) && commit.session == host.sessions;
+                let outcome = match host.lease.filter(|_| in_session) {
+                    Some(me) => etcd::commit(&mut self.store, me, (&identity, fence), &commit.txns),
+                    None => Outcome::Void,
                 };
                 let host = self.host(name);
                 let outcome = if std::mem::take(&mut host.deaf) {
@@ -366,10 +320,14 @@ impl World {
                 }
             }
             Command::Stop(on_exit) => {
-                let lease = self.host(name).lease;
-                self.host(name).stopped = Some(on_exit);
-                if let (OnExit::Release, Some(lease)) = (on_exit, lease) {
-                    self.store.revoke(lease.0).unwrap();
+                let host = self.host(name);
+                host.stopped = Some(on_exit);
+                let leases = [host.lease.map(|lease| lease.0), host.beacon];
+                if on_exit == OnExit::Release {
+                    // Whatever still stands under the lease vanishes with it: the process must have handed it over.
+                    for lease in leases.into_iter().flatten() {
+                        let _ = self.store.revoke(lease);
+                    }
                 }
             }
             Command::WatchRoots(_) | Command::FollowConfigs { .. } => {}
@@ -378,24 +336,17 @@ impl World {
 
     /// Delivers what the host's watch has for it.
     fn tell(&mut self, name: &str) -> bool {
-        if !self.reachable || self.hosts[name].stopped.is_some() {
+        if !self.reaches(name) || self.hosts[name].stopped.is_some() {
             return false;
         }
-        let registrators = self.registrators();
+        let mut events = self.comings_and_goings(name);
         let host = self.hosts.get_mut(name).unwrap();
         let Some(watch) = &mut host.watch else {
             return false;
         };
-        let mut events = Vec::new();
-        for lease in registrators.symmetric_difference(&host.known) {
-            events.push(Seen::Registrator {
-                lease: *lease,
-                present: registrators.contains(lease),
-            });
-        }
-        host.known = registrators;
         while let Some(batch) = self.store.poll(watch).unwrap() {
-            events.extend(batch.events.iter().filter_map(etcd::seen));
+            let seen = batch.events.iter().filter_map(etcd::seen);
+            events.extend(seen.filter(|seen| !host.forgetful || seen.key().is_none()));
         }
         let lagging = host.lagging;
         let told = |seen: &Seen| !lagging || matches!(seen, Seen::Node { .. });
@@ -415,27 +366,70 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             self.now = end.min(self.now + Duration::from_secs(2));
-            let live: Vec<LeaseId> = self
-                .hosts
-                .values()
-                .filter(|host| host.stopped.is_none())
-                .filter_map(|host| host.lease)
+            let live = self.hosts.values().filter(|host| {
+                host.stopped.is_none() && !host.frozen && !host.cut && self.reachable
+            });
+            let live: Vec<i64> = live
+                .flat_map(|host| [host.lease.map(|lease| lease.0), host.beacon])
+                .flatten()
                 .collect();
-            for lease in live.iter().filter(|_| self.reachable) {
-                let _ = self.store.keep_alive(self.now, lease.0);
+            for lease in live {
+                let _ = self.store.keep_alive(self.now, lease);
             }
-            self.store.expire(self.now);
+            self.by_leases(|world| {
+                world.store.expire(world.now);
+            });
             let (now, names) = (self.now(), self.hosts.keys().cloned().collect::<Vec<_>>());
             for name in names {
-                if self.hosts[&name]
-                    .reconciler
-                    .next_timeout()
-                    .is_some_and(|at| at <= now)
-                {
+                let due = self.hosts[&name].reconciler.next_timeout();
+                if due.is_some_and(|at| at <= now) && !self.hosts[&name].frozen {
                     self.handle(&name, Event::Timeout);
                 }
             }
             self.settle();
+        }
+    }
+
+    /// Does something to leases, and remembers the revisions that came of it.
+    fn by_leases(&mut self, act: impl FnOnce(&mut World)) {
+        let before = self.store.revision();
+        act(self);
+        self.others
+            .leases
+            .extend(before + 1..=self.store.revision());
+    }
+
+    /// Does something in etcd that no registrator does.
+    pub fn by_hand(&mut self, act: impl FnOnce(&mut Store)) {
+        let before = self.store.revision();
+        act(&mut self.store);
+        self.others
+            .by_hand
+            .extend(before + 1..=self.store.revision());
+    }
+
+    fn reaches(&self, name: &str) -> bool {
+        self.reachable && self.hosts.get(name).is_some_and(|host| !host.cut)
+    }
+
+    /// Cuts one host off from etcd, or brings it back: then it begins a new session.
+    pub fn cut(&mut self, name: &str, cut: bool) {
+        self.host(name).cut = cut;
+        match cut {
+            true => self.handle(name, Event::Session(SessionEvent::Suspended)),
+            false => self.connect(name),
+        }
+    }
+
+    /// Stops a host in its tracks, or lets it go on: it finds out what it missed.
+    pub fn freeze(&mut self, name: &str, frozen: bool) {
+        let host = self.host(name);
+        host.frozen = frozen;
+        let leases = [host.lease.map(|lease| lease.0), host.beacon];
+        let ended = |lease: i64| self.store.time_to_live(self.now, lease).is_none();
+        if !frozen && leases.into_iter().flatten().any(ended) {
+            self.handle(name, Event::Session(SessionEvent::Suspended));
+            self.connect(name);
         }
     }
 
@@ -453,7 +447,9 @@ impl World {
     /// The lease of a host is gone, as after `etcdctl lease revoke`.
     pub fn revoke(&mut self, name: &str) {
         let lease = self.host(name).lease.unwrap();
-        self.store.revoke(lease.0).unwrap();
+        self.by_leases(|world| {
+            let _ = world.store.revoke(lease.0);
+        });
         self.handle(name, Event::Session(SessionEvent::Suspended));
         self.connect(name);
     }

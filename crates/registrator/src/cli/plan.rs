@@ -241,7 +241,8 @@ async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Re
         None => (
             Who {
                 me: LeaseId(0),
-                others: BTreeSet::new(),
+                registrators: BTreeMap::new(),
+                beacons: BTreeSet::new(),
             },
             BTreeMap::new(),
         ),

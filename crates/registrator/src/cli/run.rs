@@ -34,7 +34,7 @@ pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::R
             error!("aborted by a second signal");
             Ok(Exit::Failure)
         }
-        End::Superseded => Ok(Exit::Failure),
+        End::Superseded | End::Refused => Ok(Exit::Failure),
         End::Etcd(error) => Err(error.into()),
         End::Failed(error) => Err(error.into()),
     }
@@ -89,12 +89,7 @@ async fn attach(
     let interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
     let docker = connect::docker(&settings.host.docker, environment)?;
-    // The name matters to the session only, which gets it as soon as it is known.
-    let etcd_settings = connect::etcd(
-        &settings.host.etcd,
-        endpoints,
-        settings.host.node_name.as_deref().unwrap_or("unknown"),
-    )?;
+    let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::Client::new(&etcd_settings)?;
 
     let (file_updates, files) = channel(QUEUE);
@@ -163,6 +158,21 @@ async fn attach(
         },
     )
     .await)
+}
+
+/// The name matters to the session only, which gets it as soon as it is known.
+fn session_settings(
+    settings: &RunSettings,
+    endpoints: &[String],
+) -> anyhow::Result<etcd::Settings> {
+    let node_name = settings.host.node_name.as_deref().unwrap_or("unknown");
+    Ok(etcd::Settings {
+        on_conflict: match settings.on_conflict {
+            settings::OnConflict::Refuse => etcd::OnConflict::Refuse,
+            settings::OnConflict::Wait => etcd::OnConflict::Wait,
+        },
+        ..connect::etcd(&settings.host.etcd, endpoints, node_name)?
+    })
 }
 
 /// Holds the session under the given name, or under the engine's id as soon as the engine tells it.

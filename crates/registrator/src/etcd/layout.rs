@@ -33,7 +33,9 @@ pub(super) enum Place {
     Identity(String),
     /// A claim of a lease on a key.
     Claim(Key, LeaseId),
-    /// Below the registrators' prefix, but neither.
+    /// The beacon of a lease.
+    Beacon(LeaseId),
+    /// Below the registrators' prefix, but none of these.
     Unknown(String),
     /// A node, ours or not.
     Node(Key),
@@ -101,6 +103,16 @@ impl Layout {
         format!("{}{lease}", self.claims(key))
     }
 
+    /// The prefix of all beacons.
+    pub fn beacons(&self) -> String {
+        format!("{}beacons/", self.meta)
+    }
+
+    /// The beacon of `lease`, B in the protocol: there as long as the process of that lease is alive.
+    pub fn beacon(&self, lease: LeaseId) -> String {
+        format!("{}{lease}", self.beacons())
+    }
+
     /// What `etcd_key` is for.
     pub(super) fn place(&self, etcd_key: &[u8]) -> Place {
         let Ok(text) = std::str::from_utf8(etcd_key) else {
@@ -120,6 +132,9 @@ impl Layout {
 fn own_place(rest: &str) -> Option<Place> {
     if let Some(name) = rest.strip_prefix("nodes/") {
         return Some(Place::Identity(unescape(name)?));
+    }
+    if let Some(lease) = rest.strip_prefix("beacons/") {
+        return Some(Place::Beacon(parse_lease(lease)?));
     }
     let (key, lease) = rest.strip_prefix("claims/")?.split_once('/')?;
     Some(Place::Claim(
@@ -164,6 +179,10 @@ mod tests {
             layout().claim(&key, LeaseId(0x0123_4567_89ab_cdef)),
             "/registrator/claims/%2Fa%2Fb%252F/0123456789abcdef"
         );
+        assert_eq!(
+            layout().beacon(LeaseId(0x70)),
+            "/registrator/beacons/0000000000000070"
+        );
     }
 
     #[test]
@@ -179,7 +198,9 @@ mod tests {
         );
         let claim = layout().claim(&key("/a/b%2F"), LeaseId(-1));
         check(&claim, Place::Claim(key("/a/b%2F"), LeaseId(-1)));
+        check(&layout().beacon(LeaseId(-1)), Place::Beacon(LeaseId(-1)));
         for text in [
+            "/registrator/beacons/70",
             "/registrator/nodes/a/b",
             "/registrator/claims/%2Fa/12",
             "/registrator/claims/%2Fa/0123456789ABCDEF",

@@ -3,7 +3,7 @@
 //! One task owns it all. It claims the identity, reads what the process has in etcd, and then serves: it performs
 //! commits, keeps the lease alive and reports changes. Whatever goes wrong ends in the same way: the session is
 //! suspended, the identity is claimed again, which makes every request still under way fail, and all is read anew.
-//! `docs/protocol.md` §1 to §4 has the rules and the reasons; this is its level 1, without beacons.
+//! `docs/protocol.md` has the rules and the reasons.
 
 mod claim;
 mod commit;
@@ -18,9 +18,9 @@ use super::client::Client;
 use super::error::Error;
 use super::identity::{Holder, new_instance};
 use super::layout::Layout;
-use super::settings::{Settings, SettingsError};
+use super::settings::{OnConflict, Settings, SettingsError};
 use claim::{Claim, Held, Memory};
-use keeper::Keeper;
+use keeper::{Keeper, beacon_interval, renewal_interval};
 use registrator_core::ownership::LeaseId;
 use registrator_core::session::{Commit, Outcome, SessionEvent};
 use std::collections::BTreeSet;
@@ -82,8 +82,13 @@ pub enum Update {
         /// The lease.
         lease: LeaseId,
     },
-    /// A live process holds this identity. The session waits until that one ends.
+    /// A process holds this identity that lives, or did so a moment ago. The session waits until it is known.
     IdentityInUse {
+        /// The holder; `None` if its entry cannot be read.
+        holder: Option<Holder>,
+    },
+    /// A live process holds this identity, and this one was told not to wait for that. The session has ended.
+    Refused {
         /// The holder; `None` if its entry cannot be read.
         holder: Option<Holder>,
     },
@@ -115,6 +120,8 @@ pub enum End {
     Released,
     /// Another process has the identity now.
     Superseded,
+    /// Another process had the identity all the time.
+    Refused,
     /// Nobody asks or listens any more; the lease ends by itself.
     Abandoned,
     /// etcd could not be told in time; the lease ends by itself.
@@ -128,6 +135,7 @@ enum Stop {
     Release,
     Abandon,
     Superseded,
+    Refused,
 }
 
 /// Holds a session until it is asked to end. Must run within a Tokio runtime; `requests` may be closed to abandon it.
@@ -146,6 +154,8 @@ pub async fn run(
         layout: Layout::new(&settings.meta_prefix, &settings.node_name)?,
         allow_prefixes: settings.allow_prefixes.clone(),
         lease_ttl: settings.lease_ttl,
+        on_conflict: settings.on_conflict,
+        read_again_every: settings.read_again_every,
         holder: Holder {
             lease: LeaseId(0),
             instance: new_instance(),
@@ -166,7 +176,8 @@ pub async fn run(
             outage: None,
         },
         memory: Memory::default(),
-        keeper: None,
+        keepers: None,
+        reported_in_use: None,
         number: 0,
         backoff: Backoff::up_to(LONGEST),
         disturbances: Backoff::up_to(LONGEST),
@@ -186,6 +197,8 @@ struct Context {
     layout: Layout,
     allow_prefixes: Vec<String>,
     lease_ttl: Duration,
+    on_conflict: OnConflict,
+    read_again_every: Duration,
     /// This process, without its lease.
     holder: Holder,
 }
@@ -195,13 +208,21 @@ struct Task {
     inbox: Inbox,
     reporter: Reporter,
     memory: Memory,
-    keeper: Option<Keeper>,
+    keepers: Option<Keepers>,
+    /// The instance that was last reported to use the identity.
+    reported_in_use: Option<Option<String>>,
     /// Of the session; grows.
     number: u64,
     /// Between attempts to begin a session.
     backoff: Backoff,
     /// Between sessions that do not last.
     disturbances: Backoff,
+}
+
+/// What keeps the two leases alive.
+struct Keepers {
+    nodes: Keeper,
+    beacon: Keeper,
 }
 
 impl Task {
@@ -211,14 +232,14 @@ impl Task {
         let reading = start::read(&self.context, &held);
         match self.inbox.beside(&self.reporter, reading).await? {
             Ok(beginning) => self.serve(&held, beginning).await,
-            Err(Error::LeaseNotFound { .. }) => self.lose_keeper().await,
+            Err(Error::LeaseNotFound { .. }) => self.lose_lease().await,
             Err(error) => self.wait(error).await,
         }
     }
 
     /// The lease seems to have ended. The next claim tells for certain.
-    async fn lose_keeper(&mut self) -> Result<(), Stop> {
-        self.keeper = None;
+    async fn lose_lease(&mut self) -> Result<(), Stop> {
+        self.keepers = None;
         self.pause(Duration::from_millis(20)).await
     }
 
@@ -234,7 +255,14 @@ impl Task {
                 }
                 Ok(Claim::Again) => self.pause(Duration::from_millis(20)).await?,
                 Ok(Claim::Lost(lease)) => self.report_loss(lease),
-                Ok(Claim::InUse(holder)) => {
+                Ok(Claim::InUse {
+                    holder,
+                    certain: true,
+                }) if self.context.on_conflict == OnConflict::Refuse => {
+                    self.reporter.send(Update::Refused { holder });
+                    return Err(Stop::Refused);
+                }
+                Ok(Claim::InUse { holder, .. }) => {
                     self.report_in_use(holder);
                     self.pause(Duration::from_secs(1)).await?;
                 }
@@ -247,10 +275,15 @@ impl Task {
         }
     }
 
-    /// Each session has its keeper, which begins with a renewal and knows nothing of failures before.
+    /// Each session has its keepers, which begin with a renewal and know nothing of failures before.
     fn keep_alive(&mut self, held: &Held) {
-        let client = self.context.client.clone();
-        self.keeper = Some(Keeper::start(client, held.lease, held.ttl));
+        let start =
+            |lease, ttl, interval| Keeper::start(self.context.client.clone(), lease, ttl, interval);
+        let (beacon, beacon_ttl) = held.beacon;
+        self.keepers = Some(Keepers {
+            nodes: start(held.lease, held.ttl, renewal_interval(held.ttl)),
+            beacon: start(beacon, beacon_ttl, beacon_interval(held.ttl, beacon_ttl)),
+        });
     }
 
     fn report_claim(&mut self, held: &Held) {
@@ -268,16 +301,16 @@ impl Task {
     }
 
     fn report_loss(&mut self, lease: LeaseId) {
-        self.keeper = None;
+        self.keepers = None;
         self.reporter.send(Update::LeaseLost { lease });
     }
 
     fn report_in_use(&mut self, holder: Option<Holder>) {
         self.reporter.reachable(&self.context.client);
         self.backoff.reset();
-        let name = holder.as_ref().map(|holder| holder.instance.clone());
-        if self.memory.in_use.as_ref() != Some(&name) {
-            self.memory.in_use = Some(name);
+        let instance = holder.as_ref().map(|holder| holder.instance.clone());
+        if self.reported_in_use.as_ref() != Some(&instance) {
+            self.reported_in_use = Some(instance);
             self.reporter.send(Update::IdentityInUse { holder });
         }
     }

@@ -21,12 +21,25 @@ pub struct Settings {
     pub meta_prefix: String,
     /// The identity: the same after a restart, and of no other process.
     pub node_name: String,
+    /// What to do if a live process holds the identity.
+    pub on_conflict: OnConflict,
+    /// How often everything under the lease is read again: etcd's events were lost by bugs before.
+    pub read_again_every: Duration,
     /// What this process may write, as prefixes of keys; empty for everything but `meta_prefix`.
     pub allow_prefixes: Vec<String>,
     /// The machine's name, shown to whoever wonders who holds an identity.
     pub host: String,
     /// The program's version, shown likewise.
     pub version: String,
+}
+
+/// What a process does that finds its identity in use by another one that lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It ends.
+    Refuse,
+    /// It waits until the other one ends.
+    Wait,
 }
 
 /// The files for TLS, in PEM form.
@@ -96,7 +109,8 @@ impl Settings {
     /// The longest lease TTL: a day.
     pub const MAX_LEASE_TTL: Duration = Duration::from_secs(86_400);
 
-    /// Settings with defaults: TTL 30 s, [`Layout::DEFAULT_META`](super::Layout::DEFAULT_META), no TLS files, no user, no fence.
+    /// Settings with defaults: TTL 30 s, [`Layout::DEFAULT_META`](super::Layout::DEFAULT_META), no TLS files, no user, no fence;
+    /// refuses an identity in use; reads again every 10 min.
     pub fn new(endpoints: Vec<Endpoint>, node_name: &str) -> Settings {
         Settings {
             endpoints,
@@ -105,6 +119,8 @@ impl Settings {
             lease_ttl: Duration::from_secs(30),
             meta_prefix: super::Layout::DEFAULT_META.to_owned(),
             node_name: node_name.to_owned(),
+            on_conflict: OnConflict::Refuse,
+            read_again_every: Duration::from_secs(600),
             allow_prefixes: Vec::new(),
             host: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

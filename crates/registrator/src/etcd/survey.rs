@@ -5,7 +5,7 @@ use super::error::Error;
 use super::layout::{Layout, Place};
 use etcd_api::KeyValue;
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Held, LeaseId, View, Who};
+use registrator_core::ownership::{Held, LeaseId, NodeName, View, Who};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads who the registrators are, what the one of `layout` has, and what is at the `wished` keys. Its lease is 0 if it has none.
@@ -22,21 +22,39 @@ pub async fn survey(
         .iter()
         .find(|kv| kv.key == layout.identity().as_bytes());
     let me = LeaseId(own.map_or(0, |kv| kv.lease));
-    let others = identities
-        .iter()
-        .map(|kv| LeaseId(kv.lease))
-        .filter(|lease| *lease != me)
-        .collect();
+    let beacons = client.range_prefix(&layout.beacons()).await?.kvs;
+    let who = Who {
+        me,
+        registrators: identities
+            .iter()
+            .filter_map(|kv| named(layout, kv))
+            .collect(),
+        beacons: beacons
+            .iter()
+            .filter_map(|kv| match layout.place(&kv.key) {
+                Place::Beacon(lease) => Some(lease),
+                _ => None,
+            })
+            .collect(),
+    };
     let mut keys = wished;
     if own.is_some() {
         let attached = client.lease_time_to_live(me, true).await?.keys;
         keys.extend(attached.iter().filter_map(|key| match layout.place(key) {
             Place::Node(key) | Place::Claim(key, _) => Some(key),
-            Place::Identity(_) | Place::Unknown(_) | Place::Foreign(..) => None,
+            Place::Identity(_) | Place::Beacon(_) | Place::Unknown(_) | Place::Foreign(..) => None,
         }));
     }
     let views = views(client, layout, &keys).await?;
-    Ok((Who { me, others }, views))
+    Ok((who, views))
+}
+
+/// A registrator's lease and name.
+fn named(layout: &Layout, kv: &KeyValue) -> Option<(LeaseId, NodeName)> {
+    match layout.place(&kv.key) {
+        Place::Identity(name) => Some((LeaseId(kv.lease), name.into())),
+        _ => None,
+    }
 }
 
 async fn views(
@@ -63,6 +81,7 @@ async fn views(
             Place::Claim(..)
             | Place::Node(_)
             | Place::Identity(_)
+            | Place::Beacon(_)
             | Place::Unknown(_)
             | Place::Foreign(..) => {}
         }

@@ -100,6 +100,7 @@ fn without_anything_the_defaults_hold() {
                 node_name: None,
             },
             on_exit: Keep,
+            on_conflict: Refuse,
         }
     "#]]
     .assert_debug_eq(&run("", &[]));

@@ -14,6 +14,15 @@ pub enum OnExit {
     Release,
 }
 
+/// What the program does that finds its node name in use by another process that lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnConflict {
+    /// It ends with an error.
+    Refuse,
+    /// It waits until the other one ends.
+    Wait,
+}
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -12,7 +12,7 @@ fn the_second_waits_and_the_first_is_not_disturbed() {
     let mut first = world.launch_with(&named);
     let before = world.wait_for_truth(&first);
     let mut recorder = world.record();
-    let mut second = world.launch_with(&named);
+    let mut second = world.launch_with(&[&named[..], &["--on-conflict=wait"]].concat());
     second.wait_for_words("this node name is in use by", 1);
     world.run(&["cc"]);
     let mut after = world.wait_for_truth(&first);
@@ -34,6 +34,23 @@ fn the_second_waits_and_the_first_is_not_disturbed() {
     world.wait_for_truth(&second);
     assert_eq!(recorder.deleted(NODES), [""; 0]);
     assert_eq!(second.says("is in use by"), 1, "{}", second.log());
+}
+
+#[test]
+fn the_second_refuses_and_the_first_is_not_disturbed() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    world.run(&["aa"]);
+    let named = ["--node-name=one", "--lease-ttl=5s"];
+    let mut first = world.launch_with(&named);
+    let before = world.wait_for_truth(&first);
+    let second = world.launch_with(&named);
+    second.wait_for_words("let it wait with --on-conflict wait", 1);
+    assert_eq!(second.end().code(), Some(1));
+    assert_eq!(world.wait_for_truth(&first), before);
+    first.must_run();
+    assert_eq!(first.says("connected to etcd"), 0, "{}", first.log());
 }
 
 #[test]

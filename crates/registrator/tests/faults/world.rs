@@ -283,6 +283,11 @@ impl Program {
         self.child.wait().expect("it ends")
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn end(mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
     /// Makes it stand still (SIGSTOP).
     pub(crate) fn freeze(&self) {
         self.signal("STOP");

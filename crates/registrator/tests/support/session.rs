@@ -7,9 +7,9 @@ use etcd_api::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op
 use registrator::etcd::session::{self, End, Request, Update};
 use registrator::etcd::{Client, Settings};
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op};
+use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op, View};
 use registrator_core::session::{Commit, KeyResult, Outcome, Seen, Session, SessionEvent};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -144,7 +144,7 @@ impl Run {
     pub async fn create(&mut self, session: &Session, nodes: &[(&str, &str)]) {
         let txns = nodes
             .iter()
-            .map(|(key, value)| create(key, value, session.lease));
+            .map(|(key, value)| create(key, value, session.who.me));
         let outcome = self.commit(session, txns.collect()).await;
         let Outcome::Done { results, .. } = outcome else {
             panic!("{outcome:?}");
@@ -250,4 +250,12 @@ pub async fn compact(etcd: &Etcd) {
         physical: true,
     };
     stub.compact(request).await.unwrap();
+}
+
+/// A refusal whose guards name no beacon.
+pub fn refused(view: View) -> KeyResult {
+    KeyResult::Refused {
+        view,
+        beacons: BTreeMap::new(),
+    }
 }

@@ -274,9 +274,9 @@ const CORE_ORDER: [&str; 19] = [
     "desired",
     "scheduler",
     "ownership",
+    "notice",
     "session",
     "keys",
-    "notice",
     "reconciler",
     "plan",
 ];

@@ -35,9 +35,15 @@ fn view(text: &str) -> View {
 }
 
 fn who() -> Who {
+    with_beacons(&[2, 3])
+}
+
+/// The registrators 1 to 3, of whom those with these leases are alive besides 1.
+fn with_beacons(lit: &[i64]) -> Who {
     Who {
         me: LeaseId(1),
-        others: [2, 3].map(LeaseId).into(),
+        registrators: [1, 2, 3].map(|lease| (LeaseId(lease), "".into())).into(),
+        beacons: lit.iter().copied().map(LeaseId).collect(),
     }
 }
 
@@ -50,6 +56,8 @@ fn shown(txn: &KeyTxn) -> String {
         Guard::ClaimUnchanged(lease, revision) => {
             format!("claim {} unchanged since {revision}", lease.0)
         }
+        Guard::Lit(lease) => format!("{} is alive", lease.0),
+        Guard::Out(lease) => format!("{} seems dead", lease.0),
     });
     let ops = txn.ops.iter().map(|op| match op {
         Op::Put(value, lease) => format!("put {value}@{}", lease.0),
@@ -64,9 +72,9 @@ fn shown(txn: &KeyTxn) -> String {
     )
 }
 
-fn decided(wish: Option<&str>, seen: &View, managed: bool) -> Option<KeyTxn> {
+fn decided(who: &Who, wish: Option<&str>, seen: &View, managed: bool) -> Option<KeyTxn> {
     decide(
-        &who(),
+        who,
         &Key::parse("/k").unwrap(),
         wish.map(value).as_ref(),
         seen,
@@ -75,9 +83,13 @@ fn decided(wish: Option<&str>, seen: &View, managed: bool) -> Option<KeyTxn> {
 }
 
 fn check(rows: &[(Option<&str>, &str, bool)], expected: Expect) {
+    check_as(&who(), rows, expected);
+}
+
+fn check_as(who: &Who, rows: &[(Option<&str>, &str, bool)], expected: Expect) {
     let mut table = String::new();
     for (wish, seen, managed) in rows {
-        let txn = decided(*wish, &view(seen), *managed);
+        let txn = decided(who, *wish, &view(seen), *managed);
         let managed = if *managed { " (managed)" } else { "" };
         let answer = txn.as_ref().map_or("nothing".to_owned(), shown);
         table += &format!(
@@ -163,16 +175,48 @@ fn shared_nodes() {
             wish b | a@2 | if unchanged since 10: claim 1=b
             wish a | b@2 | if unchanged since 10, no claims: put a@1, claim 2=b
             wish a | b@2 1=c 3=b | if unchanged since 10: put a@1, claim 2=b, drop claim 1
-            wish - | a@1 2=a (managed) | if unchanged since 10, claim 2 unchanged since 11: put a@2, drop claim 2
-            wish - | a@1 2=c 3=b (managed) | if unchanged since 10, claim 3 unchanged since 12: put b@3, drop claim 3
-            wish c | a@1 2=b (managed) | if unchanged since 10, claim 2 unchanged since 11: put b@2, drop claim 2, claim 1=c
+            wish - | a@1 2=a (managed) | if unchanged since 10, claim 2 unchanged since 11, 2 is alive: put a@2, drop claim 2
+            wish - | a@1 2=c 3=b (managed) | if unchanged since 10, claim 3 unchanged since 12, 3 is alive: put b@3, drop claim 3
+            wish c | a@1 2=b (managed) | if unchanged since 10, claim 2 unchanged since 11, 2 is alive: put b@2, drop claim 2, claim 1=c
             wish - | a@2 1=a | if unchanged since 10: drop claim 1
             wish - | a@2 | nothing
             wish a | a@2 1=a | nothing
             wish b | a@2 1=a | if unchanged since 10: claim 1=b
-            wish b | 2=a | if absent, claim 2 unchanged since 10: put a@2, drop claim 2, claim 1=b
+            wish b | 2=a | if absent, claim 2 unchanged since 10, 2 is alive: put a@2, drop claim 2, claim 1=b
             wish a | 2=b 1=a | if absent: put a@1, drop claim 1
             wish - | 2=a | nothing
+        "#]],
+    );
+}
+
+/// 2 seems dead.
+#[test]
+fn suspects() {
+    check_as(
+        &with_beacons(&[3]),
+        &[
+            (Some("b"), "a@2", false),
+            (Some("b"), "a@2 1=b", false),
+            (Some("a"), "b@2 1=a", false),
+            (Some("b"), "b@2 1=b 3=b", false),
+            (Some("c"), "a@2 1=c 3=b", false),
+            (Some("b"), "b@1 2=a", true),
+            (None, "b@1 2=a", true),
+            (None, "b@1 2=a 3=c", true),
+            (Some("b"), "2=a 1=b", false),
+            (None, "a@2 1=a", false),
+        ],
+        expect![[r#"
+            wish b | a@2 | if unchanged since 10, no claims, 2 seems dead: put b@1, claim 2=a
+            wish b | a@2 1=b | if unchanged since 10, 2 seems dead: put b@1, claim 2=a, drop claim 1
+            wish a | b@2 1=a | if unchanged since 10: put a@1, claim 2=b, drop claim 1
+            wish b | b@2 1=b 3=b | if unchanged since 10, 2 seems dead: put b@1, claim 2=b, drop claim 1
+            wish c | a@2 1=c 3=b | if unchanged since 10, claim 1 unchanged since 11, claim 3 unchanged since 12, 3 is alive, 2 seems dead: put b@3, drop claim 3, claim 2=a
+            wish b | b@1 2=a (managed) | nothing
+            wish - | b@1 2=a (managed) | if unchanged since 10, claim 2 unchanged since 11: put a@2, drop claim 2
+            wish - | b@1 2=a 3=c (managed) | if unchanged since 10, claim 3 unchanged since 12, 3 is alive, 2 seems dead: put c@3, drop claim 3
+            wish b | 2=a 1=b | if absent, 2 seems dead: put b@1, drop claim 1
+            wish - | a@2 1=a | if unchanged since 10: drop claim 1
         "#]],
     );
 }
@@ -188,17 +232,24 @@ fn every_view_settles() {
     {
         for wish in [None, Some("a"), Some("b")] {
             for managed in [false, true] {
-                settles(&format!("{node} {claim}"), wish, managed);
+                for lit in [&[2, 3][..], &[3], &[]] {
+                    settles(
+                        &with_beacons(lit),
+                        &format!("{node} {claim}"),
+                        wish,
+                        managed,
+                    );
+                }
             }
         }
     }
 }
 
-fn settles(start: &str, wish: Option<&str>, managed: bool) {
+fn settles(who: &Who, start: &str, wish: Option<&str>, managed: bool) {
     let mut seen = view(start);
     for step in 0..4 {
-        let Some(txn) = decided(wish, &seen, managed) else {
-            return check_end(start, wish, managed, &seen);
+        let Some(txn) = decided(who, wish, &seen, managed) else {
+            return check_end(who, start, wish, managed, &seen);
         };
         assert!(!txn.ops.is_empty());
         seen.apply(&txn.ops, 100 + step);
@@ -206,7 +257,7 @@ fn settles(start: &str, wish: Option<&str>, managed: bool) {
     panic!("{start} with wish {wish:?} does not settle: {seen:?}");
 }
 
-fn check_end(start: &str, wish: Option<&str>, managed: bool, end: &View) {
+fn check_end(who: &Who, start: &str, wish: Option<&str>, managed: bool, end: &View) {
     let me = LeaseId(1);
     let foreign = matches!(view(start).holder(), Some(LeaseId(9)))
         || view(start).node.is_some_and(|held| held.lease.is_none());
@@ -217,7 +268,8 @@ fn check_end(start: &str, wish: Option<&str>, managed: bool, end: &View) {
         Some(wish) => {
             assert!(end.concerns(me), "{context}");
             let node = end.node.as_ref().expect("a wished key is there");
-            assert!(node.value <= value(wish), "{context}");
+            let alive = !node.lease.is_some_and(|lease| who.suspects(lease));
+            assert!(alive && node.value <= value(wish), "{context}");
         }
     }
 }

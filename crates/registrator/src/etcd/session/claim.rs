@@ -1,4 +1,5 @@
-//! Claiming the identity: S1, S2 and S3 of the protocol, which are one step of "read the identity key, write it guarded by what was read".
+//! Claiming the identity: S1 to S4 of the protocol, which are one step of "read the identity key, write it guarded by what was read,
+//! and light the beacon with it".
 //!
 //! Each success gives the key a new revision, and that revision is the fence of all writes of the session: whatever was
 //! sent before, by this process or by a predecessor, fails from then on.
@@ -13,6 +14,7 @@ use etcd_api::request_op::Request as Operation;
 use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, TxnRequest, TxnResponse};
 use registrator_core::ownership::{LeaseId, Revision};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The identity is ours.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub(super) struct Held {
     pub(super) lease: LeaseId,
     /// Its TTL as granted.
     pub(super) ttl: Duration,
+    /// The lease of the beacon, and its TTL.
+    pub(super) beacon: (LeaseId, Duration),
     /// The revision of the identity key, which every write compares.
     pub(super) fence: Revision,
     /// The cluster that answered.
@@ -50,7 +54,12 @@ pub(super) enum Claim {
     /// Our lease had ended: try at once, with a new one.
     Lost(LeaseId),
     /// A live process holds the identity: try in a second.
-    InUse(Option<Holder>),
+    InUse {
+        /// The process.
+        holder: Option<Holder>,
+        /// Whether it renewed its lease while this one looked on. If not, it may have died a moment ago.
+        certain: bool,
+    },
     /// Another process took the identity from this one.
     Superseded(Option<Holder>),
 }
@@ -60,10 +69,12 @@ pub(super) enum Claim {
 pub(super) struct Memory {
     /// The lease in use, with its TTL and where it comes from.
     pub(super) lease: Option<(LeaseId, Duration, How)>,
+    /// The lease of the beacon, and its TTL.
+    pub(super) beacon: Option<(LeaseId, Duration)>,
     /// Whether this process ever held its identity.
     pub(super) ever_held: bool,
-    /// The instance that was reported to use the identity.
-    pub(super) in_use: Option<Option<String>>,
+    /// The instance that was found to use the identity, and when first.
+    pub(super) in_use: Option<(Option<String>, Instant)>,
 }
 
 /// One attempt. After an error nothing is known, and the next attempt reads again.
@@ -82,7 +93,10 @@ pub(super) async fn attempt(context: &Context, memory: &mut Memory) -> Result<Cl
     }
     if !mine && !memory.ever_held {
         let lease = match predecessor_lease(context, &kv, holder.as_ref()).await? {
-            Predecessor::Alive => return Ok(Claim::InUse(holder)),
+            Predecessor::Alive(ttl) => {
+                let certain = in_use_for(memory, holder.as_ref()) > time_to_be_certain(ttl);
+                return Ok(Claim::InUse { holder, certain });
+            }
             Predecessor::Left(lease, ttl) => {
                 memory.lease = Some((lease, ttl, How::Adopted(holder)));
                 lease
@@ -110,9 +124,37 @@ async fn ensure_lease(context: &Context, memory: &mut Memory) -> Result<LeaseId,
     Ok(lease)
 }
 
+/// The TTL of a beacon whose process has a lease of `ttl`: others must have the time from its end to that of the lease to take
+/// over what they share. etcd raises less than two seconds to that.
+fn beacon_ttl(ttl: Duration) -> Duration {
+    (ttl / 2).max(Duration::from_secs(2))
+}
+
+/// The beacon's lease in use, or a new one. The nodes' lease is renewed before, so that it outlives the beacon even if this process
+/// dies at once.
+async fn ensure_beacon(
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<(LeaseId, Duration), Error> {
+    if let Some(beacon) = memory.beacon {
+        return Ok(beacon);
+    }
+    let mut ttl = context.lease_ttl;
+    if let Some((lease, granted, how)) = &memory.lease {
+        ttl = *granted;
+        if *how != How::Granted {
+            context.client.keep_alive(*lease).await?;
+        }
+    }
+    let granted = context.client.lease_grant(beacon_ttl(ttl)).await?;
+    let beacon = (LeaseId(granted.id), seconds(granted.ttl));
+    memory.beacon = Some(beacon);
+    Ok(beacon)
+}
+
 enum Predecessor {
-    /// It renews its lease.
-    Alive,
+    /// It renews its lease of this TTL, or did so a moment ago.
+    Alive(Duration),
     /// It ended, and its lease lives on.
     Left(LeaseId, Duration),
     /// Its lease has ended.
@@ -138,15 +180,36 @@ async fn predecessor_lease(
     let released = holder.is_some_and(|holder| holder.released);
     match released || is_stale(seconds(state.ttl), ttl) {
         true => Ok(Predecessor::Left(lease, ttl)),
-        false => Ok(Predecessor::Alive),
+        false => Ok(Predecessor::Alive(ttl)),
     }
+}
+
+/// How long this process has found the identity in use by the same other one.
+fn in_use_for(memory: &mut Memory, holder: Option<&Holder>) -> Duration {
+    let instance = holder.map(|holder| holder.instance.clone());
+    match &memory.in_use {
+        Some((known, since)) if *known == instance => since.elapsed(),
+        _ => {
+            memory.in_use = Some((instance, Instant::now()));
+            Duration::ZERO
+        }
+    }
+}
+
+/// After how long a lease that never looked stale was renewed for certain: a dead process's does after the patience of
+/// [`is_stale`], and once more after that if etcd changed its leader meanwhile, which gives all leases their whole time again.
+fn time_to_be_certain(ttl: Duration) -> Duration {
+    patience(ttl) * 2 + Duration::from_secs(1)
 }
 
 /// Whether a lease of `ttl` with `remaining` whole seconds has missed its renewal: at 30 s from 25 s on. A second goes to
 /// rounding, another to slowness. More than the TTL means that etcd has just changed its leader and does not know.
 fn is_stale(remaining: Duration, ttl: Duration) -> bool {
-    let patience = renewal_interval(ttl) + Duration::from_secs(2);
-    remaining <= ttl.saturating_sub(patience)
+    remaining <= ttl.saturating_sub(patience(ttl))
+}
+
+fn patience(ttl: Duration) -> Duration {
+    renewal_interval(ttl) + Duration::from_secs(2)
 }
 
 fn seconds(count: i64) -> Duration {
@@ -159,14 +222,13 @@ async fn put(
     lease: LeaseId,
     guard: (CompareTarget, TargetUnion),
 ) -> Result<Claim, Error> {
-    let answer = match write(context, lease, false, guard).await {
-        Err(Error::LeaseNotFound { .. }) => {
-            memory.lease = None;
-            return Ok(match memory.ever_held {
-                true => Claim::Lost(lease),
-                false => Claim::Again,
-            });
-        }
+    let beacon = match ensure_beacon(context, memory).await {
+        Err(Error::LeaseNotFound { .. }) => return without_lease(context, memory, lease).await,
+        other => other?,
+    };
+    let state = State::Alive { beacon: beacon.0 };
+    let answer = match write(context, lease, state, guard).await {
+        Err(Error::LeaseNotFound { .. }) => return without_lease(context, memory, lease).await,
         other => other?,
     };
     if !answer.succeeded {
@@ -181,40 +243,73 @@ async fn put(
     Ok(Claim::Held(Held {
         lease,
         ttl,
+        beacon,
         fence: header.revision,
         cluster: header.cluster_id,
         how,
     }))
 }
 
-/// Writes the identity key if `guard` holds.
+/// One of the two leases has ended. Of the nodes' lease etcd tells for certain; the beacon's is cheap to replace.
+async fn without_lease(
+    context: &Context,
+    memory: &mut Memory,
+    lease: LeaseId,
+) -> Result<Claim, Error> {
+    memory.beacon = None;
+    if context.client.lease_time_to_live(lease, false).await?.ttl >= 0 {
+        return Ok(Claim::Again);
+    }
+    memory.lease = None;
+    Ok(match memory.ever_held {
+        true => Claim::Lost(lease),
+        false => Claim::Again,
+    })
+}
+
+/// What an identity key says of its process.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    /// It lives, and its beacon is lit under this lease.
+    Alive { beacon: LeaseId },
+    /// It ended, and left its lease to a successor. The beacon burns down by itself.
+    Released,
+}
+
+/// Writes the identity key if `guard` holds, and with it the beacon.
 pub(super) async fn write(
     context: &Context,
     lease: LeaseId,
-    released: bool,
+    state: State,
     guard: (CompareTarget, TargetUnion),
 ) -> Result<TxnResponse, Error> {
     let holder = Holder {
         lease,
-        released,
+        released: matches!(state, State::Released),
         ..context.holder.clone()
     };
-    let key = context.layout.identity().into_bytes();
-    let put = PutRequest {
-        key: key.clone(),
-        value: holder.to_json().into_bytes(),
-        lease: lease.0,
-        ..PutRequest::default()
+    let identity = context.layout.identity();
+    let put = |key: String, value: String, lease: LeaseId| {
+        operation(Operation::RequestPut(PutRequest {
+            key: key.into_bytes(),
+            value: value.into_bytes(),
+            lease: lease.0,
+            ..PutRequest::default()
+        }))
     };
+    let beacon = match state {
+        State::Alive { beacon } => {
+            let name = context.layout.node_name().to_owned();
+            Some(put(context.layout.beacon(lease), name, beacon))
+        }
+        State::Released => None,
+    };
+    let compare = equal(KeyRange::exact(&identity), guard);
+    let identity = put(identity, holder.to_json(), lease);
     let request = TxnRequest {
-        compare: vec![equal(
-            KeyRange {
-                key,
-                end: Vec::new(),
-            },
-            guard,
-        )],
-        success: vec![operation(Operation::RequestPut(put))],
+        compare: vec![compare],
+        // Whoever is told of the registrator is told before that it is alive.
+        success: beacon.into_iter().chain([identity]).collect(),
         failure: Vec::new(),
     };
     context.client.txn(request).await
@@ -248,9 +343,25 @@ pub(super) fn operation(request: Operation) -> RequestOp {
     }
 }
 
+/// The key exists.
+pub(super) fn exists(key: &str) -> Compare {
+    Compare {
+        result: CompareResult::Greater.into(),
+        ..equal(KeyRange::exact(key), created_at(0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beacon_goes_out_well_before_the_nodes() {
+        for (ttl, expected) in [(30, 15_000), (5, 2500), (3, 2000)] {
+            let beacon = beacon_ttl(Duration::from_secs(ttl));
+            assert_eq!(beacon.as_millis(), expected, "for a TTL of {ttl} s");
+        }
+    }
 
     #[test]
     fn a_lease_is_stale_when_it_missed_its_renewal() {

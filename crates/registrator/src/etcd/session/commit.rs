@@ -1,7 +1,7 @@
 //! Performing commits: each becomes one etcd transaction, fenced as a whole, with one guarded transaction for each key within.
 
 use super::Context;
-use super::claim::{changed_at, created_at, equal, operation};
+use super::claim::{changed_at, created_at, equal, exists, operation};
 use super::views;
 use crate::etcd::error::Error;
 use crate::etcd::layout::Layout;
@@ -17,6 +17,7 @@ use prost::Message;
 use registrator_core::node::{Key, Value};
 use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op, Revision};
 use registrator_core::session::{Commit, KeyResult, MAX_TXNS, Outcome};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The biggest request. etcd refuses 1.5 MiB by default, and the frames around it count.
@@ -27,7 +28,7 @@ const MAX_REQUEST_BYTES: usize = 1_400_000;
 pub(super) enum Performed {
     /// An outcome for the core; the session goes on.
     Outcome(Outcome),
-    /// The fence did not hold: the identity key was changed by somebody.
+    /// The fence did not hold: the identity key was changed by somebody, or the beacon is out.
     Fenced,
     /// Our lease has ended.
     LeaseLost,
@@ -35,7 +36,7 @@ pub(super) enum Performed {
     Failed(Error),
 }
 
-/// Performs `commit` under `lease` as long as the identity key is unchanged since `fence`.
+/// Performs `commit` under `lease` as long as the identity key is unchanged since `fence` and the beacon is lit.
 pub(super) async fn perform(
     context: &Arc<Context>,
     lease: LeaseId,
@@ -45,7 +46,8 @@ pub(super) async fn perform(
     if let Some(reason) = objection(context, commit) {
         return Performed::Outcome(Outcome::Rejected(reason));
     }
-    let request = request(&context.layout, fence, &commit.txns);
+    let fence = fence_of(&context.layout, lease, fence);
+    let request = request(&context.layout, &fence, &commit.txns);
     let size = request.encoded_len();
     if size > MAX_REQUEST_BYTES {
         let reason = format!("the request has {size} bytes, etcd takes {MAX_REQUEST_BYTES}");
@@ -64,7 +66,7 @@ pub(super) async fn perform(
 
 async fn finish(
     context: &Context,
-    fence: Revision,
+    fence: Vec<Compare>,
     commit: &Commit,
     answer: &TxnResponse,
 ) -> Performed {
@@ -85,7 +87,7 @@ async fn finish(
         return Performed::Outcome(outcome);
     }
     let request = TxnRequest {
-        compare: vec![fenced(&context.layout, fence)],
+        compare: fence,
         success: removals.into_iter().take(MAX_TXNS).collect(),
         failure: Vec::new(),
     };
@@ -167,36 +169,55 @@ async fn refusals(
     }
     let keys: Vec<Key> = commit.txns.iter().map(|txn| txn.key.clone()).collect();
     let mut views = views::read(context, &keys, 0).await?;
-    let results = keys
-        .iter()
-        .map(|key| KeyResult::Refused(views.remove(key).unwrap_or_default()));
+    let results = keys.iter().map(|key| KeyResult::Refused {
+        view: views.remove(key).unwrap_or_default(),
+        beacons: BTreeMap::new(),
+    });
     Ok(Some(Outcome::Done {
         revision: state.header.unwrap_or_default().revision,
         results: results.collect(),
     }))
 }
 
-fn request(layout: &Layout, fence: Revision, txns: &[KeyTxn]) -> TxnRequest {
+fn request(layout: &Layout, fence: &[Compare], txns: &[KeyTxn]) -> TxnRequest {
     TxnRequest {
-        compare: vec![fenced(layout, fence)],
+        compare: fence.to_vec(),
         success: txns.iter().map(|txn| nested(layout, txn)).collect(),
         failure: Vec::new(),
     }
 }
 
-/// The condition of every write of a session.
-fn fenced(layout: &Layout, fence: Revision) -> Compare {
-    equal(KeyRange::exact(&layout.identity()), changed_at(fence))
+/// The conditions of every write of a session. Whoever seems dead to the others must not act as if it were not.
+fn fence_of(layout: &Layout, lease: LeaseId, fence: Revision) -> Vec<Compare> {
+    let identity = equal(KeyRange::exact(&layout.identity()), changed_at(fence));
+    vec![identity, exists(&layout.beacon(lease))]
 }
 
 fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
     let guards = txn.guards.iter();
     let ops = txn.ops.iter();
+    let beacons = beacons_of(txn).map(|lease| {
+        let range = KeyRange::exact(&layout.beacon(lease));
+        operation(Operation::RequestRange(range.request(0)))
+    });
+    let reads = views::reads(layout, &txn.key, 0);
     operation(Operation::RequestTxn(TxnRequest {
         compare: guards.map(|one| guard(layout, &txn.key, one)).collect(),
         success: ops.map(|one| op(layout, &txn.key, one)).collect(),
-        failure: views::reads(layout, &txn.key, 0).to_vec(),
+        failure: reads.into_iter().chain(beacons).collect(),
     }))
+}
+
+/// The leases whose beacons the guards name.
+fn beacons_of(txn: &KeyTxn) -> impl Iterator<Item = LeaseId> {
+    txn.guards.iter().filter_map(|guard| match guard {
+        Guard::Lit(lease) | Guard::Out(lease) => Some(*lease),
+        Guard::Absent
+        | Guard::HeldBy(_)
+        | Guard::Unchanged(_)
+        | Guard::NoClaims
+        | Guard::ClaimUnchanged(..) => None,
+    })
 }
 
 fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
@@ -211,6 +232,8 @@ fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
             let claim = KeyRange::exact(&layout.claim(key, *lease));
             equal(claim, changed_at(*revision))
         }
+        Guard::Lit(lease) => exists(&layout.beacon(*lease)),
+        Guard::Out(lease) => equal(KeyRange::exact(&layout.beacon(*lease)), created_at(0)),
     }
 }
 
@@ -244,7 +267,8 @@ fn results(layout: &Layout, commit: &Commit, answer: &TxnResponse) -> Option<Out
     let results: Option<Vec<KeyResult>> = answer
         .responses
         .iter()
-        .map(|response| result(layout, response))
+        .zip(&commit.txns)
+        .map(|(response, txn)| result(layout, txn, response))
         .collect();
     Some(Outcome::Done {
         revision: answer.header.as_ref()?.revision,
@@ -252,11 +276,21 @@ fn results(layout: &Layout, commit: &Commit, answer: &TxnResponse) -> Option<Out
     })
 }
 
-fn result(layout: &Layout, response: &ResponseOp) -> Option<KeyResult> {
+fn result(layout: &Layout, txn: &KeyTxn, response: &ResponseOp) -> Option<KeyResult> {
     match &response.response {
-        Some(Answer::ResponseTxn(txn)) if txn.succeeded => Some(KeyResult::Applied),
-        Some(Answer::ResponseTxn(txn)) => {
-            views::decode(layout, &txn.responses).map(KeyResult::Refused)
+        Some(Answer::ResponseTxn(answer)) if answer.succeeded => Some(KeyResult::Applied),
+        Some(Answer::ResponseTxn(answer)) => {
+            let (view, beacons) = answer.responses.split_at_checked(2)?;
+            let lit = beacons
+                .iter()
+                .map(|beacon| Some(!views::range(beacon)?.is_empty()));
+            let beacons = beacons_of(txn).zip(lit);
+            Some(KeyResult::Refused {
+                view: views::decode(layout, view)?,
+                beacons: beacons
+                    .map(|(lease, lit)| Some((lease, lit?)))
+                    .collect::<Option<_>>()?,
+            })
         }
         _ => None,
     }

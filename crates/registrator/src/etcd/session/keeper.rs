@@ -35,19 +35,29 @@ pub(super) struct Keeper {
     task: JoinHandle<()>,
 }
 
+/// The pause between two renewals of a beacon, whose process has a lease of `ttl`: the same, as long as it leaves time for three.
+pub(super) fn beacon_interval(ttl: Duration, beacon_ttl: Duration) -> Duration {
+    renewal_interval(ttl).min(beacon_ttl / 3)
+}
+
 /// The pause between two renewals of a lease: a tenth of its TTL, but 1 s at least, unless that is more than a third of it.
 pub(super) fn renewal_interval(ttl: Duration) -> Duration {
     (ttl / 10).max((ttl / 3).min(Duration::from_secs(1)))
 }
 
 impl Keeper {
-    /// Begins at once.
-    pub(super) fn start(client: Client, lease: LeaseId, ttl: Duration) -> Keeper {
+    /// Begins at once, and renews after each `interval`.
+    pub(super) fn start(
+        client: Client,
+        lease: LeaseId,
+        ttl: Duration,
+        interval: Duration,
+    ) -> Keeper {
         let (sender, health) = watch::channel(Health::Unknown);
         let renewal = Renewal {
             client,
             lease,
-            interval: renewal_interval(ttl),
+            interval,
             patience: (ttl / 6).clamp(Duration::from_secs(1), Duration::from_secs(5)),
             until: Instant::now() + ttl,
             health: sender,
@@ -178,6 +188,11 @@ mod tests {
         ] {
             let interval = renewal_interval(Duration::from_secs(ttl));
             assert_eq!(interval.as_millis(), expected, "for a TTL of {ttl} s");
+        }
+        for (ttl, beacon, expected) in [(30, 15, 3000), (5, 2, 666), (4, 4, 1000)] {
+            let [ttl, beacon] = [ttl, beacon].map(Duration::from_secs);
+            let interval = beacon_interval(ttl, beacon);
+            assert_eq!(interval.as_millis(), expected, "for a TTL of {ttl:?}");
         }
     }
 }

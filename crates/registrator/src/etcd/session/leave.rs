@@ -1,6 +1,6 @@
 //! Ending: the identity is left to a successor, or given up together with the lease.
 
-use super::claim::{changed_at, equal, operation, write};
+use super::claim::{State, changed_at, equal, operation, write};
 use super::commit::delete;
 use super::{Context, End, Stop, Task};
 use crate::etcd::error::Error;
@@ -18,17 +18,19 @@ impl Task {
     pub(super) async fn end(mut self, stop: Stop) -> End {
         let (lease, release) = match (stop, &self.memory.lease) {
             (Stop::Superseded, _) => return End::Superseded,
+            (Stop::Refused, _) => return End::Refused,
             (Stop::Abandon, _) => return End::Abandoned,
             (Stop::Keep, None) => return End::Kept,
             (Stop::Release, None) => return End::Released,
             (Stop::Keep, Some((lease, ..))) => (*lease, false),
             (Stop::Release, Some((lease, ..))) => (*lease, true),
         };
-        self.keeper = None;
+        self.keepers = None;
+        let beacon = self.memory.beacon.map(|(beacon, _)| beacon);
         let mut last = None;
         let leaving = async {
             loop {
-                match attempt(&self.context, lease, release).await {
+                match attempt(&self.context, (lease, beacon), release).await {
                     Ok(Some(end)) => return end,
                     Ok(None) => {}
                     Err(error) => last = Some(error),
@@ -48,11 +50,15 @@ impl Task {
 
 /// One attempt; `None` if somebody changed the identity key meanwhile. As in a claim, the key is read first: what became of
 /// earlier requests does not matter then.
-async fn attempt(context: &Context, lease: LeaseId, release: bool) -> Result<Option<End>, Error> {
+async fn attempt(
+    context: &Context,
+    leases: (LeaseId, Option<LeaseId>),
+    release: bool,
+) -> Result<Option<End>, Error> {
     let identity = context.client.get(&context.layout.identity()).await?;
     let Some(kv) = identity else {
         return match release {
-            true => revoke(context, lease).await.map(Some),
+            true => revoke(context, leases).await.map(Some),
             false => Ok(Some(End::Kept)),
         };
     };
@@ -61,8 +67,8 @@ async fn attempt(context: &Context, lease: LeaseId, release: bool) -> Result<Opt
     match (mine, release) {
         // Whoever has the identity may have adopted the lease: it must live.
         (false, _) => Ok(Some(End::Superseded)),
-        (true, false) => mark_released(context, lease, &kv).await,
-        (true, true) => give_up(context, lease, &kv).await,
+        (true, false) => mark_released(context, leases.0, &kv).await,
+        (true, true) => give_up(context, leases, &kv).await,
     }
 }
 
@@ -71,7 +77,7 @@ async fn mark_released(
     lease: LeaseId,
     kv: &KeyValue,
 ) -> Result<Option<End>, Error> {
-    match write(context, lease, true, changed_at(kv.mod_revision)).await {
+    match write(context, lease, State::Released, changed_at(kv.mod_revision)).await {
         Ok(answer) => Ok(answer.succeeded.then_some(End::Kept)),
         Err(Error::LeaseNotFound { .. }) => Ok(Some(End::Kept)),
         Err(error) => Err(error),
@@ -79,25 +85,36 @@ async fn mark_released(
 }
 
 /// T3 of the protocol.
-async fn give_up(context: &Context, lease: LeaseId, kv: &KeyValue) -> Result<Option<End>, Error> {
+async fn give_up(
+    context: &Context,
+    leases: (LeaseId, Option<LeaseId>),
+    kv: &KeyValue,
+) -> Result<Option<End>, Error> {
     let identity = context.layout.identity();
+    let beacon = context.layout.beacon(leases.0);
     let request = TxnRequest {
         compare: vec![equal(
             KeyRange::exact(&identity),
             changed_at(kv.mod_revision),
         )],
-        success: vec![operation(delete(&identity))],
+        success: vec![operation(delete(&identity)), operation(delete(&beacon))],
         failure: Vec::new(),
     };
     match context.client.txn(request).await?.succeeded {
-        true => revoke(context, lease).await.map(Some),
+        true => revoke(context, leases).await.map(Some),
         false => Ok(None),
     }
 }
 
-async fn revoke(context: &Context, lease: LeaseId) -> Result<End, Error> {
-    match context.client.lease_revoke(lease).await {
-        Ok(_) | Err(Error::LeaseNotFound { .. }) => Ok(End::Released),
-        Err(error) => Err(error),
+async fn revoke(
+    context: &Context,
+    (lease, beacon): (LeaseId, Option<LeaseId>),
+) -> Result<End, Error> {
+    for lease in [Some(lease), beacon].into_iter().flatten() {
+        match context.client.lease_revoke(lease).await {
+            Ok(_) | Err(Error::LeaseNotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(End::Released)
 }

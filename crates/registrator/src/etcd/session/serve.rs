@@ -2,16 +2,17 @@
 
 use super::claim::Held;
 use super::commit::{Performed, perform};
-use super::keeper::{Health, Keeper};
-use super::start::{Beginning, identity_lease};
-use super::{Context, Request, Stop, Task, Update, views};
+use super::keeper::Health;
+use super::start::{self, Beginning, identity_lease};
+use super::{Context, Keepers, Request, Stop, Task, Update, views};
 use crate::etcd::backoff::LONGEST;
 use crate::etcd::error::Error;
 use crate::etcd::layout::Place;
 use crate::etcd::reading::KeyRange;
 use crate::etcd::watch::{Follower, Position, Report};
 use etcd_api::{Event, event::EventType};
-use registrator_core::ownership::LeaseId;
+use registrator_core::node::Key;
+use registrator_core::ownership::{LeaseId, Revision, View, Who};
 use registrator_core::session::{Commit, Outcome, Seen, Session, SessionEvent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -29,11 +30,14 @@ enum Interruption {
     Stop(Stop),
     /// The lease has ended.
     Lost,
-    /// The identity key was changed, or changes were missed.
+    /// The identity key was changed, the beacon went out, or changes were missed.
     Disturbed,
     /// Nothing is known of a request.
     Failed(Error),
 }
+
+/// Everything under the lease, read again.
+type Again = Result<(BTreeMap<Key, View>, Revision), Error>;
 
 /// Something that happened.
 enum Incident {
@@ -41,6 +45,8 @@ enum Incident {
     Performed(Result<(u64, Performed), JoinError>),
     Report(String, Report),
     Health(Health),
+    BeaconHealth(Health),
+    ReadAgain(Result<Again, JoinError>),
     Unheard,
 }
 
@@ -54,6 +60,8 @@ struct Serving {
     /// The ids of `in_flight`.
     unanswered: BTreeSet<u64>,
     followers: Followers,
+    /// The one reading that waits for its time, or is under way.
+    again: JoinSet<Again>,
     /// Set when the session is to end as soon as all commits are answered.
     stopping: Option<Stop>,
 }
@@ -89,7 +97,7 @@ impl Task {
                 self.reporter.unreachable(error, pause);
                 self.pause(pause).await
             }
-            Interruption::Lost => self.lose_keeper().await,
+            Interruption::Lost => self.lose_lease().await,
             Interruption::Disturbed => {
                 let pause = self.disturbances.pause();
                 self.pause(pause).await
@@ -103,16 +111,21 @@ impl Task {
         for key in beginning.strays {
             self.reporter.send(Update::Stray { key });
         }
-        let mut registrators: BTreeSet<LeaseId> = beginning.identities.values().copied().collect();
-        registrators.insert(held.lease);
+        let identities = beginning.identities.iter();
+        let registrators = identities.map(|(name, lease)| (*lease, name.as_str().into()));
         self.reporter.session(SessionEvent::Established(Session {
             number: self.number,
-            lease: held.lease,
+            who: Who {
+                me: held.lease,
+                registrators: registrators.collect(),
+                beacons: beginning.beacons,
+            },
             views: beginning.views,
-            registrators,
         }));
         let mut followers = Followers::new(&self.context, held);
         followers.set_roots(&self.inbox.roots);
+        let mut again = JoinSet::new();
+        again.spawn(read_again(self.context.clone(), held.lease));
         Serving {
             held: held.clone(),
             number: self.number,
@@ -121,6 +134,7 @@ impl Task {
             in_flight: JoinSet::new(),
             unanswered: BTreeSet::new(),
             followers,
+            again,
             stopping: None,
         }
     }
@@ -139,13 +153,14 @@ impl Serving {
     async fn incident(&mut self, task: &mut Task) -> Incident {
         let Task {
             inbox,
-            keeper,
+            keepers,
             reporter,
             ..
         } = task;
         tokio::select! {
-            health = changed(keeper) => Incident::Health(health),
+            incident = changed(keepers) => incident,
             Some(done) = self.in_flight.join_next() => Incident::Performed(done),
+            Some(read) = self.again.join_next() => Incident::ReadAgain(read),
             (root, report) = self.followers.report() => Incident::Report(root, report),
             request = inbox.requests.recv(), if self.stopping.is_none() => Incident::Request(request),
             () = reporter.updates.closed() => Incident::Unheard,
@@ -160,6 +175,13 @@ impl Serving {
             Incident::Performed(Err(_)) => return Err(Interruption::Disturbed),
             Incident::Report(root, report) => self.observe(task, root, report)?,
             Incident::Health(health) => note(task, health)?,
+            Incident::BeaconHealth(Health::Lost) => {
+                task.memory.beacon = None;
+                return Err(Interruption::Disturbed);
+            }
+            // Whatever it suffers from is told of the nodes' lease as well.
+            Incident::BeaconHealth(_) => {}
+            Incident::ReadAgain(read) => self.take_reading(task, read),
             Incident::Unheard => return Err(Interruption::Stop(Stop::Abandon)),
         }
         self.send_waiting(task);
@@ -211,6 +233,16 @@ impl Serving {
             Performed::LeaseLost => Err(Interruption::Lost),
             Performed::Failed(error) => Err(Interruption::Failed(error)),
         }
+    }
+
+    /// A reading that fails tells nothing new: whatever is wrong with etcd shows elsewhere, and the next one comes.
+    fn take_reading(&mut self, task: &Task, read: Result<Again, JoinError>) {
+        if let Ok(Ok((views, revision))) = read {
+            let seen = Seen::Attached { views, revision };
+            task.reporter.session(SessionEvent::Seen(seen));
+        }
+        self.again
+            .spawn(read_again(task.context.clone(), self.held.lease));
     }
 
     fn observe(
@@ -268,6 +300,16 @@ impl Serving {
             Place::Identity(name) => {
                 self.see_identity(task, name, present.and_then(identity_lease))
             }
+            Place::Beacon(lease) if lease == self.held.lease => {
+                if revision > self.held.fence {
+                    return Err(Interruption::Disturbed);
+                }
+            }
+            Place::Beacon(lease) => {
+                let lit = present.is_some();
+                task.reporter
+                    .session(SessionEvent::Seen(Seen::Beacon { lease, lit }));
+            }
             Place::Unknown(_) | Place::Foreign(..) => {}
         }
         Ok(())
@@ -275,23 +317,32 @@ impl Serving {
 
     fn see_identity(&mut self, task: &Task, name: String, lease: Option<LeaseId>) {
         let before = match lease {
-            Some(lease) => self.identities.insert(name, lease),
+            Some(lease) => self.identities.insert(name.clone(), lease),
             None => self.identities.remove(&name),
         };
         if before == lease {
             return;
         }
-        let gone = before.map(|lease| (lease, false));
-        for (lease, present) in gone.into_iter().chain(lease.map(|lease| (lease, true))) {
-            let seen = Seen::Registrator { lease, present };
+        let gone = before.map(|lease| (lease, None));
+        let new = lease.map(|lease| (lease, Some(name.into())));
+        for (lease, name) in gone.into_iter().chain(new) {
+            let seen = Seen::Registrator { lease, name };
             task.reporter.session(SessionEvent::Seen(seen));
         }
     }
 }
 
-async fn changed(keeper: &mut Option<Keeper>) -> Health {
-    match keeper {
-        Some(keeper) => keeper.changed().await,
+async fn read_again(context: Arc<Context>, lease: LeaseId) -> Again {
+    tokio::time::sleep(context.read_again_every).await;
+    start::read_again(&context, lease).await
+}
+
+async fn changed(keepers: &mut Option<Keepers>) -> Incident {
+    match keepers {
+        Some(Keepers { nodes, beacon }) => tokio::select! {
+            health = nodes.changed() => Incident::Health(health),
+            health = beacon.changed() => Incident::BeaconHealth(health),
+        },
         None => std::future::pending().await,
     }
 }

@@ -11,7 +11,7 @@ use crate::etcd::layout::Place;
 use crate::etcd::reading::KeyRange;
 use etcd_api::KeyValue;
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, View};
+use registrator_core::ownership::{LeaseId, Revision, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,21 +22,40 @@ pub(super) struct Beginning {
     pub(super) views: BTreeMap<Key, View>,
     /// The registrators' leases by node name.
     pub(super) identities: BTreeMap<String, LeaseId>,
+    /// The leases whose beacons are lit.
+    pub(super) beacons: BTreeSet<LeaseId>,
     /// Keys under the lease that are no node.
     pub(super) strays: Vec<String>,
 }
 
 /// Reads everything.
 pub(super) async fn read(context: &Arc<Context>, held: &Held) -> Result<Beginning, Error> {
-    let (identities, (keys, strays)) = tokio::try_join!(
+    let (identities, beacons, (keys, strays)) = tokio::try_join!(
         read_identities(context, held),
+        read_beacons(context, held),
         read_attached(context, held.lease)
     )?;
     Ok(Beginning {
         views: views::read(context, &keys, held.fence).await?,
         identities,
+        beacons,
         strays,
     })
+}
+
+/// Reads the keys under the lease again, as they are now.
+pub(super) async fn read_again(
+    context: &Arc<Context>,
+    lease: LeaseId,
+) -> Result<(BTreeMap<Key, View>, Revision), Error> {
+    // The revision first: what is attached later than that is told by an event.
+    let revision = context
+        .client
+        .range_prefix(&context.layout.identity())
+        .await?
+        .revision;
+    let (keys, _) = read_attached(context, lease).await?;
+    Ok((views::read(context, &keys, revision).await?, revision))
 }
 
 async fn read_identities(
@@ -61,6 +80,19 @@ pub(super) fn identity_lease(kv: &KeyValue) -> Option<LeaseId> {
     views::lease(kv).or_else(|| Holder::parse(&kv.value).map(|holder| holder.lease))
 }
 
+async fn read_beacons(context: &Context, held: &Held) -> Result<BTreeSet<LeaseId>, Error> {
+    let range = KeyRange::prefix(&context.layout.beacons());
+    let listing = context.client.list(&range, held.fence).await?;
+    let beacons = listing
+        .kvs
+        .iter()
+        .filter_map(|kv| match context.layout.place(&kv.key) {
+            Place::Beacon(lease) => Some(lease),
+            _ => None,
+        });
+    Ok(beacons.collect())
+}
+
 /// The keys that are attached to the lease, as nodes or as claims, and what else is attached.
 async fn read_attached(
     context: &Context,
@@ -79,7 +111,7 @@ async fn read_attached(
             Place::Node(key) | Place::Claim(key, _) => {
                 keys.insert(key);
             }
-            Place::Identity(_) => {}
+            Place::Identity(_) | Place::Beacon(_) => {}
             Place::Unknown(text) | Place::Foreign(text, _) => strays.push(text),
         }
     }

@@ -57,7 +57,8 @@ pub(super) fn junk<'a>(
         .filter(|kv| !matches!(layout.place(&kv.key), Place::Claim(..)))
 }
 
-fn range(answer: &ResponseOp) -> Option<&[KeyValue]> {
+/// What a reading found.
+pub(super) fn range(answer: &ResponseOp) -> Option<&[KeyValue]> {
     match &answer.response {
         Some(Answer::ResponseRange(range)) => Some(&range.kvs),
         _ => None,

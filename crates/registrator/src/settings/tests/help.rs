@@ -126,6 +126,9 @@ fn help_of_run() {
                                                 keep them until the lease expires, for a restart to adopt,
                                                 or release them at once
                                                 [env: KONTENA_REGISTRATOR_ON_EXIT] [default: keep]
+              --on-conflict <ACTION>            What to do if another process lives that has the same node
+                                                name: refuse to run, or wait until it ends
+                                                [env: KONTENA_REGISTRATOR_ON_CONFLICT] [default: refuse]
 
         Without a command it runs: the options are those of `run`. Every option can be given by its
         environment variable; an empty one counts as not set.

@@ -1,0 +1,76 @@
+//! What happened in the simulated etcd, revision by revision: the faults that no end state shows.
+
+use super::etcd;
+use etcd_mem::store::{Event, EventKind, KeyRange, Store, WatchRequest};
+use registrator_core::node::Key;
+use registrator_core::ownership::LeaseId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why a key may vanish although somebody waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exempt {
+    /// Only by hand: when a lease ends, its keys have been taken over before.
+    ByHand,
+    /// By hand, or with its lease.
+    WithLease,
+}
+
+/// Revisions that no registrator made.
+#[derive(Debug, Default)]
+pub struct Others {
+    pub by_hand: BTreeSet<i64>,
+    pub leases: BTreeSet<i64>,
+}
+
+impl Others {
+    fn excuse(&self, exempt: Exempt, revision: i64) -> bool {
+        self.by_hand.contains(&revision)
+            || (exempt == Exempt::WithLease && self.leases.contains(&revision))
+    }
+}
+
+/// The keys that vanished while somebody claimed them, by revision: by nobody's fault but the registrators'.
+pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
+    let mut claims: BTreeMap<Key, BTreeSet<LeaseId>> = BTreeMap::new();
+    let mut gaps = Vec::new();
+    for (revision, events) in history(store) {
+        let mut deleted = Vec::new();
+        for event in events {
+            let name = String::from_utf8(event.kv.key).unwrap();
+            let there = event.kind == EventKind::Put;
+            if let Some((key, lease)) = etcd::parse_claim(&name) {
+                let claims = claims.entry(key).or_default();
+                match there {
+                    true => claims.insert(lease),
+                    false => claims.remove(&lease),
+                };
+            } else if !there && !name.starts_with("/registrator/") {
+                deleted.push(Key::parse(&name).unwrap());
+            }
+        }
+        let claimed = |key: &Key| claims.get(key).is_some_and(|claims| !claims.is_empty());
+        if !others.excuse(exempt, revision) {
+            let lost = deleted.into_iter().filter(claimed);
+            gaps.extend(lost.map(|key| (revision, key)));
+        }
+    }
+    gaps
+}
+
+/// All events, by revision.
+fn history(store: &Store) -> BTreeMap<i64, Vec<Event>> {
+    let request = WatchRequest {
+        keys: KeyRange::all(),
+        start: 1,
+        ..WatchRequest::default()
+    };
+    let mut watch = store.watch(request).unwrap();
+    let mut history: BTreeMap<i64, Vec<Event>> = BTreeMap::new();
+    while let Some(batch) = store.poll(&mut watch).unwrap() {
+        for event in batch.events {
+            let revision = event.kv.mod_revision;
+            history.entry(revision).or_default().push(event);
+        }
+    }
+    history
+}
