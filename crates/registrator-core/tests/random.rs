@@ -361,8 +361,34 @@ fn config() -> ProptestConfig {
     }
 }
 
+/// What happens on hosts that work, but for those that die.
+fn step_of_the_mortal() -> impl Strategy<Value = Step> {
+    let host = 0usize..3;
+    let container = 0u8..3;
+    prop_oneof![
+        8 => (host.clone(), container.clone(), asked()).prop_map(|(host, container, asked)| Step::Apply { host, container, asked }),
+        3 => (host.clone(), container).prop_map(|(host, container)| Step::Remove { host, container }),
+        3 => host.clone().prop_map(|host| Step::Vanish { host }),
+        1 => host.clone().prop_map(|host| Step::Leave { host, on_exit: OnExit::Keep }),
+        1 => host.clone().prop_map(|host| Step::Leave { host, on_exit: OnExit::Release }),
+        3 => host.clone().prop_map(|host| Step::Start { host }),
+        1 => (host.clone(), any::<bool>()).prop_map(|(host, frozen)| Step::Freeze { host, frozen }),
+        8 => (host, 1u8..6).prop_map(|(host, steps)| Step::Run { host, steps }),
+        6 => (1u8..50).prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn whoever_dies_leaves_no_gap(steps in prop::collection::vec(step_of_the_mortal(), 1..60)) {
+        let mut world = World::new();
+        HOSTS.iter().for_each(|host| world.start(host, true));
+        steps.iter().for_each(|step| perform(&mut world, step));
+        let gaps = record::gaps(&world.store, &world.others, Exempt::ByHand);
+        prop_assert_eq!(gaps, [], "no key vanishes while somebody waits for it who lives");
+    }
 
     #[test]
     fn any_schedule_ends_in_the_truth(

@@ -70,7 +70,8 @@ pub fn beacons(store: &Store) -> BTreeSet<LeaseId> {
         .collect()
 }
 
-fn parse_beacon(name: &str) -> Option<LeaseId> {
+/// The lease in the name of a beacon.
+pub fn parse_beacon(name: &str) -> Option<LeaseId> {
     let lease = name.strip_prefix(BEACONS)?;
     Some(LeaseId(i64::from_str_radix(lease, 16).ok()?))
 }

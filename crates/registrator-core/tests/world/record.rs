@@ -6,10 +6,10 @@ use registrator_core::node::Key;
 use registrator_core::ownership::LeaseId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why a key may vanish although somebody waits for it.
+/// When a key may vanish although somebody waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exempt {
-    /// Only by hand: when a lease ends, its keys have been taken over before.
+    /// Only by hand, or if all who wait seem dead: when a lease ends, its keys have been taken over before.
     ByHand,
     /// By hand, or with its lease.
     WithLease,
@@ -32,6 +32,7 @@ impl Others {
 /// The keys that vanished while somebody claimed them, by revision: by nobody's fault but the registrators'.
 pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
     let mut claims: BTreeMap<Key, BTreeSet<LeaseId>> = BTreeMap::new();
+    let mut lit = BTreeSet::new();
     let mut gaps = Vec::new();
     for (revision, events) in history(store) {
         let mut deleted = Vec::new();
@@ -44,11 +45,17 @@ pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
                     true => claims.insert(lease),
                     false => claims.remove(&lease),
                 };
+            } else if let Some(lease) = etcd::parse_beacon(&name) {
+                match there {
+                    true => lit.insert(lease),
+                    false => lit.remove(&lease),
+                };
             } else if !there && !name.starts_with("/registrator/") {
                 deleted.push(Key::parse(&name).unwrap());
             }
         }
-        let claimed = |key: &Key| claims.get(key).is_some_and(|claims| !claims.is_empty());
+        let counts = |lease: &LeaseId| exempt == Exempt::WithLease || lit.contains(lease);
+        let claimed = |key: &Key| claims.get(key).is_some_and(|by| by.iter().any(counts));
         if !others.excuse(exempt, revision) {
             let lost = deleted.into_iter().filter(claimed);
             gaps.extend(lost.map(|key| (revision, key)));
