@@ -365,7 +365,8 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            self.now = end.min(self.now + Duration::from_secs(2));
+            // No two leases end in one step that do not end at one time.
+            self.now = end.min(self.now + Duration::from_secs(1));
             let live = self.hosts.values().filter(|host| {
                 host.stopped.is_none() && !host.frozen && !host.cut && self.reachable
             });

@@ -1,6 +1,6 @@
 //! Measures the program as a whole, between a real Docker Engine and a real etcd: `docs/performance.md` has its figures.
 //!
-//! `cargo bench -p registrator --bench host` measures everything, `… -- event sync rest burst` what is named. Needs what the
+//! `cargo bench -p registrator --bench host` measures everything, `… -- event sync rest burst keys` what is named. Needs what the
 //! tests with a real Docker daemon need, and nothing else that keeps the machine busy.
 
 #![allow(
@@ -14,6 +14,7 @@
 mod dockerd;
 mod engine;
 mod event;
+mod keys;
 #[path = "../../tests/faults/recorder.rs"]
 mod recorder;
 mod rest;
@@ -30,11 +31,12 @@ use stage::Stage;
 type Measurement = (&'static str, fn(&mut Stage));
 
 /// From few containers to many: they stay.
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 5] = [
     ("event", event::latency),
     ("burst", event::burst),
     ("rest", rest::minute),
     ("sync", sync::initial),
+    ("keys", keys::ten_thousand),
 ];
 
 fn main() {
@@ -48,7 +50,7 @@ fn main() {
         .collect();
     let known = |word: &String| MEASUREMENTS.iter().any(|(name, _)| name == word);
     if let Some(word) = wanted.iter().find(|word| !known(word)) {
-        eprintln!("there is no measurement {word:?}: event, burst, rest, sync");
+        eprintln!("there is no measurement {word:?}: event, burst, rest, sync, keys");
         std::process::exit(2);
     }
     for (name, measure) in MEASUREMENTS {

@@ -54,21 +54,27 @@ pub(crate) fn minute(stage: &mut Stage) {
     program.end();
 }
 
-fn revision(stage: &Stage) -> i64 {
+/// etcd's revision now.
+pub(crate) fn revision(stage: &Stage) -> i64 {
     let answer = block_on(async { stage.etcd.client().status().await }).expect("etcd answers");
     answer.header.map_or(0, |header| header.revision)
 }
 
 /// What etcd's own counters say of the messages that it was sent.
 fn requests(stage: &Stage) -> BTreeMap<String, u64> {
+    metrics(stage).lines().filter_map(counted).collect()
+}
+
+/// What etcd says of itself.
+pub(crate) fn metrics(stage: &Stage) -> String {
     let address = stage.etcd.url();
     let address = address.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).expect("etcd listens");
-    let head = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let head = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("etcd listens");
     let mut metrics = String::new();
     stream.read_to_string(&mut metrics).expect("etcd answers");
-    metrics.lines().filter_map(counted).collect()
+    metrics
 }
 
 fn counted(line: &str) -> Option<(String, u64)> {

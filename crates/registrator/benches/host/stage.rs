@@ -2,6 +2,7 @@
 
 use crate::dockerd::Dockerd;
 use crate::support::Etcd;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,22 +47,25 @@ impl Stage {
     /// Starts the program, with the policy for DNS that is shipped.
     pub(crate) fn launch(&self) -> Program {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let [policies, services] = ["etc/policies/skydns.star", "etc/services"];
+        self.launch_with(&[
+            &"--on-exit=release",
+            &"--policies",
+            &root.join(policies),
+            &"--services",
+            &root.join(services),
+        ])
+    }
+
+    /// Starts the program with these arguments.
+    pub(crate) fn launch_with(&self, arguments: &[&dyn AsRef<OsStr>]) -> Program {
         let log = tempfile::NamedTempFile::new().expect("a log file");
         let begun = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
             .env_clear()
-            .args([
-                "run",
-                "--on-exit",
-                "release",
-                "--docker-host",
-                &self.docker.host(),
-            ])
+            .args(["run", "--docker-host", &self.docker.host()])
             .args(["--etcd-endpoint", &self.etcd.url()])
-            .arg("--policies")
-            .arg(root.join("etc/policies/skydns.star"))
-            .arg("--services")
-            .arg(root.join("etc/services"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(file(&log))
             .stderr(file(&log))
