@@ -47,6 +47,7 @@ needed_to_test() {
     need docker.io docker
     need etcd-server etcd
     need iproute2 ip
+    need util-linux nsenter
     need iptables iptables
     need procps kill
     need python3 python3

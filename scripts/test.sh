@@ -86,7 +86,7 @@ everything() {
 end_to_end() {
     phase "servers to test with" fetch_servers etcd && export_servers || return 0
     phase "build" cargo test --locked --package registrator --no-run || return 0
-    phase "tests end to end" cargo test --locked --package registrator --test e2e --test faults --no-fail-fast || true
+    phase "tests end to end" cargo test --locked --package registrator --test e2e --test faults --test hosts --no-fail-fast || true
 }
 
 scripts/install-deps.sh test

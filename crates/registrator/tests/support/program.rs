@@ -79,11 +79,16 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the registrator in `folder` with these arguments and variables and no other variables.
     pub(crate) fn start(folder: &Path, args: &[String], env: &[(&str, &str)]) -> Program {
+        let mut command = registrator(folder);
+        command.args(args).envs(env.iter().copied());
+        Program::spawn(folder, command)
+    }
+
+    /// Starts a command that becomes the registrator. Its output goes to files in `folder`.
+    pub(crate) fn spawn(folder: &Path, mut command: Command) -> Program {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let [stdout, stderr] = ["out", "log"].map(|kind| folder.join(format!("{number}.{kind}")));
-        let mut command = registrator(folder);
-        command.args(args).envs(env.iter().copied());
         command
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap());
