@@ -103,11 +103,31 @@ impl Container {
         self.running
     }
 
+    /// Whether it was asked to stop and still runs: `State.Status` is `stopping`.
+    pub fn stopping(&self) -> bool {
+        self.json.pointer(STATUS) == Some(&Json::from(STOPPING))
+    }
+
+    /// The same container with the `State.Status` `stopping`. Docker has no such status; who follows its events knows.
+    pub fn asked_to_stop(&self) -> Container {
+        let mut json = Json::clone(&self.json);
+        if let Some(status) = json.pointer_mut(STATUS) {
+            *status = STOPPING.into();
+        }
+        Container {
+            json: Arc::new(json),
+            ..self.clone()
+        }
+    }
+
     /// The whole inspect document.
     pub fn json(&self) -> &Arc<Json> {
         &self.json
     }
 }
+
+const STATUS: &str = "/State/Status";
+const STOPPING: &str = "stopping";
 
 /// What `NetworkSettings` repeats of the network `bridge`.
 const BRIDGE_MEMBERS: [&str; 8] = [
@@ -182,6 +202,17 @@ mod tests {
             let json = json!({"Id": "0123456789abcdef", "Name": name});
             assert_eq!(Container::from_inspect(json).unwrap().name(), expected);
         }
+    }
+
+    #[test]
+    fn one_that_was_asked_to_stop_differs_in_its_status_alone() {
+        let document = |status| json!({"Id": "1", "State": {"Running": true, "Status": status}});
+        let container = Container::from_inspect(document("running")).unwrap();
+        let stopping = container.asked_to_stop();
+        assert!(!container.stopping() && stopping.stopping() && stopping.running());
+        assert_eq!(**stopping.json(), document("stopping"));
+        let stateless = Container::from_inspect(json!({"Id": "1"})).unwrap();
+        assert_eq!(stateless.asked_to_stop(), stateless);
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn policies(text: &str) -> Vec<&str> {
 fn the_policies_load_and_have_no_findings() {
     let text = text();
     let policies = policies(&text);
-    assert_eq!(policies.len(), 5);
+    assert_eq!(policies.len(), 6);
     for policy in policies {
         let folder = Folder::with(&[("p.star", policy)]);
         assert_eq!(lint(&folder.path("p.star"), &settings(&[])), [], "{policy}");
@@ -56,6 +56,7 @@ fn the_policies_give_the_nodes_that_are_told() {
         "/demo/web/web = demo.local\n",
         "/skydns/local/web = x\n",
         "/skydns/local/skydns/web = x\n",
+        "/demo/web = 172.17.0.2\n",
     ];
     assert_eq!(outcomes.collect::<Vec<_>>(), expected);
 }

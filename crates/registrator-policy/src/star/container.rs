@@ -174,6 +174,12 @@ fn container_methods(builder: &mut MethodsBuilder) {
         Ok(this.inspected.running())
     }
 
+    /// Whether it was asked to stop, and still runs.
+    #[starlark(attribute)]
+    fn stopping(this: &Container) -> anyhow::Result<bool> {
+        Ok(this.inspected.stopping())
+    }
+
     /// Its state.
     #[starlark(attribute)]
     fn state(this: &Container) -> anyhow::Result<State> {

@@ -144,7 +144,7 @@ impl<'v> StarlarkValue<'v> for State {
 
 #[starlark_module]
 fn state_methods(builder: &mut MethodsBuilder) {
-    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    /// `created`, `running`, `stopping`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     #[starlark(attribute)]
     fn status<'v>(this: &'v State) -> anyhow::Result<NoneOr<&'v str>> {
         Ok(NoneOr::from_option(text(

@@ -9,16 +9,19 @@ use serde_json::Value as Json;
 
 use super::client::parse_id;
 use super::error::Error;
+use super::signal;
 
 /// The longest event that is waited for, in bytes. An event carries the container's labels and little else.
 const MAX_EVENT: usize = 1 << 20;
 
 /// The events that can change what an inspect says. The daemon sends no others: health probes alone make three `exec_*` events
 /// each. It compares by prefix, so `health_status` stands for `health_status: healthy`. `died` and `remove` are podman's words.
-const ACTIONS: [&str; 17] = [
+/// `kill` changes no inspect either, but tells that a container is asked to stop.
+const ACTIONS: [&str; 18] = [
     "create",
     "start",
     "restart",
+    "kill",
     "die",
     "died",
     "stop",
@@ -42,6 +45,12 @@ pub enum Hint {
     Changed(ContainerId),
     /// Its health is now this; podman repeats it with every probe.
     Health(ContainerId, String),
+    /// This signal was sent to it; `docker stop` sends its stop signal first.
+    Signalled(ContainerId, u8),
+    /// Its process has ended.
+    Ended(ContainerId),
+    /// A new process was started in it.
+    Started(ContainerId),
     /// It is gone for good: ids are never used again.
     Gone(ContainerId),
 }
@@ -150,11 +159,9 @@ fn hint(event: &Json) -> Option<Hint> {
     let text = |pointer| event.pointer(pointer).and_then(Json::as_str);
     let action = text("/Action")?;
     match text("/Type")? {
-        "container" => container_hint(
-            parse_id(text("/Actor/ID")?)?,
-            action,
-            text("/Actor/Attributes/health_status"),
-        ),
+        "container" => container_hint(parse_id(text("/Actor/ID")?)?, action, |attribute| {
+            event.pointer("/Actor/Attributes")?.get(attribute)?.as_str()
+        }),
         "network" if matches!(action, "connect" | "disconnect") => Some(Hint::Changed(parse_id(
             text("/Actor/Attributes/container")?,
         )?)),
@@ -162,17 +169,24 @@ fn hint(event: &Json) -> Option<Hint> {
     }
 }
 
-fn container_hint(id: ContainerId, action: &str, health: Option<&str>) -> Option<Hint> {
+fn container_hint<'a>(
+    id: ContainerId,
+    action: &str,
+    attribute: impl Fn(&str) -> Option<&'a str>,
+) -> Option<Hint> {
     let (action, detail) = action.split_once(": ").unwrap_or((action, ""));
     match action {
         "health_status" => {
             let status = if detail.is_empty() {
-                health.unwrap_or_default()
+                attribute("health_status").unwrap_or_default()
             } else {
                 detail
             };
             Some(Hint::Health(id, status.to_owned()))
         }
+        "kill" => Some(Hint::Signalled(id, signal::number(attribute("signal")?)?)),
+        "die" | "died" => Some(Hint::Ended(id)),
+        "start" | "restart" => Some(Hint::Started(id)),
         "destroy" | "remove" => Some(Hint::Gone(id)),
         _ => ACTIONS.contains(&action).then_some(Hint::Changed(id)),
     }

@@ -1,7 +1,8 @@
 //! Follows the containers of a Docker daemon for as long as somebody listens.
 //!
 //! One session is one event stream: it is opened first, then all containers are listed and inspected, then events say what to
-//! inspect again. Events are hints, inspect is the truth. Whatever ends a session, the next one begins with a complete list;
+//! inspect again. Events are hints, inspect is the truth, but for one state that Docker does not know: a container that was asked
+//! to stop is reported as `stopping` until it does. Whatever ends a session, the next one begins with a complete list;
 //! between two sessions nothing changes, least of all is anything deleted.
 
 mod backoff;
@@ -9,6 +10,7 @@ mod inspections;
 mod noise;
 mod outbox;
 mod session;
+mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
@@ -22,6 +24,7 @@ use tokio::time::{Instant, sleep};
 pub use backoff::Backoff;
 use outbox::Outbox;
 use session::Session;
+use stopping::Stopping;
 
 use super::api_version::ApiVersion;
 use super::client::Client;
@@ -132,6 +135,8 @@ struct Known {
     containers: BTreeMap<ContainerId, Container>,
     /// Those whose failing inspects were reported.
     failing: BTreeSet<ContainerId>,
+    /// Those that were asked to stop.
+    stopping: Stopping,
 }
 
 /// What was reported of the connection.

@@ -19,4 +19,5 @@ mod following;
 mod listing;
 mod outage;
 mod real;
+mod stopping;
 mod tls;

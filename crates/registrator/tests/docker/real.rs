@@ -59,6 +59,40 @@ fn a_container_s_life() {
     assert!(containers.is_empty(), "{containers:?}");
 }
 
+/// `sleep`, the first process of its container, ignores all signals but SIGKILL.
+#[test]
+fn a_container_that_is_asked_to_stop() {
+    let Some((docker, mut watched)) = following() else {
+        return;
+    };
+    let state = |name| docker.docker(&["inspect", "--format={{.State.Status}}", name]);
+    docker.run("web", &["--stop-signal=TERM", "--stop-timeout=100"]);
+    watched.until("apply web running bridge");
+    docker.docker(&["kill", "--signal=HUP", "web"]);
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| docker.docker(&["stop", "web"]));
+        watched.expect(&["apply web stopping bridge"]);
+        assert_eq!(state("web"), "running");
+        docker.docker(&["kill", "web"]);
+        stop.join().unwrap();
+    });
+    let ended = watched.until("");
+    assert!(ended.starts_with("apply web exited"), "{ended}");
+    docker.docker(&["start", "web"]);
+    watched.until("apply web running bridge");
+
+    docker.run("survivor", &["--stop-signal=QUIT", "--stop-timeout=1"]);
+    watched.until("apply survivor running bridge");
+    docker.docker(&["kill", "--signal=TERM", "survivor"]);
+    docker.docker(&["kill", "--signal=QUIT", "survivor"]);
+    watched.expect(&[
+        "apply survivor stopping bridge",
+        "apply survivor running bridge",
+    ]);
+    docker.docker(&["rm", "--force", "survivor"]);
+    watched.until("delete");
+}
+
 #[test]
 fn health_and_its_noise() {
     let Some((docker, mut watched)) = following() else {

@@ -32,6 +32,7 @@ macro_rules! on {
 
 mod configurations;
 mod containers;
+mod drain;
 mod dynamic;
 mod ends;
 mod plan;

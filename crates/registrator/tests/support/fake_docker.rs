@@ -94,6 +94,14 @@ pub(crate) fn event(number: usize, action: &str) -> String {
     )
 }
 
+/// The event of a signal that was sent to a container.
+pub(crate) fn kill(number: usize, signal: u8) -> String {
+    let attributes = json!({"image": "busybox", "signal": signal.to_string()});
+    let actor = json!({"ID": id(number), "Attributes": attributes});
+    let event = json!({"Type": "container", "Action": "kill", "Actor": actor, "time": 1});
+    format!("{event}\n")
+}
+
 impl State {
     /// A daemon without containers that speaks API 1.41.
     pub(crate) fn new() -> Arc<Self> {

@@ -23,16 +23,21 @@ fn hints(bytes: &[u8], chunk: usize) -> Result<Vec<String>, Error> {
 fn shown(event: &Json, hint: &Hint) -> String {
     let action = event["Action"].as_str().unwrap();
     match hint {
-        Hint::Changed(id) => format!("{} {action}", id.short()),
+        Hint::Changed(id) | Hint::Ended(id) | Hint::Started(id) => {
+            format!("{} {action}", id.short())
+        }
+        Hint::Signalled(id, signal) => format!("{} signal {signal}", id.short()),
         Hint::Health(id, status) => format!("{} health {status}", id.short()),
         Hint::Gone(id) => format!("{} gone", id.short()),
     }
 }
 
-const LIFE_HINTS: [&str; 20] = [
+const LIFE_HINTS: [&str; 24] = [
     "create",
     "connect",
     "start",
+    "signal 15",
+    "signal 9",
     "die",
     "disconnect",
     "stop",
@@ -45,8 +50,10 @@ const LIFE_HINTS: [&str; 20] = [
     "disconnect",
     "disconnect",
     "update",
+    "signal 1",
     "pause",
     "unpause",
+    "signal 9",
     "die",
     "disconnect",
     "gone",
@@ -61,7 +68,7 @@ fn a_life_in_hints_however_it_is_chunked() {
     assert_eq!(
         LIFE.lines().count(),
         34,
-        "what is left out: exec, top, kill, commit, export, archive, images, networks"
+        "what is left out: exec, top, commit, export, archive, images, networks"
     );
     for chunk in [1, 7, 100, 4096, LIFE.len()] {
         assert_eq!(
@@ -79,6 +86,7 @@ fn health_probes_are_no_hints() {
         "connect",
         "start",
         "health unhealthy",
+        "signal 9",
         "die",
         "disconnect",
         "gone",
@@ -191,6 +199,22 @@ fn health() {
         &event("container", "health_status", ID, podman),
         "0123456789ab health healthy",
     );
+}
+
+#[test]
+fn signals() {
+    for (signal, expected) in [
+        ("15", "signal 15"),
+        ("SIGHUP", "signal 1"),
+        ("9", "signal 9"),
+    ] {
+        let attributes = format!(r#"{{"signal":"{signal}"}}"#);
+        let expected = format!("0123456789ab {expected}");
+        check(&event("container", "kill", ID, &attributes), &expected);
+    }
+    for attributes in ["{}", "null", r#"{"signal":"0"}"#, r#"{"signal":15}"#] {
+        check(&event("container", "kill", ID, attributes), "");
+    }
 }
 
 #[test]

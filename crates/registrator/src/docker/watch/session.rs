@@ -165,7 +165,8 @@ impl<'a> Session<'a> {
             .as_ref()
             .filter(|listing| listing.begun)
             .map(|listing| listing.deadline);
-        [ping, patience, self.inspections.next_retry()]
+        let retry = self.inspections.next_retry();
+        [ping, patience, retry, self.known.stopping.next_end()]
             .into_iter()
             .flatten()
             .min()
@@ -174,6 +175,9 @@ impl<'a> Session<'a> {
     fn tick(&mut self) {
         let now = Instant::now();
         self.inspections.retry(now);
+        for survivor in self.known.stopping.take_survivors(now) {
+            self.changed(survivor);
+        }
         if !self.pinging && now >= self.heard + self.settings.ping_after {
             self.ping();
         }
@@ -257,6 +261,7 @@ impl<'a> Session<'a> {
     }
 
     fn found(&mut self, container: Container) {
+        let container = self.known.stopping.shown(container, Instant::now());
         let id = container.id().clone();
         let last = self.known.containers.get(&id);
         let same = last.is_some_and(|last| equal_but_for_noise(last.json(), container.json()));
@@ -333,12 +338,52 @@ impl<'a> Session<'a> {
         self.heard = Instant::now();
         match hint {
             Hint::Gone(id) => self.gone(id),
+            Hint::Signalled(id, signal) => self.signalled(id, signal),
+            Hint::Ended(id) => {
+                self.known.stopping.ends(&id);
+                self.changed(id);
+            }
+            Hint::Started(id) => {
+                self.known.stopping.forget(&id);
+                self.changed(id);
+            }
             Hint::Health(id, status) if self.is_known_health(&id, &status) => {}
             Hint::Health(id, _) | Hint::Changed(id) => self.changed(id),
         }
     }
 
+    /// What was inspected before this session may be of another process of the container.
+    fn signalled(&mut self, id: ContainerId, signal: u8) {
+        let now = Instant::now();
+        let was_seen = |listing: &Listing| listing.applied.contains(&id);
+        let is_seen = self.listing.as_ref().is_none_or(was_seen);
+        match self.known.containers.get(&id).filter(|_| is_seen).cloned() {
+            Some(last) => {
+                let is_stop = self.known.stopping.signalled(&last, signal, now);
+                if is_stop && !last.stopping() {
+                    self.is_stopping(&last);
+                }
+            }
+            None if self.listing.is_some() || !self.inspections.is_idle(&id) => {
+                self.known.stopping.signalled_unknown(&id, signal, now);
+            }
+            None => {}
+        }
+    }
+
+    /// Reported at once: what inspect says stays the same until the process ends.
+    fn is_stopping(&mut self, last: &Container) {
+        let container = last.asked_to_stop();
+        if self.listing.is_some() {
+            return self.list_member(container);
+        }
+        let id = container.id().clone();
+        self.known.containers.insert(id, container.clone());
+        self.emit(Event::Apply(container));
+    }
+
     fn gone(&mut self, id: ContainerId) {
+        self.known.stopping.forget(&id);
         self.inspections.forget(&id);
         self.recovered(&id);
         let Some(listing) = &mut self.listing else {
@@ -392,6 +437,9 @@ impl<'a> Session<'a> {
         self.known
             .containers
             .retain(|id, _| listing.applied.contains(id));
+        let is_known =
+            |id: &ContainerId| listing.applied.contains(id) || listing.touched.contains(id);
+        self.known.stopping.retain(is_known);
         self.emit(Event::InitDone);
         for id in &listing.gone {
             self.inspections.forget(id);
@@ -416,6 +464,7 @@ impl<'a> Session<'a> {
     }
 
     fn delete(&mut self, id: &ContainerId) {
+        self.known.stopping.forget(id);
         if self.known.containers.remove(id).is_some() {
             self.emit(Event::Delete(id.clone()));
         }
