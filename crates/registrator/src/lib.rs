@@ -13,6 +13,7 @@ pub mod evaluators;
 pub mod event_loop;
 pub mod exit;
 pub mod files;
+pub mod host;
 pub mod logging;
 pub mod report;
 pub mod settings;

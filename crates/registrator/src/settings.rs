@@ -9,7 +9,8 @@ mod values;
 
 pub use environment::Environment;
 pub use groups::{
-    CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostSettings, PasswordError,
+    CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostFactSettings,
+    HostSettings, PasswordError,
 };
 pub use values::{OnConflict, OnExit, Secret};
 
@@ -69,6 +70,9 @@ pub struct CheckSettings {
     /// Files and log.
     #[command(flatten)]
     pub common: CommonSettings,
+    /// What policies are told of this host.
+    #[command(flatten)]
+    pub facts: HostFactSettings,
     /// Print the result as JSON
     #[arg(long, env = "KONTENA_REGISTRATOR_JSON")]
     pub json: bool,

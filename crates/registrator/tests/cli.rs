@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
+#[path = "cli/host_facts.rs"]
+mod host_facts;
+
 /// Two labels become two nodes; one of them is shared by all containers.
 const POLICY: &str = r#"config(attrs = {"domain": attr(str), "ttl": attr(int, default = 30)})
 

@@ -35,7 +35,7 @@ pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyh
 }
 
 fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Findings> {
-    let policy_settings = connect::policies(None, environment);
+    let policy_settings = connect::policies(None, &settings.facts, environment)?;
     let mut findings = Findings {
         policies: files::scan_policies(&settings.common.policies)?,
         ..Findings::default()

@@ -1,11 +1,15 @@
 //! Makes the adapters' settings and clients of the program's settings.
 
-use crate::settings::{DockerSettings, Environment, EtcdSettings, EvaluationSettings};
+use crate::host::{self, Host};
+use crate::settings::{
+    DockerSettings, Environment, EtcdSettings, EvaluationSettings, HostFactSettings,
+};
 use crate::{docker, etcd};
 use registrator_core::fence::Fence;
 use registrator_policy::Limits;
 use std::path::Path;
 use std::sync::Arc;
+use tracing::warn;
 
 /// A client for Docker; nothing is connected yet.
 pub(super) fn docker(
@@ -42,15 +46,9 @@ pub(super) fn etcd(
         lease_ttl: settings.lease_ttl,
         meta_prefix: settings.meta_prefix.clone(),
         allow_prefixes: settings.allow_prefixes.clone(),
-        host: host_name(),
+        host: host::machine_name().unwrap_or_default(),
         ..etcd::Settings::new(etcd::parse_endpoints(&endpoints.join(","))?, node_name)
     })
-}
-
-/// For people who wonder which machine holds an identity; no decision depends on it.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
 /// What may be written.
@@ -64,16 +62,21 @@ pub(super) fn fence(settings: &EtcdSettings) -> Fence {
 /// How policies are loaded and run.
 pub(super) fn policies(
     settings: Option<&EvaluationSettings>,
+    facts: &HostFactSettings,
     environment: &Environment,
-) -> registrator_policy::Settings {
+) -> anyhow::Result<registrator_policy::Settings> {
     let mut limits = Limits::default();
     if let Some(settings) = settings {
         limits.time = settings.evaluation_timeout;
     }
-    registrator_policy::Settings {
-        limits,
-        env: Arc::new(environment.for_policies()),
+    let host = Host::new(facts)?;
+    for address in host.unreachable() {
+        warn!("policies are told that {address} is this host, where other hosts cannot reach it");
     }
+    Ok(registrator_policy::Settings {
+        limits,
+        env: Arc::new(environment.for_policies(host.variables())),
+    })
 }
 
 /// Where the files are.

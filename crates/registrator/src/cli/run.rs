@@ -85,6 +85,8 @@ async fn attach(
     environment: &Environment,
     endpoints: &[String],
 ) -> anyhow::Result<End> {
+    let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
+    let policy_settings = connect::policies(Some(evaluation), facts, environment)?;
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
@@ -114,10 +116,7 @@ async fn attach(
         updates: session_updates,
     };
     let session = hold_session(parts, docker, settings.host.node_name.clone());
-    let (loader, policies) = catalog::loader(connect::policies(
-        Some(&settings.host.evaluation),
-        environment,
-    ));
+    let (loader, policies) = catalog::loader(policy_settings);
     let (evaluated, evaluations) = unbounded_channel();
     let (mirrored, configs) = unbounded_channel();
 

@@ -3,7 +3,7 @@
 //! clap would read the process's environment by itself, and take an empty variable for a value. So the variables that
 //! the options declare are taken away from clap here: their values become defaults, and their names part of the help.
 
-use super::groups::{CommonSettings, EtcdSettings};
+use super::groups::{CommonSettings, EtcdSettings, HostFactSettings};
 use super::{Environment, RunSettings, Settings};
 use clap::builder::{BoolishValueParser, Resettable, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -127,12 +127,34 @@ fn with_variable(mut error: clap::Error) -> clap::Error {
 
 /// What is wrong with settings that are right one by one.
 fn contradiction(settings: &Settings) -> Option<String> {
-    let (common, etcd, without_etcd) = match settings {
-        Settings::Run(run) => (&run.common, &run.host.etcd, false),
-        Settings::Plan(plan) => (&plan.common, &plan.host.etcd, plan.no_etcd),
-        Settings::Check(check) => return common_contradiction(&check.common),
+    let (common, facts) = match settings {
+        Settings::Run(run) => (&run.common, &run.host.facts),
+        Settings::Plan(plan) => (&plan.common, &plan.host.facts),
+        Settings::Check(check) => (&check.common, &check.facts),
     };
-    common_contradiction(common).or_else(|| etcd_contradiction(etcd, without_etcd))
+    let etcd = || match settings {
+        Settings::Run(run) => etcd_contradiction(&run.host.etcd, false),
+        Settings::Plan(plan) => etcd_contradiction(&plan.host.etcd, plan.no_etcd),
+        Settings::Check(_) => None,
+    };
+    common_contradiction(common)
+        .or_else(|| fact_contradiction(facts))
+        .or_else(etcd)
+}
+
+fn fact_contradiction(facts: &HostFactSettings) -> Option<String> {
+    let of_one_family = |is_v4| {
+        let mut addresses = facts
+            .host_ips
+            .iter()
+            .filter(move |ip| ip.is_ipv4() == is_v4);
+        Some((addresses.next()?, addresses.next()?))
+    };
+    let (first, second) = of_one_family(true).or_else(|| of_one_family(false))?;
+    let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
+    Some(format!(
+        "--host-ip (KONTENA_REGISTRATOR_HOST_IP) has two {family} addresses, {first} and {second}: give at most one IPv4 and one IPv6 address"
+    ))
 }
 
 fn common_contradiction(common: &CommonSettings) -> Option<String> {

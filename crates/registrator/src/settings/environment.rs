@@ -28,13 +28,24 @@ impl Environment {
         })
     }
 
-    /// The variables that policies may read: all but this program's secrets and what is not UTF-8.
-    pub fn for_policies(&self) -> BTreeMap<String, String> {
-        self.0
-            .iter()
+    /// The variables that policies may read: all but this program's secrets and what is not UTF-8. `facts` stand in the place
+    /// of the variables of these names; `None` is not set.
+    pub fn for_policies(
+        &self,
+        facts: impl IntoIterator<Item = (&'static str, Option<String>)>,
+    ) -> BTreeMap<String, String> {
+        let given = self.0.iter();
+        let mut variables: BTreeMap<String, String> = given
             .filter(|(name, _)| !SECRETS.contains(&name.as_str()))
             .filter_map(|(name, value)| Some((name.clone(), value.clone().into_string().ok()?)))
-            .collect()
+            .collect();
+        for (name, value) in facts {
+            match value {
+                Some(value) => variables.insert(name.to_owned(), value),
+                None => variables.remove(name),
+            };
+        }
+        variables
     }
 
     /// Whether a terminal may be coloured: <https://no-color.org>.
@@ -97,10 +108,18 @@ mod tests {
     fn policies_see_no_secrets() {
         let environment = Environment::from_iter([("ETCD_PASSWORD", "s"), ("B", "")]);
         assert_eq!(
-            environment.for_policies(),
+            environment.for_policies([]),
             BTreeMap::from([("B".into(), String::new())])
         );
         assert!(!format!("{environment:?}").contains("\"s\""));
+    }
+
+    #[test]
+    fn policies_see_facts_instead_of_variables() {
+        let environment = Environment::from_iter([("A", "1"), ("B", "2"), ("C", "3")]);
+        let seen = environment.for_policies([("A", Some("x".into())), ("B", None), ("D", None)]);
+        let expected = [("A", "x"), ("C", "3")].map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(seen, BTreeMap::from(expected));
     }
 
     #[test]

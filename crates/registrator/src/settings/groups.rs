@@ -5,7 +5,7 @@ use crate::logging::{Format, Level};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +57,9 @@ pub struct HostSettings {
     /// How policies run.
     #[command(flatten)]
     pub evaluation: EvaluationSettings,
+    /// What policies are told of this host.
+    #[command(flatten)]
+    pub facts: HostFactSettings,
     /// Where Docker is.
     #[command(flatten)]
     pub docker: DockerSettings,
@@ -87,6 +90,38 @@ pub struct EvaluationSettings {
         value_parser = values::evaluation_timeout
     )]
     pub evaluation_timeout: Duration,
+}
+
+/// What policies are told of this host, which they cannot find out by themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct HostFactSettings {
+    /// The address of this host for policies that register ports published on it: one IPv4 and one IPv6 address at most.
+    /// Repeatable, or separated by commas [default: none]
+    #[arg(
+        long = "host-ip",
+        env = "KONTENA_REGISTRATOR_HOST_IP",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        value_parser = values::host_ip
+    )]
+    pub host_ips: Vec<IpAddr>,
+    /// The network interface whose first global IPv4 and IPv6 address count as --host-ip where that is not given
+    /// [default: none]
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_HOST_INTERFACE",
+        value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub host_interface: Option<String>,
+    /// The name of this host for policies [default: the machine's host name]
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_HOST_NAME",
+        value_name = "NAME",
+        value_parser = values::host_name
+    )]
+    pub host_name: Option<String>,
 }
 
 /// Where Docker is, in Docker's own words.

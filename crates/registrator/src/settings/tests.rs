@@ -79,6 +79,11 @@ fn without_anything_the_defaults_hold() {
                 evaluation: EvaluationSettings {
                     evaluation_timeout: 1s,
                 },
+                facts: HostFactSettings {
+                    host_ips: [],
+                    host_interface: None,
+                    host_name: None,
+                },
                 docker: DockerSettings {
                     docker_host: "unix:///var/run/docker.sock",
                     docker_tls_verify: false,
@@ -284,6 +289,28 @@ fn errors_name_flag_and_variable() {
 }
 
 #[test]
+fn a_host_address_is_of_one_host() {
+    check_error(
+        "",
+        &[("KONTENA_REGISTRATOR_HOST_IP", "192.0.2.1,eth0")],
+        &expect![[r#"
+            error: invalid value 'eth0' for '--host-ip <ADDRESS>' or 'KONTENA_REGISTRATOR_HOST_IP': it must be an IP address, as in 192.0.2.10 or 2001:db8::10
+
+            For more information, try '--help'.
+        "#]],
+    );
+    check_error(
+        "check --host-ip ::",
+        &[],
+        &expect![[r#"
+        error: invalid value '::' for '--host-ip <ADDRESS>' or 'KONTENA_REGISTRATOR_HOST_IP': it must be the address of one host, which this is not
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
 fn contradictions_are_refused() {
     let check = |line: &str, expected: &str| {
         let text = read(line, &[]).unwrap_err().to_string();
@@ -326,6 +353,13 @@ fn contradictions_are_refused() {
         "--allow-prefix /registrator/nodes",
         "where policies may not write",
     );
+    for command in ["", "check ", "plan "] {
+        check(
+            &format!("{command}--host-ip 192.0.2.1,2001:db8::1 --host-ip 192.0.2.2"),
+            "--host-ip (KONTENA_REGISTRATOR_HOST_IP) has two IPv4 addresses, 192.0.2.1 and 192.0.2.2: give at most one IPv4 and one IPv6 address",
+        );
+    }
+    check("--host-ip fd00::1,fd00::2", "has two IPv6 addresses");
     plan("plan --no-etcd --etcd-ca-file c", &[]);
     run(
         &format!("{etcd} --etcd-username u --etcd-password p --etcd-cert-file c --etcd-key-file k"),

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use registrator_core::node::Key;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What becomes of the nodes when the program is asked to end.
@@ -64,6 +65,12 @@ pub(super) enum ValueError {
         "it must be one or more names with slashes between them, and end with a slash, as in /registrator/"
     )]
     MetaPrefix,
+    #[error("it must be an IP address, as in 192.0.2.10 or 2001:db8::10")]
+    Address,
+    #[error("it must be the address of one host, which this is not")]
+    NoHostAddress,
+    #[error("it must have no spaces, slashes and control characters")]
+    HostName,
 }
 
 /// `30`, `30s`, `500ms`, `5m`, `1h`, `1m30s`. A number without unit is seconds.
@@ -127,6 +134,29 @@ pub(super) fn lease_ttl(text: &str) -> Result<Duration, ValueError> {
 
 pub(super) fn evaluation_timeout(text: &str) -> Result<Duration, ValueError> {
     bounded(text, Duration::from_millis(10), Duration::from_secs(60))
+}
+
+/// An address that others can reach a host at. Whether this host has it, and who reaches it, cannot be told from it.
+pub(super) fn host_ip(text: &str) -> Result<IpAddr, ValueError> {
+    let address: IpAddr = listed(text)?.parse().map_err(|_| ValueError::Address)?;
+    let is_none = match address {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+    };
+    match is_none || address.is_unspecified() || address.is_multicast() {
+        true => Err(ValueError::NoHostAddress),
+        false => Ok(address),
+    }
+}
+
+/// A name that policies can use in keys.
+pub(super) fn host_name(text: &str) -> Result<String, ValueError> {
+    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    match text {
+        "" => Err(ValueError::Empty),
+        _ if text.contains(is_bad) => Err(ValueError::HostName),
+        _ => Ok(text.into()),
+    }
 }
 
 /// An item of a list separated by commas.
@@ -230,6 +260,51 @@ mod tests {
         assert_eq!(meta_prefix("/registrator/"), Ok("/registrator/".into()));
         for bad in ["", "/", "/registrator", "//"] {
             assert_eq!(meta_prefix(bad), Err(ValueError::MetaPrefix), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn host_addresses_are_of_one_host() {
+        for good in [
+            "192.0.2.10",
+            " 2001:db8::10 ",
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+        ] {
+            assert!(host_ip(good).is_ok(), "{good}");
+        }
+        let check = |text, expected| assert_eq!(host_ip(text), Err(expected), "{text:?}");
+        check("", ValueError::EmptyItem);
+        for bad in [
+            "eth0",
+            "192.0.2",
+            "192.0.2.10:80",
+            "[::1]",
+            "192.0.2.10/24",
+            "fe80::1%eth0",
+        ] {
+            check(bad, ValueError::Address);
+        }
+        for bad in [
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "::ffff:192.0.2.10",
+        ] {
+            check(bad, ValueError::NoHostAddress);
+        }
+    }
+
+    #[test]
+    fn host_names_fit_into_keys() {
+        assert_eq!(host_name("node-1.example"), Ok("node-1.example".into()));
+        assert_eq!(host_name(""), Err(ValueError::Empty));
+        for bad in ["a b", "a/b", "a\n"] {
+            assert_eq!(host_name(bad), Err(ValueError::HostName), "{bad:?}");
         }
     }
 

@@ -134,6 +134,11 @@ const RESERVED: &[Reserved] = &[
         why: "only registrator-policy knows the policy language",
     },
     Reserved {
+        library: "nix",
+        to: &["crates/registrator/src/host.rs"],
+        why: "only `host` asks the system for its addresses",
+    },
+    Reserved {
         library: "clap",
         to: SETTINGS,
         why: "only `settings` reads the command line",

@@ -68,6 +68,16 @@ fn help_of_run() {
               --evaluation-timeout <TIME>       The most time that a policy may take for one container, as
                                                 in 500ms or 2s
                                                 [env: KONTENA_REGISTRATOR_EVALUATION_TIMEOUT] [default: 1s]
+              --host-ip <ADDRESS>               The address of this host for policies that register ports
+                                                published on it: one IPv4 and one IPv6 address at most.
+                                                Repeatable, or separated by commas
+                                                [env: KONTENA_REGISTRATOR_HOST_IP] [default: none]
+              --host-interface <NAME>           The network interface whose first global IPv4 and IPv6
+                                                address count as --host-ip where that is not given
+                                                [env: KONTENA_REGISTRATOR_HOST_INTERFACE] [default: none]
+              --host-name <NAME>                The name of this host for policies
+                                                [env: KONTENA_REGISTRATOR_HOST_NAME] [default: the machine's
+                                                host name]
           -h, --help                            Print help
           -V, --version                         Print version
 
@@ -156,6 +166,16 @@ fn help_of_check() {
                                                 [env: LOG_LEVEL] [default: info]
               --log-format <FORMAT>             How to log: text for people, or json, one object per line
                                                 [env: KONTENA_REGISTRATOR_LOG_FORMAT] [default: text]
+              --host-ip <ADDRESS>               The address of this host for policies that register ports
+                                                published on it: one IPv4 and one IPv6 address at most.
+                                                Repeatable, or separated by commas
+                                                [env: KONTENA_REGISTRATOR_HOST_IP] [default: none]
+              --host-interface <NAME>           The network interface whose first global IPv4 and IPv6
+                                                address count as --host-ip where that is not given
+                                                [env: KONTENA_REGISTRATOR_HOST_INTERFACE] [default: none]
+              --host-name <NAME>                The name of this host for policies
+                                                [env: KONTENA_REGISTRATOR_HOST_NAME] [default: the machine's
+                                                host name]
               --json                            Print the result as JSON
                                                 [env: KONTENA_REGISTRATOR_JSON] [default: off]
           -h, --help                            Print help
@@ -195,6 +215,16 @@ fn help_of_plan() {
               --evaluation-timeout <TIME>       The most time that a policy may take for one container, as
                                                 in 500ms or 2s
                                                 [env: KONTENA_REGISTRATOR_EVALUATION_TIMEOUT] [default: 1s]
+              --host-ip <ADDRESS>               The address of this host for policies that register ports
+                                                published on it: one IPv4 and one IPv6 address at most.
+                                                Repeatable, or separated by commas
+                                                [env: KONTENA_REGISTRATOR_HOST_IP] [default: none]
+              --host-interface <NAME>           The network interface whose first global IPv4 and IPv6
+                                                address count as --host-ip where that is not given
+                                                [env: KONTENA_REGISTRATOR_HOST_INTERFACE] [default: none]
+              --host-name <NAME>                The name of this host for policies
+                                                [env: KONTENA_REGISTRATOR_HOST_NAME] [default: the machine's
+                                                host name]
           -h, --help                            Print help
 
         Docker:
