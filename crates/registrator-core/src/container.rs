@@ -120,6 +120,29 @@ impl Container {
         }
     }
 
+    /// The container in whose network this one is, by id or name: `--network container:X`. It has none of its own then.
+    pub fn network_of(&self) -> Option<&str> {
+        let mode = self.json.pointer("/HostConfig/NetworkMode")?.as_str()?;
+        mode.strip_prefix("container:")
+            .filter(|other| !other.is_empty())
+    }
+
+    /// The same container with the networks and the ports of `other`, where it has none of its own.
+    pub fn in_network_of(&self, other: &Container) -> Container {
+        let mut json = Json::clone(&self.json);
+        for name in SHARED_MEMBERS {
+            let theirs = other.json.pointer("/NetworkSettings");
+            let theirs = theirs.and_then(|settings| settings.get(name));
+            if let Some(theirs) = theirs.filter(|theirs| !is_empty(theirs)) {
+                fill_in(&mut json, name, theirs);
+            }
+        }
+        Container {
+            json: Arc::new(json),
+            ..self.clone()
+        }
+    }
+
     /// The whole inspect document.
     pub fn json(&self) -> &Arc<Json> {
         &self.json
@@ -128,6 +151,32 @@ impl Container {
 
 const STATUS: &str = "/State/Status";
 const STOPPING: &str = "stopping";
+
+/// What containers in one network have in common, in `NetworkSettings`.
+const SHARED_MEMBERS: [&str; 2] = ["Networks", "Ports"];
+
+/// Sets a member of `NetworkSettings` that says nothing.
+fn fill_in(json: &mut Json, name: &str, value: &Json) {
+    let Some(object) = json.as_object_mut() else {
+        return;
+    };
+    let settings = object
+        .entry("NetworkSettings")
+        .or_insert_with(|| Json::Object(serde_json::Map::new()));
+    if let Some(settings) = settings.as_object_mut()
+        && settings.get(name).is_none_or(is_empty)
+    {
+        settings.insert(name.into(), value.clone());
+    }
+}
+
+fn is_empty(json: &Json) -> bool {
+    match json {
+        Json::Null => true,
+        Json::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
 
 /// What `NetworkSettings` repeats of the network `bridge`.
 const BRIDGE_MEMBERS: [&str; 8] = [
@@ -213,6 +262,65 @@ mod tests {
         assert_eq!(**stopping.json(), document("stopping"));
         let stateless = Container::from_inspect(json!({"Id": "1"})).unwrap();
         assert_eq!(stateless.asked_to_stop(), stateless);
+    }
+
+    #[test]
+    fn networks_and_ports_are_filled_in_where_they_are_empty() {
+        let of = |settings: Json| {
+            let json = json!({"Id": "1", "NetworkSettings": settings, "Config": {"Labels": {}}});
+            Container::from_inspect(json).unwrap()
+        };
+        let theirs = of(
+            json!({"Networks": {"front": {"IPAddress": "10.0.0.2"}}, "Ports": {"80/tcp": null}, "SandboxID": "s"}),
+        );
+        let check = |own: Json, expected: Json| {
+            assert_eq!(of(own).in_network_of(&theirs), of(expected));
+        };
+        let (networks, ports) = (
+            json!({"front": {"IPAddress": "10.0.0.2"}}),
+            json!({"80/tcp": null}),
+        );
+        let filled = json!({"Networks": networks, "Ports": ports, "SandboxID": ""});
+        check(
+            json!({"Networks": {}, "Ports": {}, "SandboxID": ""}),
+            filled,
+        );
+        let filled = json!({"Networks": networks, "Ports": ports});
+        check(json!({"Networks": null, "Ports": null}), filled.clone());
+        check(json!({}), filled);
+        let own = json!({"Networks": {"back": {}}, "Ports": {"1/udp": null}});
+        check(own.clone(), own);
+        let nothing = of(json!({"Networks": {}, "Ports": null}));
+        assert_eq!(
+            of(json!({"Networks": {}})).in_network_of(&nothing),
+            of(json!({"Networks": {}}))
+        );
+        let strange = Container::from_inspect(json!({"Id": "1", "NetworkSettings": 1})).unwrap();
+        assert_eq!(strange.in_network_of(&theirs), strange);
+        let bare = Container::from_inspect(json!({"Id": "1"})).unwrap();
+        let expected = json!({"Networks": networks, "Ports": ports});
+        assert_eq!(
+            bare.in_network_of(&theirs).json()["NetworkSettings"],
+            expected
+        );
+    }
+
+    #[test]
+    fn whose_network_it_is_in() {
+        for (mode, expected) in [
+            (json!("container:4f1c"), Some("4f1c")),
+            (json!("container:"), None),
+            (json!("bridge"), None),
+            (json!(1), None),
+        ] {
+            let json = json!({"Id": "1", "HostConfig": {"NetworkMode": mode}});
+            assert_eq!(
+                Container::from_inspect(json).unwrap().network_of(),
+                expected
+            );
+        }
+        let bare = Container::from_inspect(json!({"Id": "1"})).unwrap();
+        assert_eq!(bare.network_of(), None);
     }
 
     #[test]

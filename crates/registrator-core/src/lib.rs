@@ -5,6 +5,7 @@
 pub mod config;
 pub mod conflict;
 pub mod container;
+pub mod containers;
 pub mod desired;
 pub mod etcd_path;
 pub mod evaluation;

@@ -6,6 +6,7 @@ mod step;
 
 use crate::config::RawConfig;
 use crate::container::{Container, ContainerId};
+use crate::containers::Containers;
 use crate::desired::{Candidates, Desired, Origin};
 use crate::etcd_path::EtcdPath;
 use crate::evaluation::{EvalError, Evaluation};
@@ -17,7 +18,7 @@ use crate::notice::Notice;
 use crate::scheduler::{Scheduler, Ticket};
 use crate::session::{Commit, SessionEvent};
 use crate::spec::{PolicyName, PolicySpec};
-use crate::watch::{self, Store};
+use crate::watch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -139,7 +140,7 @@ enum Ending {
 pub struct Reconciler {
     settings: Settings,
     instances: Instances,
-    containers: Store<Container>,
+    containers: Containers,
     scheduler: Scheduler,
     desired: Desired,
     keys: Keys,
@@ -171,7 +172,7 @@ impl Reconciler {
         Reconciler {
             settings,
             instances: Instances::default(),
-            containers: Store::default(),
+            containers: Containers::default(),
             scheduler: Scheduler::default(),
             desired: Desired::default(),
             keys: Keys::default(),
@@ -264,7 +265,7 @@ impl Reconciler {
     }
 
     /// The containers that are known.
-    pub fn containers(&self) -> &Store<Container> {
+    pub fn containers(&self) -> &Containers {
         &self.containers
     }
 

@@ -7,6 +7,8 @@
 //! host a listing                 start one that has not listed Docker yet
 //! a listed                       Docker's list is complete
 //! a container web /k=v /l=w      a container runs, for which the policy gives these nodes
+//! a container web ip=1 /k=@ip    the container has an address, which is the node's value
+//! a container web in=db /k=@ip   the container is in the network of another
 //! a container web !message       a container runs, for which the policy fails
 //! a stopped web /k=v             the container exists, but does not run
 //! a remove web                   it is gone
@@ -48,7 +50,7 @@ use registrator_core::instance::Problem;
 use registrator_core::reconciler::{Event, OnExit};
 use registrator_core::spec::{PolicyName, PolicySpec};
 use registrator_core::watch;
-use serde_json::{Map, json};
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 use world::World;
@@ -61,10 +63,15 @@ fn answer(words: &[&str]) -> serde_json::Value {
     let pairs = words
         .iter()
         .map(|word| word.split_once('=').expect("KEY=VALUE"));
-    let nodes: Map<_, _> = pairs
-        .map(|(key, value)| (key.to_owned(), value.into()))
-        .collect();
-    json!({"nodes": nodes})
+    let mut answer = json!({"nodes": {}});
+    for (key, value) in pairs {
+        match key {
+            "ip" => answer["NetworkSettings"]["Networks"]["net"]["IPAddress"] = value.into(),
+            "in" => answer["HostConfig"]["NetworkMode"] = format!("container:{value}").into(),
+            _ => answer["nodes"][key] = value.into(),
+        }
+    }
+    answer
 }
 
 fn on_host(world: &mut World, name: &str, words: &[&str]) {

@@ -1,6 +1,7 @@
 //! A world for the reconciler: any number of hosts, one etcd, and time that moves only when a test says so.
 //!
-//! Containers carry in their document what the only policy answers: `nodes`, an object of keys and values, or `error`.
+//! Containers carry in their document what the only policy answers: `nodes`, an object of keys and values, or `error`. The value
+//! `@ip` is the container's address.
 
 #![allow(
     clippy::unwrap_used,
@@ -95,12 +96,17 @@ fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
         .and_then(Json::as_object)
         .into_iter()
         .flatten();
+    let address = container
+        .json()
+        .pointer("/NetworkSettings/Networks/net/IPAddress");
     let nodes: Nodes = pairs
-        .map(|(key, value)| {
-            (
+        .filter_map(|(key, value)| {
+            // Without an address there is no node.
+            let value = if value == "@ip" { address? } else { value };
+            Some((
                 Key::parse(key).unwrap(),
                 Value::parse(value.as_str().unwrap()).unwrap(),
-            )
+            ))
         })
         .collect();
     Ok(Evaluation {
