@@ -97,7 +97,7 @@ impl Keys {
     /// Asks for a decision of all keys, and gives up their waits.
     pub(crate) fn mark_all(&mut self) {
         for tracked in self.tracked.values_mut() {
-            tracked.retry_at = None;
+            tracked.hurry();
         }
         self.apart.clear();
         self.queue = self
@@ -412,7 +412,7 @@ impl Keys {
         if tracked.managed && wish.is_some() {
             tracked.inspect(who, now);
         }
-        if let Some(at) = tracked.retry_at.filter(|at| *at > now) {
+        if let Some(at) = tracked.waits_until(now) {
             self.retries.insert((at, key.clone()));
             return None;
         }

@@ -18,6 +18,10 @@ const STRANGER_WAIT: Duration = Duration::from_millis(200);
 /// A repair so soon after the one before waits: another program may want the key as well, and this is no war.
 const REPAIR_PEACE: Duration = Duration::from_secs(60);
 
+/// The wait after a node passed from one registrator to another. What that did to the claims is told over another watch, a moment
+/// before or after; a decision in between would write a claim that is there, and report half of a conflict.
+const SETTLING: Duration = Duration::from_millis(20);
+
 /// What one who is neither holder nor winner waits for each that comes before it, so that not all act at once.
 const STEP_BACK: Duration = Duration::from_millis(50);
 
@@ -50,6 +54,8 @@ pub(super) struct Tracked {
     reported: Option<Notice>,
     /// The conflict with other hosts that was last reported.
     conflict: Option<Notice>,
+    /// The node passed to another registrator; no decision before this.
+    settling_until: Option<Instant>,
     /// When this process acts for others, if they do not.
     bystander_until: Option<Instant>,
     tries: u32,
@@ -83,6 +89,13 @@ impl Tracked {
         if was_ours && wish.is_some() && !as_wished && (ours || node.is_none()) {
             self.drifted(who, node.as_ref(), now);
         }
+        let others = node.as_ref().and_then(|held| held.lease);
+        let others = others.filter(|lease| *lease != who.me && who.knows(*lease));
+        self.settling_until = match others {
+            Some(lease) if self.view.holder() != Some(lease) => Some(now + SETTLING),
+            Some(_) => self.settling_until,
+            None => None,
+        };
         self.view.node = node;
         as_wished && self.view.claims.is_empty()
     }
@@ -144,9 +157,21 @@ impl Tracked {
 
     /// Whether the wait that ends at `at` was not given up meanwhile. It is over then.
     pub(super) fn wait_is_over(&mut self, at: Instant) -> bool {
-        let waited = self.retry_at == Some(at) || self.bystander_until == Some(at);
-        self.retry_at = self.retry_at.filter(|retry| *retry != at);
-        waited
+        let waits = [self.retry_at, self.settling_until, self.bystander_until];
+        self.retry_at.take_if(|retry| *retry == at);
+        self.settling_until.take_if(|settled| *settled == at);
+        waits.contains(&Some(at))
+    }
+
+    /// Until when no decision is made.
+    pub(super) fn waits_until(&self, now: Instant) -> Option<Instant> {
+        let waits = [self.retry_at, self.settling_until].into_iter().flatten();
+        waits.filter(|at| *at > now).max()
+    }
+
+    /// Gives up all waits.
+    pub(super) fn hurry(&mut self) {
+        (self.retry_at, self.settling_until) = (None, None);
     }
 
     /// When to act, if the decision is one for others: to hand the node of somebody else to somebody else. Both see the same and
@@ -165,11 +190,7 @@ impl Tracked {
             let steps = u32::try_from(before_us.count()).unwrap_or(u32::MAX).max(1);
             now + STEP_BACK.saturating_mul(steps).min(LONGEST_STEP_BACK)
         });
-        if until > now {
-            return Some(until);
-        }
-        self.bystander_until = None;
-        None
+        Some(until).filter(|until| *until > now)
     }
 
     /// How the wish stands to what is there when nothing is to be done, as far as that is news.
@@ -248,6 +269,7 @@ impl Tracked {
     ) -> Option<Notice> {
         self.view.apply(&txn.ops, revision);
         self.node_at = revision;
+        self.bystander_until = None;
         if txn.guards.contains(&Guard::NoClaims) {
             self.claims_at = revision;
         }
@@ -286,6 +308,7 @@ impl Tracked {
     pub(super) fn refused(&mut self, view: View, revision: Revision, now: Instant) {
         self.view = view;
         (self.node_at, self.claims_at) = (revision, revision);
+        self.bystander_until = None;
         if self.tries >= FREE_TRIES {
             self.back_off(now, Duration::from_millis(50));
         } else {

@@ -34,6 +34,9 @@ use std::time::{Duration, Instant};
 /// The time to live of the leases of nodes, in seconds.
 pub const TTL: i64 = 30;
 
+/// Waits that are no longer than this are over before a test looks.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// That of the leases of beacons.
 pub const BEACON_TTL: i64 = 15;
 
@@ -235,16 +238,40 @@ impl World {
         self.handle(name, Event::Container(watch::Event::Delete(id)));
     }
 
-    /// Lets everything happen that happens without time passing. Panics if it does not come to an end.
+    /// Lets everything happen that happens at once, or within a moment. Panics if it does not come to an end.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
             let names: Vec<String> = self.hosts.keys().cloned().collect();
             let busy: Vec<bool> = names.iter().map(|name| self.step(name)).collect();
-            if !busy.contains(&true) {
+            if !busy.contains(&true) && !self.wait_a_moment() {
                 return;
             }
         }
         panic!("the registrators do not come to rest");
+    }
+
+    /// Goes on to the next time for which a host waits, if that is near.
+    fn wait_a_moment(&mut self) -> bool {
+        let waiting = self.hosts.values();
+        let waiting = waiting.filter(|host| !host.frozen && host.stopped.is_none());
+        let next = waiting.filter_map(|host| host.reconciler.next_timeout());
+        let Some(next) = next.min().filter(|at| *at <= self.now() + MOMENT) else {
+            return false;
+        };
+        self.now = self.now.max(next.saturating_duration_since(self.epoch));
+        self.tell_the_time();
+        true
+    }
+
+    /// Wakes the hosts whose waits are over.
+    fn tell_the_time(&mut self) {
+        let (now, names) = (self.now(), self.hosts.keys().cloned().collect::<Vec<_>>());
+        for name in names {
+            let due = self.hosts[&name].reconciler.next_timeout();
+            if due.is_some_and(|at| at <= now) && !self.hosts[&name].frozen {
+                self.handle(&name, Event::Timeout);
+            }
+        }
     }
 
     /// One thing that happens on one host: commands first, then what etcd tells. Tells whether anything happened.
@@ -386,13 +413,7 @@ impl World {
             self.by_leases(|world| {
                 world.store.expire(world.now);
             });
-            let (now, names) = (self.now(), self.hosts.keys().cloned().collect::<Vec<_>>());
-            for name in names {
-                let due = self.hosts[&name].reconciler.next_timeout();
-                if due.is_some_and(|at| at <= now) && !self.hosts[&name].frozen {
-                    self.handle(&name, Event::Timeout);
-                }
-            }
+            self.tell_the_time();
             self.settle();
         }
     }
