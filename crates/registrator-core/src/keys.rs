@@ -201,7 +201,9 @@ impl Keys {
                 let ours = lease == who.me && claim.is_some();
                 let concerns = wish(&key).is_some() || ours;
                 let tracked = entry(&mut self.tracked, &key, concerns);
-                if tracked.is_some_and(|tracked| tracked.see_claim(lease, claim, revision)) {
+                let news = tracked
+                    .is_some_and(|tracked| tracked.see_claim(who, lease, claim, revision, now));
+                if news {
                     self.mark([key].into());
                 }
             }

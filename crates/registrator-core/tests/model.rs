@@ -226,13 +226,6 @@ fn sessions_end() {
             &[("wish", 2), ("silence", 2)],
         );
         holds(
-            "2 hosts, wish 1, crash 1, lease lost 1, beacon lost 1",
-            1_000,
-            TWO,
-            &sound,
-            &[("wish", 1), ("crash", 1), ("lease", 1), ("beacon", 1)],
-        );
-        holds(
             "2 hosts, wish 2, leave 2, start 1",
             1_000,
             TWO,

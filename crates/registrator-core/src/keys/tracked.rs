@@ -18,8 +18,9 @@ const STRANGER_WAIT: Duration = Duration::from_millis(200);
 /// A repair so soon after the one before waits: another program may want the key as well, and this is no war.
 const REPAIR_PEACE: Duration = Duration::from_secs(60);
 
-/// The wait after a node passed from one registrator to another. What that did to the claims is told over another watch, a moment
-/// before or after; a decision in between would write a claim that is there, and report half of a conflict.
+/// The wait after a node passed from one registrator to another, or the claim of another one changed. One transaction does both, and
+/// two watches tell of it, one a moment before the other; a decision in between would write a claim that is there, and report half of a
+/// conflict.
 const SETTLING: Duration = Duration::from_millis(20);
 
 /// What one who is neither holder nor winner waits for each that comes before it, so that not all act at once.
@@ -54,7 +55,7 @@ pub(super) struct Tracked {
     reported: Option<Notice>,
     /// The conflict with other hosts that was last reported.
     conflict: Option<Notice>,
-    /// The node passed to another registrator; no decision before this.
+    /// A node and its claims change hands; no decision before this.
     settling_until: Option<Instant>,
     /// When this process acts for others, if they do not.
     bystander_until: Option<Instant>,
@@ -92,7 +93,7 @@ impl Tracked {
         let others = node.as_ref().and_then(|held| held.lease);
         let others = others.filter(|lease| *lease != who.me && who.knows(*lease));
         self.settling_until = match others {
-            Some(lease) if self.view.holder() != Some(lease) => Some(now + SETTLING),
+            Some(lease) if self.view.holder() != Some(lease) => self.settling(now),
             Some(_) => self.settling_until,
             None => None,
         };
@@ -139,9 +140,11 @@ impl Tracked {
     /// Takes in what a claim is now; tells whether that is news.
     pub(super) fn see_claim(
         &mut self,
+        who: &Who,
         lease: LeaseId,
         claim: Option<Held>,
         revision: Revision,
+        now: Instant,
     ) -> bool {
         let known = self.view.claims.get(&lease).map(|claim| claim.mod_revision);
         // One transaction may change several claims: all of them have its revision.
@@ -152,7 +155,16 @@ impl Tracked {
             Some(claim) => self.view.claims.insert(lease, claim),
             None => self.view.claims.remove(&lease),
         };
+        if lease != who.me {
+            self.settling_until = self.settling(now);
+        }
         true
+    }
+
+    /// One wait is enough, however much is told meanwhile.
+    fn settling(&self, now: Instant) -> Option<Instant> {
+        let running = self.settling_until.filter(|until| *until > now);
+        running.or(Some(now + SETTLING))
     }
 
     /// Whether the wait that ends at `at` was not given up meanwhile. It is over then.
