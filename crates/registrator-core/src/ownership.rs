@@ -36,7 +36,7 @@ impl fmt::Debug for LeaseId {
 pub type Revision = i64;
 
 /// A key as etcd holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Held {
     /// Its value.
     pub value: Value,
@@ -47,7 +47,7 @@ pub struct Held {
 }
 
 /// What etcd is known to hold for one key. The default is "nothing".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct View {
     /// The node itself.
     pub node: Option<Held>,
@@ -104,7 +104,7 @@ impl View {
 }
 
 /// A transaction for one key: all of it or nothing. The writer adds the session's fence, and reads the key and its claims if a guard fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyTxn {
     /// The key.
     pub key: Key,
@@ -115,7 +115,7 @@ pub struct KeyTxn {
 }
 
 /// A condition of a [`KeyTxn`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Guard {
     /// The node does not exist.
     Absent,
@@ -134,7 +134,7 @@ pub enum Guard {
 }
 
 /// A change of a [`KeyTxn`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Writes the node under a lease.
     Put(Value, LeaseId),
