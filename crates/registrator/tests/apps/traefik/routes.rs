@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{DEFAULTS, Traefik};
 use crate::dockerd::Dockerd;
 use crate::etcd::{Etcd, Kind};
+use crate::process::find;
 use crate::world::{World, eventually};
 
 #[test]
@@ -116,57 +117,56 @@ fn two_hosts_have_a_route_together() {
 
 #[test]
 fn connections_and_datagrams_have_routes() {
+    let Some(perl) = find(
+        "perl",
+        "PERL_BIN",
+        "install perl-base; busybox serves no UDP",
+    ) else {
+        return;
+    };
     let Some((world, traefik)) = Traefik::with_world(Kind::Installed, DEFAULTS) else {
         return;
     };
+    serve_tcp(&world.docker);
+    serve_udp(&world.docker, &perl);
     let logs = [&traefik.process, &world.registrator];
+    let tcp = || traefik.tcp();
+    eventually("a connection", &logs, tcp, |text| text == "here is db");
+    let udp = || traefik.udp();
+    eventually("a datagram", &logs, udp, |text| text == "here is dns");
+
+    world.docker.docker(&["stop", "db", "dns"]);
+    eventually("no connection", &logs, tcp, String::is_empty);
+    eventually("no datagram", &logs, udp, String::is_empty);
+    traefik.expect_no_errors();
+}
+
+fn serve_tcp(docker: &Dockerd) {
     let labels = [
         "traefik.tcp.routers.db.rule=HostSNI(`*`)",
         "traefik.tcp.routers.db.entrypoints=db",
         "traefik.tcp.services.db.loadbalancer.server.port=9000",
     ];
     let command = ["nc", "-ll", "-p", "9000", "-e", "echo", "here is db"];
-    run(&world.docker, "db", &labels, &[], &command);
-    eventually(
-        "a connection",
-        &logs,
-        || traefik.tcp(),
-        |text| text == "here is db",
-    );
+    run(docker, "db", &labels, &[], &command);
+}
 
+/// With the machine's Perl and its libraries in the container.
+fn serve_udp(docker: &Dockerd, perl: &Path) {
     let labels = [
         "traefik.udp.routers.dns.entrypoints=dns",
         "traefik.udp.services.dns.loadbalancer.server.port=9001",
     ];
-    assert!(
-        Path::new("/usr/bin/perl").is_file(),
-        "busybox serves no UDP, Perl does: install it"
-    );
-    let volumes = [
-        "--volume=/usr:/usr:ro",
-        "--volume=/lib:/lib:ro",
-        "--volume=/lib64:/lib64:ro",
-    ];
-    let serve = "socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(9001, INADDR_ANY)) or die; \
+    let folders = ["/usr", "/lib", "/lib64"].into_iter();
+    let folders = folders.filter(|folder| Path::new(folder).is_dir());
+    let volumes: Vec<String> = folders
+        .map(|folder| format!("--volume={folder}:{folder}:ro"))
+        .collect();
+    let volumes: Vec<&str> = volumes.iter().map(String::as_str).collect();
+    let program = "socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(9001, INADDR_ANY)) or die; \
         while ($from = recv(S, $text, 1500, 0)) { send(S, 'here is dns', 0, $from) }";
-    run(
-        &world.docker,
-        "dns",
-        &labels,
-        &volumes,
-        &["/usr/bin/perl", "-MSocket", "-e", serve],
-    );
-    eventually(
-        "a datagram",
-        &logs,
-        || traefik.udp(),
-        |text| text == "here is dns",
-    );
-
-    world.docker.docker(&["stop", "db", "dns"]);
-    eventually("no connection", &logs, || traefik.tcp(), String::is_empty);
-    eventually("no datagram", &logs, || traefik.udp(), String::is_empty);
-    traefik.expect_no_errors();
+    let command = [perl.to_str().unwrap(), "-MSocket", "-e", program];
+    run(docker, "dns", &labels, &volumes, &command);
 }
 
 #[test]
