@@ -11,6 +11,11 @@ fn text() -> String {
     std::fs::read_to_string("../../docs/policies.md").unwrap()
 }
 
+fn folder(policy: &str) -> Folder {
+    let select = include_str!("../../../etc/policies/lib/select.star");
+    Folder::with(&[("p.star", policy), ("lib/select.star", select)])
+}
+
 fn policies(text: &str) -> Vec<&str> {
     let blocks = text.split("```python\n").skip(1);
     blocks
@@ -22,9 +27,9 @@ fn policies(text: &str) -> Vec<&str> {
 fn the_policies_load_and_have_no_findings() {
     let text = text();
     let policies = policies(&text);
-    assert_eq!(policies.len(), 6);
+    assert_eq!(policies.len(), 7);
     for policy in policies {
-        let folder = Folder::with(&[("p.star", policy)]);
+        let folder = folder(policy);
         assert_eq!(lint(&folder.path("p.star"), &settings(&[])), [], "{policy}");
     }
 }
@@ -33,21 +38,17 @@ fn the_policies_load_and_have_no_findings() {
 fn the_policies_give_the_nodes_that_are_told() {
     let text = text();
     let outcomes = policies(&text).into_iter().map(|policy| {
-        let folder = Folder::with(&[("p.star", policy)]);
+        let folder = folder(policy);
         let mut policy = folder.load("p.star", &Settings::default()).unwrap();
-        let network = policy
-            .spec()
-            .schema
-            .as_ref()
-            .is_some_and(|schema| schema.attributes.len() > 1);
-        let given = config(
-            policy.as_ref(),
-            if network {
-                "{\"network\": \"bridge\", \"ttl\": 30}"
-            } else {
-                "{}"
-            },
-        );
+        let schema = policy.spec().schema.as_ref();
+        let ttl =
+            schema.is_some_and(|schema| schema.attributes.iter().any(|one| one.name == "ttl"));
+        let given = if ttl {
+            r#"{"network": "bridge", "ttl": 30}"#
+        } else {
+            "{}"
+        };
+        let given = config(policy.as_ref(), given);
         lines(&policy.evaluate(given.as_ref(), &inspect("web")).unwrap())
     });
     let expected = [
@@ -56,6 +57,7 @@ fn the_policies_give_the_nodes_that_are_told() {
         "/demo/web/web = demo.local\n",
         "/skydns/local/web = x\n",
         "/skydns/local/skydns/web = x\n",
+        "/web/113ad94dfc20 = [\"172.17.0.2:80\"]\n",
         "/demo/web = 172.17.0.2\n",
     ];
     assert_eq!(outcomes.collect::<Vec<_>>(), expected);

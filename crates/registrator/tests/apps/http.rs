@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
-use crate::process::PATIENCE;
+/// Who waits longer asks again: the request may have gone to a container that ended meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Status and body of `GET /` with this `Host`; the error as text where there is none.
 pub(crate) fn get(server: SocketAddr, host: &str, path: &str) -> Result<(u16, String), String> {

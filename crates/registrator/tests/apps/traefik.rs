@@ -1,132 +1,148 @@
-//! Traefik with its etcd provider, on nodes of a policy of the test.
+//! Traefik, which routes by what the policy `traefik` writes.
 //!
 //! Unlike CoreDNS, which reads for each question, Traefik lists once and then watches.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value as Json;
 
 use crate::etcd::{Etcd, Kind};
 use crate::http;
 use crate::process::{Process, find, free_port};
 use crate::world::{World, eventually};
 
-/// A route for each container with an address, under the container's own host name.
-const POLICY: &str = r#"
-prefixes = ["traefik/http"]
+mod differential;
+mod routes;
 
-def docker_container(container: Container):
-    ip = container.network_ip("bridge")
-    if not ip:
-        return None
-    name = dns_label(container.name)
-    return {
-        "traefik/http/routers/" + name + "/rule": "Host(`" + name + ".test`)",
-        "traefik/http/routers/" + name + "/service": name,
-        "traefik/http/services/" + name + "/loadbalancer/servers/" + container.short_id + "/url": "http://" + host_port(ip, 80),
-    }
-"#;
+/// The policy's defaults.
+const DEFAULTS: &[(&str, &str)] = &[("traefik/test.json", "{}")];
 
-#[test]
-fn containers_have_routes_with_etcd_mem() {
-    containers_have_routes(Kind::Memory);
-}
-
-#[test]
-fn containers_have_routes_with_installed_etcd() {
-    containers_have_routes(Kind::Installed);
-}
-
-fn containers_have_routes(kind: Kind) {
-    let Some((mut world, traefik)) = Traefik::start(kind) else {
-        return;
-    };
-    serve(&world, "web");
-    traefik.expect(&world, "web", 200, "here is web");
-    serve(&world, "api");
-    traefik.expect(&world, "api", 200, "here is api");
-    world.docker.docker(&["stop", "web"]);
-    traefik.expect(&world, "web", 404, "404 page not found");
-    traefik.expect(&world, "api", 200, "here is api");
-
-    // Nobody deletes them now: their lease ends.
-    world.registrator.kill();
-    traefik.expect(&world, "api", 404, "404 page not found");
-    traefik.expect_no_errors();
-}
-
-/// An etcd-mem that is started anew has forgotten all, also that somebody watched it.
-#[test]
-fn routes_come_back_when_etcd_mem_does() {
-    let Some((mut world, traefik)) = Traefik::start(Kind::Memory) else {
-        return;
-    };
-    serve(&world, "web");
-    traefik.expect(&world, "web", 200, "here is web");
-    let address = world.etcd.address();
-    world.etcd = {
-        drop(world.etcd);
-        Etcd::memory(address)
-    };
-    serve(&world, "api");
-    traefik.expect(&world, "api", 200, "here is api");
-    world.docker.docker(&["stop", "web"]);
-    traefik.expect(&world, "web", 404, "404 page not found");
-}
-
-/// Runs a container that says its name to all who ask.
-fn serve(world: &World, name: &str) {
-    let say = format!("echo here is {name} >/tmp/index.html; exec httpd -f -p 80 -h /tmp");
-    let run = ["run", "--detach", "--stop-signal=KILL", "--name", name];
-    let command = ["busybox", "sh", "-c", &say];
-    world.docker.docker(&[run.as_slice(), &command].concat());
-}
-
-/// A running Traefik.
+/// A running Traefik with an entry point for each of the protocols.
 struct Traefik {
     process: Process,
-    address: SocketAddr,
+    web: SocketAddr,
+    tcp: SocketAddr,
+    udp: SocketAddr,
+    api: SocketAddr,
 }
 
 impl Traefik {
-    fn start(kind: Kind) -> Option<(World, Traefik)> {
+    /// One that reads the world's etcd; `None`, after a loud line, where there is none.
+    fn on_etcd(etcd: &Etcd) -> Option<Traefik> {
+        Traefik::start(&[format!("--providers.etcd.endpoints={}", etcd.address())])
+    }
+
+    /// The world, and a Traefik on its etcd. The policy has these configurations.
+    fn with_world(kind: Kind, configurations: &[(&str, &str)]) -> Option<(World, Traefik)> {
+        find("traefik", "TRAEFIK_BIN", "scripts/fetch-traefik.sh gets it")?;
+        let world = World::configured(kind, configurations)?;
+        let traefik = Traefik::on_etcd(&world.etcd)?;
+        Some((world, traefik))
+    }
+
+    fn start(providers: &[String]) -> Option<Traefik> {
         let program = find("traefik", "TRAEFIK_BIN", "scripts/fetch-traefik.sh gets it")?;
-        let world = World::with_policy(kind, POLICY)?;
-        let [address, api] = [free_port(), free_port()];
+        let [web, tcp, udp, api] = [free_port(), free_port(), free_port(), free_port()];
         let mut command = Command::new(program);
         command
             .args([
                 "--global.checknewversion=false",
                 "--global.sendanonymoususage=false",
             ])
-            .arg(format!("--entrypoints.web.address={address}"))
+            .arg(format!("--entrypoints.web.address={web}"))
+            .arg(format!("--entrypoints.db.address={tcp}"))
+            .arg(format!("--entrypoints.dns.address={udp}/udp"))
             .arg(format!("--entrypoints.traefik.address={api}"))
             .args([
                 "--api.insecure=true",
                 "--log.level=INFO",
                 "--log.nocolor=true",
             ])
-            .arg(format!(
-                "--providers.etcd.endpoints={}",
-                world.etcd.address()
-            ))
+            .args(providers)
             .arg("--providers.providersthrottleduration=100ms");
         let mut process = Process::start("traefik", &mut command);
         process.until_ready(|| {
             http::get(api, "api", "/api/version").is_ok_and(|(status, _)| status == 200)
         });
-        Some((world, Traefik { process, address }))
+        Some(Traefik {
+            process,
+            web,
+            tcp,
+            udp,
+            api,
+        })
     }
 
-    /// Waits for this answer to a request for the container's host name.
+    /// Waits for this answer to a request for a host name.
     #[track_caller]
-    fn expect(&self, world: &World, container: &str, status: u16, body: &str) {
-        let host = format!("{container}.test");
+    fn expect(&self, world: &World, host: &str, status: u16, body: &str) {
         let expected = Ok((status, body.to_owned()));
-        let ask = || http::get(self.address, &host, "/");
+        let ask = || http::get(self.web, host, "/");
         let what = format!("{status} of {host}");
-        _ = eventually(&what, &[&self.process, &world.registrator], ask, |answer| {
-            *answer == expected
+        let logs = [&self.process, &world.registrator];
+        _ = eventually(&what, &logs, ask, |answer| *answer == expected);
+    }
+
+    /// What comes through the entry point for TCP; empty if there is no route.
+    fn tcp(&self) -> String {
+        let mut text = String::new();
+        let read = TcpStream::connect(self.tcp).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.read_to_string(&mut text)
         });
+        // A connection that is reset is one that nobody serves.
+        read.map_or_else(|_| String::new(), |_| text.trim().to_owned())
+    }
+
+    /// The answer to a datagram; empty if there is none in a second.
+    fn udp(&self) -> String {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(1)))
+            .unwrap();
+        socket.send_to(b"who?", self.udp).unwrap();
+        let mut answer = [0; 100];
+        let length = socket.recv(&mut answer).unwrap_or_default();
+        String::from_utf8_lossy(&answer[..length]).trim().to_owned()
+    }
+
+    /// All objects by kind and name, without what tells the providers apart.
+    fn objects(&self) -> BTreeMap<String, Json> {
+        let kinds = [
+            "http/routers",
+            "http/services",
+            "http/middlewares",
+            "tcp/routers",
+        ];
+        let kinds = kinds.iter().chain(&[
+            "tcp/services",
+            "tcp/middlewares",
+            "udp/routers",
+            "udp/services",
+        ]);
+        kinds.flat_map(|kind| self.objects_of(kind)).collect()
+    }
+
+    fn objects_of(&self, kind: &str) -> Vec<(String, Json)> {
+        let path = format!("/api/{kind}?per_page=1000");
+        let Ok((200, text)) = http::get(self.api, "api", &path) else {
+            return Vec::new();
+        };
+        let objects: Vec<Json> = serde_json::from_str(&unchunked(&text)).unwrap();
+        let provided = objects
+            .iter()
+            .filter(|object| object["provider"] != "internal");
+        let named = |object: Json| {
+            (
+                format!("{kind} {}", object["name"].as_str().unwrap()),
+                object,
+            )
+        };
+        provided.map(plain).map(named).collect()
     }
 
     /// All nodes of a container come in one transaction: no route is seen without its service, nor half a service.
@@ -135,9 +151,45 @@ impl Traefik {
         let log = self.process.log();
         // That is how Traefik says that there is no container yet.
         let empty = "key not found in store";
-        let errors = log
-            .lines()
-            .filter(|line| line.contains(" ERR ") && !line.contains(empty));
+        // A request of the test that came between a container's end and its route's.
+        let late = "Error while dialing backend";
+        let errors = log.lines().filter(|line| line.contains(" ERR "));
+        let errors = errors.filter(|line| !line.contains(empty) && !line.contains(late));
         assert_eq!(errors.count(), 0, "{log}");
     }
+}
+
+/// The body of an answer in chunks, or as it is.
+fn unchunked(text: &str) -> String {
+    let mut rest = text;
+    let mut whole = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let Ok(length) = usize::from_str_radix(length, 16) else {
+            break;
+        };
+        whole.push_str(&after[..length]);
+        rest = after[length..].trim_start_matches("\r\n");
+    }
+    if whole.is_empty() {
+        text.to_owned()
+    } else {
+        whole
+    }
+}
+
+/// An object without the provider's name, its servers in order.
+fn plain(object: &Json) -> Json {
+    let text = object.to_string();
+    let text = text.replace("@docker", "").replace("@etcd", "");
+    let mut object: Json = serde_json::from_str(&text).unwrap();
+    object.as_object_mut().unwrap().remove("provider");
+    if let Some(servers) = object.pointer_mut("/loadBalancer/servers") {
+        servers.as_array_mut().unwrap().sort_by_key(Json::to_string);
+    }
+    // Made of the service's name and its provider's, if no label sets it.
+    if let Some(name) = object.pointer_mut("/loadBalancer/sticky/cookie/name") {
+        let made = name.as_str().is_some_and(|name| name.starts_with('_'));
+        *name = if made { Json::Null } else { name.clone() };
+    }
+    object
 }

@@ -21,11 +21,19 @@ pub(crate) struct World {
     _files: Option<TempDir>,
 }
 
+/// A host with containers and a registrator, and the etcd of another.
+pub(crate) struct Host {
+    pub(crate) docker: Dockerd,
+    pub(crate) registrator: Process,
+    _files: TempDir,
+}
+
 impl World {
     /// With the shipped policies and configurations.
     pub(crate) fn shipped(kind: Kind) -> Option<World> {
         let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
-        let registrator = registrator(&docker, &etcd, &shipped("policies"), &shipped("services"));
+        let services = shipped("services");
+        let registrator = registrator("first", &docker, &etcd, &services);
         Some(World {
             docker,
             etcd,
@@ -38,7 +46,7 @@ impl World {
     pub(crate) fn configured(kind: Kind, configurations: &[(&str, &str)]) -> Option<World> {
         let files = write(configurations);
         let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
-        let registrator = registrator(&docker, &etcd, &shipped("policies"), files.path());
+        let registrator = registrator("first", &docker, &etcd, files.path());
         Some(World {
             docker,
             etcd,
@@ -47,17 +55,15 @@ impl World {
         })
     }
 
-    /// With this policy alone.
-    pub(crate) fn with_policy(kind: Kind, policy: &str) -> Option<World> {
-        let files = write(&[("policies/test.star", policy), ("services/README", "")]);
-        let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
-        let [policies, services] = ["policies", "services"].map(|name| files.path().join(name));
-        let registrator = registrator(&docker, &etcd, &policies, &services);
-        Some(World {
+    /// Another host on the same etcd, with the shipped policies and these configurations.
+    pub(crate) fn neighbour(&self, configurations: &[(&str, &str)]) -> Option<Host> {
+        let files = write(configurations);
+        let docker = Dockerd::start()?;
+        let registrator = registrator("second", &docker, &self.etcd, files.path());
+        Some(Host {
             docker,
-            etcd,
             registrator,
-            _files: Some(files),
+            _files: files,
         })
     }
 
@@ -115,14 +121,15 @@ fn write(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn registrator(docker: &Dockerd, etcd: &Etcd, policies: &Path, services: &Path) -> Process {
+/// With a name of its own: the daemons of one machine may have one ID.
+fn registrator(name: &str, docker: &Dockerd, etcd: &Etcd, services: &Path) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"));
     // The defaults of the policies are under test, not the environment of whoever runs this.
     command.env_clear();
-    command.arg("--policies").arg(policies);
+    command.arg("--policies").arg(shipped("policies"));
     command.arg("--services").arg(services);
     command
-        .args(["--docker-host", &docker.host()])
+        .args(["--docker-host", &docker.host(), "--node-name", name])
         .arg(etcd.flag())
         .args(["--lease-ttl", &format!("{}s", LEASE_TTL.as_secs())]);
     Process::start("kontena-registrator", &mut command)
