@@ -48,6 +48,8 @@ pub(crate) struct Keys {
     /// they travel together, apart from the rest.
     apart: VecDeque<Key>,
     flights: BTreeMap<u64, Flight>,
+    /// When a beacon was last known to be lit or out: events and answers overtake each other.
+    beacons_at: BTreeMap<LeaseId, Revision>,
     last_id: u64,
     notices: VecDeque<Notice>,
 }
@@ -58,6 +60,7 @@ impl Keys {
         let Session { number, who, views } = session;
         self.session = Some((number, Arc::new(who)));
         self.flights.clear();
+        self.beacons_at.clear();
         for orphan in std::mem::take(&mut self.orphans) {
             self.tracked.remove(&orphan);
         }
@@ -168,7 +171,15 @@ impl Keys {
         }
         match seen {
             Seen::Registrator { lease, name } => self.see_registrator(lease, name),
-            Seen::Beacon { lease, lit } => self.see_beacon(lease, lit),
+            Seen::Beacon {
+                lease,
+                lit,
+                revision,
+            } => {
+                if self.see_beacon(lease, lit, revision) {
+                    self.mark_concerned(lease);
+                }
+            }
             Seen::Attached { views, revision } => self.see_attached(views, revision),
             Seen::Node {
                 key,
@@ -250,13 +261,21 @@ impl Keys {
         }
     }
 
-    fn see_beacon(&mut self, lease: LeaseId, lit: bool) {
+    /// Takes in what a beacon was at `revision`; tells whether that is news.
+    fn see_beacon(&mut self, lease: LeaseId, lit: bool, revision: Revision) -> bool {
         let Some((_, who)) = &mut self.session else {
-            return;
+            return false;
         };
-        if who.beacons.contains(&lease) != lit {
-            set_beacon(Arc::make_mut(who), lease, lit);
-            self.mark_concerned(lease);
+        let at = self.beacons_at.entry(lease).or_default();
+        if revision < *at || who.beacons.contains(&lease) == lit {
+            *at = revision.max(*at);
+            return false;
+        }
+        *at = revision;
+        let beacons = &mut Arc::make_mut(who).beacons;
+        match lit {
+            true => beacons.insert(lease),
+            false => beacons.remove(&lease),
         }
     }
 
@@ -470,7 +489,7 @@ impl Keys {
 
     /// Each key is decided once more from its new view: usually nothing is left to do.
     fn done(&mut self, flight: Flight, revision: Revision, results: Vec<KeyResult>, now: Instant) {
-        let Some((_, who)) = &mut self.session else {
+        let Some((_, who)) = self.session.clone() else {
             return;
         };
         let mut again = BTreeSet::new();
@@ -481,14 +500,13 @@ impl Keys {
             match result {
                 KeyResult::Applied => {
                     self.notices
-                        .extend(tracked.applied(who, &txn, before.as_ref(), revision, now))
+                        .extend(tracked.applied(&who, &txn, before.as_ref(), revision, now))
                 }
                 KeyResult::Refused { view, beacons } => {
                     tracked.refused(view, revision, now);
-                    // Other keys are decided again when the change itself is told.
                     for (lease, lit) in beacons {
-                        if who.beacons.contains(&lease) != lit {
-                            set_beacon(Arc::make_mut(who), lease, lit);
+                        if self.see_beacon(lease, lit, revision) {
+                            self.mark_concerned(lease);
                         }
                     }
                 }
@@ -523,13 +541,6 @@ fn needs_other_lease(me: LeaseId, txn: &KeyTxn) -> bool {
         Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease != me,
         Op::Delete | Op::DeleteClaim(_) => false,
     })
-}
-
-fn set_beacon(who: &mut Who, lease: LeaseId, lit: bool) {
-    match lit {
-        true => who.beacons.insert(lease),
-        false => who.beacons.remove(&lease),
-    };
 }
 
 /// The entry of `key` if this process cares about it. Besides the keys that are tracked already it cares about those that

@@ -80,6 +80,8 @@ pub enum Seen {
         lease: LeaseId,
         /// Whether it is lit.
         lit: bool,
+        /// When.
+        revision: Revision,
     },
 }
 

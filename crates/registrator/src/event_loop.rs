@@ -93,7 +93,13 @@ pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Sess
         let timeout = stopping.or_else(|| attached.reconciler.next_timeout());
         let input = tokio::select! {
             biased;
-            end = &mut session.task => return session_ended(end),
+            end = &mut session.task => {
+                // What it said at last, its reason to end among it, is not lost.
+                while let Ok(update) = sources.etcd.try_recv() {
+                    report::etcd(&update);
+                }
+                return session_ended(end);
+            }
             input = sources.next(timeout) => input,
         };
         match input {

@@ -31,6 +31,7 @@ on_each_etcd! {
     a_root_added_late_misses_nothing
     a_lost_lease_begins_a_new_session
     a_release_leaves_nothing
+    a_release_takes_nothing_along
     an_end_finishes_what_was_asked_before
     nothing_is_written_at_rest
     many_keys_are_read_back
@@ -498,4 +499,19 @@ async fn everything_is_read_again_from_time_to_time(program: PathBuf) {
     let node = found.node.unwrap();
     assert_eq!((node.value, node.mod_revision), (value("v"), revision));
     assert_eq!(run.count("Session(Suspended"), 0);
+}
+
+/// The node stands for one that another registrator handed over when this one had just found nothing left to release.
+async fn a_release_takes_nothing_along(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    run.create(&session, &[("/a/k", "v")]).await;
+    assert!(matches!(run.end(Request::Release).await, End::Released));
+    assert_eq!(
+        held(&etcd, "/a/k").await,
+        Some(("v".into(), session.who.me.0)),
+        "whoever waits for it may take it"
+    );
+    let own = etcd.client().range_prefix("/registrator/").await.unwrap();
+    assert_eq!(own.kvs, [], "neither identity nor beacon");
 }

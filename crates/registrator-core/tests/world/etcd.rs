@@ -214,7 +214,11 @@ pub fn seen(event: &Event) -> Option<Seen> {
     }
     if let Some(lease) = parse_beacon(name) {
         let lit = node.is_some();
-        return Some(Seen::Beacon { lease, lit });
+        return Some(Seen::Beacon {
+            lease,
+            lit,
+            revision,
+        });
     }
     if name.starts_with(NODES) {
         return None;

@@ -358,9 +358,7 @@ impl World {
                 let leases = [host.lease.map(|lease| lease.0), host.beacon];
                 if on_exit == OnExit::Release {
                     // Whatever still stands under the lease vanishes with it: the process must have handed it over.
-                    for lease in leases.into_iter().flatten() {
-                        let _ = self.store.revoke(lease);
-                    }
+                    self.leave(name, leases);
                 }
             }
             Command::WatchRoots(_) | Command::FollowConfigs { .. } => {}

@@ -1,7 +1,7 @@
 //! Sessions in the simulated etcd: identity, lease, beacon, and the complete reading.
 
 use super::{BEACON_TTL, TTL, World, etcd};
-use etcd_mem::store::{KeyRange, Op, Put, Range, Txn, WatchRequest};
+use etcd_mem::store::{Delete, KeyRange, Op, Put, Range, Txn, WatchRequest};
 use registrator_core::node::Key;
 use registrator_core::ownership::{LeaseId, NodeName, View, Who};
 use registrator_core::reconciler::Event;
@@ -127,5 +127,27 @@ impl World {
         gone.chain(new)
             .map(|(lease, name)| Seen::Registrator { lease, name })
             .collect()
+    }
+
+    /// Gives up the identity, and then the leases, unless a node was handed over at the last moment.
+    pub(super) fn leave(&mut self, name: &str, leases: [Option<i64>; 2]) {
+        let identity = self.host(name).identity();
+        let [nodes, _] = leases;
+        let keys = [identity].into_iter();
+        let keys = keys.chain(nodes.map(|lease| etcd::beacon(LeaseId(lease))));
+        let gone = keys.map(|key| Op::Delete(Delete::new(KeyRange::key(key))));
+        let give_up = Txn {
+            success: gone.collect(),
+            ..Txn::default()
+        };
+        self.store.txn(&give_up).unwrap();
+        let attached = |lease: i64| self.attached(LeaseId(lease));
+        let handed = nodes.map(attached).into_iter().flatten();
+        let handed = handed.filter(|(_, view)| view.holder().map(|lease| lease.0) == nodes);
+        let [nodes, beacon] = leases;
+        let nodes = nodes.filter(|_| handed.count() == 0);
+        for lease in [nodes, beacon].into_iter().flatten() {
+            let _ = self.store.revoke(lease);
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::commit::delete;
 use super::{Context, End, Stop, Task};
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
+use crate::etcd::layout::Place;
 use crate::etcd::reading::KeyRange;
 use etcd_api::{KeyValue, TxnRequest};
 use registrator_core::ownership::LeaseId;
@@ -110,11 +111,21 @@ async fn revoke(
     context: &Context,
     (lease, beacon): (LeaseId, Option<LeaseId>),
 ) -> Result<End, Error> {
-    for lease in [Some(lease), beacon].into_iter().flatten() {
+    let handed = was_handed_a_node(context, lease).await?;
+    let leases = [Some(lease).filter(|_| !handed), beacon];
+    for lease in leases.into_iter().flatten() {
         match context.client.lease_revoke(lease).await {
             Ok(_) | Err(Error::LeaseNotFound { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(End::Released)
+}
+
+/// Another registrator may have handed a node over just before the identity was given up, and this process was not told any more.
+/// The lease must not take it along: without an identity it is nobody's, so whoever waits takes the node at once.
+async fn was_handed_a_node(context: &Context, lease: LeaseId) -> Result<bool, Error> {
+    let keys = context.client.lease_time_to_live(lease, true).await?.keys;
+    let mut places = keys.iter().map(|key| context.layout.place(key));
+    Ok(places.any(|place| matches!(place, Place::Node(_))))
 }

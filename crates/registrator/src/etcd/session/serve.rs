@@ -307,8 +307,11 @@ impl Serving {
             }
             Place::Beacon(lease) => {
                 let lit = present.is_some();
-                task.reporter
-                    .session(SessionEvent::Seen(Seen::Beacon { lease, lit }));
+                task.reporter.session(SessionEvent::Seen(Seen::Beacon {
+                    lease,
+                    lit,
+                    revision,
+                }));
             }
             Place::Unknown(_) | Place::Foreign(..) => {}
         }
