@@ -23,7 +23,14 @@ const GOOD: &str =
 
 #[test]
 fn shipped_policies_are_clean() {
-    for name in ["skydns", "skydns-srv"] {
+    for name in [
+        "kontena-lb",
+        "services",
+        "skydns",
+        "skydns-srv",
+        "skydns2",
+        "vulcand",
+    ] {
         let path = format!("../../etc/policies/{name}.star");
         assert_eq!(lint(Path::new(&path), &settings(&[])), [], "{name}");
     }
