@@ -77,8 +77,11 @@ fn scenarios(labels: &Json) -> Vec<(&'static str, Container)> {
     let label = |name: &str, text: &str| json!({ "Config": { "Labels": { name: text } } });
     let no_ipv4 = network("dual", json!({ "IPAddress": "" }));
     let moved = network("bridge", json!({ "IPAddress": "172.17.0.9" }));
-    // The registrator shows it with the networks of the other container.
+    // The registrator shows it with the networks and the ports of the other container.
+    let bound = |port: &str| json!([{ "HostIp": "0.0.0.0", "HostPort": port }]);
     let mut sidecar = network("bridge", json!({ "IPAddress": "172.17.0.2" }));
+    sidecar["NetworkSettings"]["Ports"] =
+        json!({ "80/tcp": bound("8080"), "9000/tcp": bound("9001") });
     sidecar["Config"] = json!({ "ExposedPorts": { "9000/tcp": {} } });
     let front = label("io.kontena.registrator.network", "front");
     let refused = label("io.kontena.registrator.enable", "false");

@@ -43,16 +43,9 @@ fn servers_follow_their_containers(kind: Kind) {
     let Some(world) = World::configured(kind, CONFIGURATIONS) else {
         return;
     };
-    serve(&world, "web-1", &["--publish", "80"]);
-    serve(&world, "web-2", &["--expose", "80"]);
-    let server = |name: &str| {
-        let id = format!("node1:{name}:80");
-        (
-            format!("/services/web/{id}"),
-            format!("{}:80", world.ip(name)),
-        )
-    };
-    let both = [server("web-1"), server("web-2")];
+    serve(&world, "web-1", &["--stop-signal=KILL", "--publish=80"]);
+    serve(&world, "web-2", &["--expose=80"]);
+    let both = ["web-1", "web-2"].map(|name| server(&world, name));
     expect(&world, &programs, "/services/", &both);
     let port = world.inspect(
         "web-1",
@@ -69,18 +62,45 @@ fn servers_follow_their_containers(kind: Kind) {
     drop(haproxy);
 
     world.docker.docker(&["stop", "web-1"]);
-    let one = [server("web-2")];
+    let one = [server(&world, "web-2")];
     expect(&world, &programs, "/services/", &one);
     expect(&world, &programs, "/published/", &[]);
     let haproxy = Haproxy::start(&programs, &one);
     assert_eq!(haproxy.configuration().matches("\n    server ").count(), 1);
     assert_eq!(haproxy.answers(), ["web-2"; 4]);
+    a_container_that_is_asked_to_stop_gets_no_more_requests(&world, &programs);
+}
+
+/// Its key goes while it still answers what it was asked before.
+fn a_container_that_is_asked_to_stop_gets_no_more_requests(world: &World, programs: &Programs) {
+    // The first process of a container ignores a signal that it does not handle.
+    let slow = ["--expose=80", "--stop-signal=TERM", "--stop-timeout=60"];
+    serve(world, "web-3", &slow);
+    let both = ["web-2", "web-3"].map(|name| server(world, name));
+    expect(world, programs, "/services/", &both);
+    let address = both[1].1.parse().unwrap();
+    let ready = || http::get(address, "web", "/");
+    let answer = Ok((200, "web-3".to_owned()));
+    _ = eventually("web-3 answers", &[], ready, |found| *found == answer);
+    world.docker.docker(&["kill", "--signal=TERM", "web-3"]);
+    expect(world, programs, "/services/", &both[..1]);
+    assert_eq!(ready(), answer);
+    assert_eq!(world.inspect("web-3", "{{.State.Running}}"), "true");
+}
+
+/// Key and value of a container of the service `web`.
+fn server(world: &World, name: &str) -> (String, String) {
+    let id = format!("node1:{name}:80");
+    (
+        format!("/services/web/{id}"),
+        format!("{}:80", world.ip(name)),
+    )
 }
 
 /// Runs a container of the service `web` that says its name to all who ask.
 fn serve(world: &World, name: &str, options: &[&str]) {
     let say = format!("echo {name} >/tmp/index.html; exec httpd -f -p 80 -h /tmp");
-    let run = ["run", "--detach", "--stop-signal=KILL", "--name", name];
+    let run = ["run", "--detach", "--name", name];
     let service = ["--env", "SERVICE_NAME=web"];
     let command = ["busybox", "sh", "-c", &say];
     world
