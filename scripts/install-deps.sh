@@ -2,7 +2,8 @@
 # Installs what the project's commands need and this machine lacks: Debian's and Ubuntu's packages, through apt-get.
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
-#   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, iproute2, iptables, Python, Go
+#   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, HAProxy,
+#                                   iproute2, iptables, Python, Go
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
 # to install and ends with an error. It never installs a Rust toolchain, nor a Go newer than the distribution's: it says
@@ -46,6 +47,7 @@ needed_to_test() {
     need docker.io dockerd
     need docker.io docker
     need etcd-server etcd
+    need haproxy haproxy
     need iproute2 ip
     need util-linux nsenter
     need iptables iptables
@@ -60,9 +62,9 @@ needed_to_test() {
 }
 
 # Debian starts what it installs. An etcd nobody asked for would sit on the port of the embedded one, so its service stays
-# down; and without systemd, as in a container, nothing could be started properly.
+# down, and HAProxy's with it; and without systemd, as in a container, nothing could be started properly.
 without_starting_services() {
-    local policy=/usr/sbin/policy-rc.d kept_down=etcd
+    local policy=/usr/sbin/policy-rc.d kept_down='etcd|haproxy'
     if [ -e "$policy" ]; then
         "$@"
         return

@@ -6,7 +6,6 @@ mod common;
 use common::{Folder, settings};
 use expect_test::{Expect, expect};
 use registrator_policy::lint;
-use std::path::Path;
 
 fn check(files: &[(&str, &str)], expected: Expect) {
     let folder = Folder::with(files);
@@ -23,9 +22,14 @@ const GOOD: &str =
 
 #[test]
 fn shipped_policies_are_clean() {
-    for name in ["skydns", "skydns-srv"] {
-        let path = format!("../../etc/policies/{name}.star");
-        assert_eq!(lint(Path::new(&path), &settings(&[])), [], "{name}");
+    let files = std::fs::read_dir("../../etc/policies").unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let policies: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "star"))
+        .collect();
+    assert!(policies.len() >= 7, "{policies:?}");
+    for path in policies {
+        assert_eq!(lint(&path, &settings(&[])), [], "{}", path.display());
     }
 }
 

@@ -5,6 +5,7 @@ use registrator_core::config::{self, Config, ConfigSource, RawConfig};
 use registrator_core::container::Container;
 use registrator_core::evaluation::{EvalError, Evaluation};
 use registrator_policy::{LoadError, Policy, Settings, load};
+use serde_json::Value as Json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -71,6 +72,26 @@ pub fn container_from(path: &Path) -> Container {
     Container::from_inspect(serde_json::from_slice(&bytes).unwrap()).unwrap()
 }
 
+/// A container as a real engine described it, with each change merged into the document, as in RFC 7396.
+pub fn changed(name: &str, changes: &[Json]) -> Container {
+    let text = fs::read_to_string(format!("tests/inspect/{name}.json")).unwrap();
+    let mut inspected: Json = serde_json::from_str(&text).unwrap();
+    changes
+        .iter()
+        .for_each(|change| merge(&mut inspected, change));
+    Container::from_inspect(inspected).unwrap()
+}
+
+fn merge(target: &mut Json, change: &Json) {
+    let (Json::Object(members), Json::Object(changes)) = (&mut *target, change) else {
+        *target = change.clone();
+        return;
+    };
+    for (name, change) in changes {
+        merge(members.entry(name.as_str()).or_insert(Json::Null), change);
+    }
+}
+
 /// A configuration as a file of this name would give it.
 pub fn config(policy: &dyn Policy, text: &str) -> Option<Config> {
     let spec = policy.spec();
@@ -106,6 +127,32 @@ pub fn evaluate_for(text: &str, container: &Container) -> Result<Evaluation, Str
     let config = config(policy.as_ref(), "{}");
     let result = policy.evaluate(config.as_ref(), container);
     result.map_err(|error| plain_error(&error))
+}
+
+/// What a shipped policy makes of a container: nodes as lines of text, or `error: ` and its message.
+pub fn shipped(name: &str, env: &[(&str, &str)], given: &Json, container: &Container) -> String {
+    shipped_each(name, env, given, [container]).concat()
+}
+
+/// The same for several containers.
+pub fn shipped_each<'a>(
+    name: &str,
+    env: &[(&str, &str)],
+    given: &Json,
+    containers: impl IntoIterator<Item = &'a Container>,
+) -> Vec<String> {
+    let file = format!("../../etc/policies/{name}.star");
+    let mut policy = load(Path::new(&file), &settings(env)).unwrap();
+    let given = config(policy.as_ref(), &given.to_string());
+    let outcome = |container| match policy.evaluate(given.as_ref(), container) {
+        Ok(done) => lines(&done),
+        Err(error) => {
+            let text = error.to_string();
+            let message = text.lines().next().unwrap_or_default().split_once(": ");
+            format!("error: {}\n", message.map_or("", |(_, message)| message))
+        }
+    };
+    containers.into_iter().map(outcome).collect()
 }
 
 /// The nodes as lines of text.

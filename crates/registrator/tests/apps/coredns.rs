@@ -11,6 +11,8 @@ use crate::etcd::Kind;
 use crate::process::{Process, find, free_port};
 use crate::world::{LEASE_TTL, World, eventually};
 
+mod records;
+
 mod with_the_embedded_etcd {
     use crate::etcd::Kind::Embedded;
 

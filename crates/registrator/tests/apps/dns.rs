@@ -9,6 +9,7 @@ pub(crate) enum Type {
     A = 1,
     Soa = 6,
     Ptr = 12,
+    Txt = 16,
     Aaaa = 28,
     Srv = 33,
 }
@@ -111,6 +112,7 @@ impl Reader<'_> {
             5 => format!("CNAME {}", self.name()?),
             6 => format!("SOA {}", self.name()?),
             12 => format!("PTR {}", self.name()?),
+            16 => format!("TXT {}", self.text(end)?),
             28 => format!("AAAA {}", Ipv6Addr::from(self.bytes::<16>()?)),
             33 => format!(
                 "SRV {} {} {} {}",
@@ -123,6 +125,18 @@ impl Reader<'_> {
         };
         self.at = end;
         Some(format!("{name} {ttl} {content}"))
+    }
+
+    /// Strings that each say their length.
+    fn text(&mut self, end: usize) -> Option<String> {
+        let mut text = String::new();
+        while self.at < end {
+            let [length] = self.bytes::<1>()?;
+            let part = self.message.get(self.at..self.at + usize::from(length))?;
+            text += &String::from_utf8_lossy(part);
+            self.at += usize::from(length);
+        }
+        Some(text)
     }
 
     /// A name, whose end may be elsewhere in the message.
