@@ -1,0 +1,250 @@
+//! What etcd does: one transaction after the other, with exact comparisons; leases; events in the order of their revisions.
+
+use super::state::{
+    Answer, Cell, Change, Compare, Event, Identity, LEASES, META, NODES, Request, State, bit,
+};
+
+/// Which comparison goes around each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// The identity is unchanged and the own beacon is lit.
+    Whole,
+    /// The identity is unchanged.
+    Identity,
+    /// The own beacon is lit.
+    Beacon,
+}
+
+impl State {
+    fn tick(&mut self) -> u8 {
+        self.rev += 1;
+        self.rev
+    }
+
+    fn emit(&mut self, stream: usize, event: Event) {
+        self.streams[stream].push(event);
+        for process in self.processes.iter_mut().filter(|process| process.session) {
+            process.behind[stream] += 1;
+        }
+    }
+
+    fn put_node(&mut self, key: u8, cell: Cell) {
+        self.slots[usize::from(key)].node = cell;
+        self.excused[usize::from(key)] &= !cell.exists();
+        let rev = self.rev;
+        self.emit(NODES, Event::Node { key, cell, rev });
+    }
+
+    fn put_claim(&mut self, key: u8, lease: u8, cell: Cell) {
+        let claim = self.slots[usize::from(key)].claim_mut(lease);
+        if !claim.exists() && !cell.exists() {
+            return;
+        }
+        *claim = cell;
+        let rev = self.rev;
+        let event = Event::Claim {
+            key,
+            lease,
+            cell,
+            rev,
+        };
+        self.emit(META, event);
+    }
+
+    fn holds(&self, key: u8, compare: Compare) -> bool {
+        let slot = &self.slots[usize::from(key)];
+        match compare {
+            Compare::Absent => !slot.node.exists(),
+            // A key that does not exist has the lease 0.
+            Compare::HeldBy(lease) => slot.node.exists() && slot.node.lease == lease,
+            Compare::Unchanged(rev) => slot.node.exists() && slot.node.rev == rev,
+            Compare::NoClaims => !slot.is_claimed(),
+            Compare::ClaimUnchanged(lease, rev) => {
+                slot.claim(lease).exists() && slot.claim(lease).rev == rev
+            }
+            Compare::Lit(lease) => self.is_lit(lease),
+            Compare::Out(lease) => !self.is_lit(lease),
+        }
+    }
+
+    fn is_fenced_out(&self, fence: Fence, identity: u8, request: &Request) -> bool {
+        let unchanged = self.identities[usize::from(identity)].rev == request.fence;
+        let lit = self.is_lit(request.lease);
+        match fence {
+            Fence::Whole => !(unchanged && lit),
+            Fence::Identity => !unchanged,
+            Fence::Beacon => !lit,
+        }
+    }
+
+    /// Performs a request of a process with `identity`, which had the node before if it is `managed`.
+    pub fn perform(
+        &mut self,
+        fence: Fence,
+        identity: u8,
+        request: &Request,
+        managed: bool,
+    ) -> Answer {
+        if self.is_fenced_out(fence, identity, request) {
+            return Answer::Over;
+        }
+        let (key, txn) = (request.key, &request.txn);
+        if !txn.compares.iter().all(|compare| self.holds(key, *compare)) {
+            let named = txn.compares.iter().map(|compare| match compare {
+                Compare::Lit(lease) | Compare::Out(lease) => bit(*lease),
+                _ => 0,
+            });
+            return self.refusal(key, named.fold(0, |bits, one| bits | one));
+        }
+        let needs = |change: &Change| match change {
+            Change::Put(_, lease) | Change::PutClaim(_, lease) => Some(*lease),
+            Change::Delete | Change::DeleteClaim(_) => None,
+        };
+        // One lease that is gone fails the request; the writer then reads what is there.
+        if !txn
+            .changes
+            .iter()
+            .filter_map(needs)
+            .all(|lease| self.is_alive(lease))
+        {
+            return match self.is_alive(request.lease) {
+                true => self.refusal(key, 0),
+                false => Answer::Over,
+            };
+        }
+        let touches = |change: &Change| matches!(change, Change::Put(..) | Change::Delete);
+        self.trespassed |= !managed && self.is_strangers(key) && txn.changes.iter().any(touches);
+        let rev = self.tick();
+        for change in txn.changes.clone() {
+            let cell = |value, lease| Cell { value, lease, rev };
+            match change {
+                Change::Put(value, lease) => self.put_node(key, cell(value, lease)),
+                Change::Delete => self.put_node(key, Cell::default()),
+                Change::PutClaim(value, lease) => self.put_claim(key, lease, cell(value, lease)),
+                Change::DeleteClaim(lease) => self.put_claim(key, lease, Cell::default()),
+            }
+        }
+        Answer::Applied(rev)
+    }
+
+    /// Whether a node has no lease.
+    fn is_strangers(&self, key: u8) -> bool {
+        let node = self.slots[usize::from(key)].node;
+        node.exists() && node.lease == 0
+    }
+
+    fn refusal(&self, key: u8, asked: u8) -> Answer {
+        Answer::Refused {
+            slot: self.slots[usize::from(key)],
+            asked,
+            lit: self.lit & asked,
+            rev: self.rev,
+        }
+    }
+
+    /// Ends a lease: all that is attached to it goes in one revision.
+    pub fn end_lease(&mut self, lease: u8) {
+        let rev = self.tick();
+        self.alive &= !bit(lease);
+        for key in 0..self.slots.len() {
+            for claimant in 1..=LEASES as u8 {
+                if self.slots[key].claim(claimant).lease == lease {
+                    self.put_claim(key as u8, claimant, Cell::default());
+                }
+            }
+            if self.slots[key].node.exists() && self.slots[key].node.lease == lease {
+                self.put_node(key as u8, Cell::default());
+            }
+        }
+        for identity in 0..self.identities.len() {
+            if self.identities[identity].lease == lease {
+                self.identities[identity] = Identity::default();
+                let (identity, lease) = (identity as u8, 0);
+                let event = Event::Identity {
+                    identity,
+                    lease,
+                    rev,
+                };
+                self.emit(META, event);
+            }
+        }
+    }
+
+    /// A beacon goes out.
+    pub fn put_out(&mut self, lease: u8) {
+        let (rev, lit) = (self.tick(), false);
+        self.lit &= !bit(lease);
+        self.emit(META, Event::Beacon { lease, lit, rev });
+    }
+
+    /// Grants a lease.
+    pub fn grant(&mut self) -> u8 {
+        self.granted += 1;
+        assert!(
+            usize::from(self.granted) <= LEASES,
+            "the model has too few leases"
+        );
+        self.alive |= bit(self.granted);
+        self.granted
+    }
+
+    /// Writes an identity, and lights the beacon unless the process ends with this. Returns the revision.
+    pub fn claim_identity(&mut self, number: u8, identity: Identity) -> u8 {
+        let rev = self.tick();
+        let lease = identity.lease;
+        if !identity.released {
+            self.lit |= bit(lease);
+            let lit = true;
+            self.emit(META, Event::Beacon { lease, lit, rev });
+        }
+        self.identities[usize::from(number)] = Identity { rev, ..identity };
+        let identity = number;
+        let event = Event::Identity {
+            identity,
+            lease,
+            rev,
+        };
+        self.emit(META, event);
+        rev
+    }
+
+    /// Deletes an identity and its beacon.
+    pub fn give_up_identity(&mut self, number: u8) {
+        let (rev, identity) = (self.tick(), number);
+        let lease = std::mem::take(&mut self.identities[usize::from(number)]).lease;
+        self.lit &= !bit(lease);
+        let lit = false;
+        self.emit(META, Event::Beacon { lease, lit, rev });
+        let lease = 0;
+        let event = Event::Identity {
+            identity,
+            lease,
+            rev,
+        };
+        self.emit(META, event);
+    }
+
+    /// Somebody writes a node by hand; a `cell` without value deletes it.
+    pub fn edit(&mut self, key: u8, cell: Cell) {
+        let rev = self.tick();
+        let cell = match cell.exists() {
+            true => Cell { rev, ..cell },
+            false => Cell::default(),
+        };
+        self.put_node(key, cell);
+    }
+
+    /// Somebody writes a claim by hand, or deletes it.
+    pub fn edit_claim(&mut self, key: u8, lease: u8, value: u8) {
+        let rev = self.tick();
+        let cell = match value {
+            0 => Cell::default(),
+            value => Cell {
+                value,
+                lease: 0,
+                rev,
+            },
+        };
+        self.put_claim(key, lease, cell);
+    }
+}

@@ -1,0 +1,243 @@
+//! The worlds that are explored, with the real protocol and with broken ones.
+
+use super::decision::{Decide, Decider};
+use super::etcd::Fence;
+use super::explore::{Found, explore, rest};
+use super::process::Rules;
+use super::state::{Budget, Cell, KEYS, Life, Process, State};
+use super::step::{Bounds, finish, wishes};
+use registrator_core::ownership::decide;
+
+/// A world with its bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// The identities of the processes: each identity's first lives from the beginning, a second can be started.
+    pub processes: &'static [u8],
+    pub bounds: Bounds,
+    pub budget: Budget,
+    /// A node is there that no registrator wrote.
+    pub foreign: bool,
+    /// It begins when the first wishes are fulfilled.
+    pub settled: bool,
+    /// Fewer states than these would mean that the scenario does not reach what it is for.
+    pub at_least: usize,
+}
+
+/// A protocol: the real one, or one that differs.
+#[derive(Clone, Copy)]
+pub struct Protocol {
+    pub decide: Decide,
+    pub fence: Fence,
+    pub events_wait: bool,
+    pub doubts: bool,
+    pub reads_at_once: bool,
+    pub news_counts: bool,
+    pub revokes_with_care: bool,
+}
+
+/// What ships.
+pub const REAL: Protocol = Protocol {
+    decide,
+    fence: Fence::Whole,
+    events_wait: true,
+    doubts: true,
+    reads_at_once: true,
+    news_counts: true,
+    revokes_with_care: true,
+};
+
+/// Whether the larger bounds are wanted.
+pub fn full() -> bool {
+    std::env::var("MODEL").is_ok_and(|bounds| bounds == "full")
+}
+
+/// What the environment may do in all.
+pub const fn total(total: u8) -> Budget {
+    Budget {
+        total,
+        ..Budget::NONE
+    }
+}
+
+impl Scenario {
+    /// Explores it all.
+    pub fn explore(&self, protocol: &Protocol) -> Found {
+        let rules = Rules {
+            decider: Decider::new(protocol.decide),
+            fence: protocol.fence,
+            events_wait: protocol.events_wait,
+            doubts: protocol.doubts,
+            reads_at_once: protocol.reads_at_once,
+            news_counts: protocol.news_counts,
+            revokes_with_care: protocol.revokes_with_care,
+        };
+        let initial = self.initial(&rules);
+        let initial = match self.settled {
+            true => rest(initial, &self.bounds, &rules),
+            false => initial,
+        };
+        let budgeted = initial.into_iter().map(|state| State {
+            budget: self.budget,
+            ..state
+        });
+        explore(budgeted.collect(), &self.bounds, &rules)
+    }
+
+    /// Every combination of first wishes.
+    fn initial(&self, rules: &Rules) -> Vec<State> {
+        let mut all = vec![self.empty(rules)];
+        for number in 0..self.processes.len() {
+            let with = |state: State| {
+                let wishes: Vec<_> = match state.processes[number].life {
+                    Life::Alive => wishes(&self.bounds).collect(),
+                    _ => vec![[0; KEYS]],
+                };
+                wishes.into_iter().map(move |wishes| {
+                    let mut state = state.clone();
+                    state.processes[number].wishes = wishes;
+                    for (key, wish) in wishes.iter().enumerate() {
+                        let key = &mut state.processes[number].keys[key];
+                        (key.tracked, key.dirty) = (*wish != 0, *wish != 0);
+                    }
+                    state
+                })
+            };
+            all = all.into_iter().flat_map(with).collect();
+        }
+        for state in &mut all {
+            finish(state, &self.bounds, rules);
+        }
+        all
+    }
+
+    fn empty(&self, rules: &Rules) -> State {
+        let processes = self.processes.iter().map(|identity| Process {
+            identity: *identity,
+            ..Process::default()
+        });
+        let mut state = State {
+            processes: processes.collect(),
+            ..State::default()
+        };
+        if self.foreign {
+            let (value, lease) = (2, 0);
+            state.edit(
+                0,
+                Cell {
+                    value,
+                    lease,
+                    rev: 0,
+                },
+            );
+        }
+        for (number, identity) in self.processes.iter().enumerate() {
+            if !self.processes[..number].contains(identity) {
+                state.processes[number].life = Life::Alive;
+                state.begin_session(number);
+            }
+        }
+        // All have heard of all.
+        for number in 0..state.processes.len() {
+            for stream in 0..2 {
+                while state.processes[number].behind[stream] > 0 {
+                    state.deliver(number, stream, true, rules);
+                }
+            }
+        }
+        state
+    }
+}
+
+const fn begin() -> Scenario {
+    Scenario {
+        name: "",
+        processes: &[0, 1],
+        bounds: Bounds {
+            keys: 1,
+            values: 2,
+            timely: false,
+            slow_answers: false,
+            skip_known: true,
+            backlog: 20,
+        },
+        budget: Budget::NONE,
+        foreign: false,
+        settled: true,
+        at_least: 0,
+    }
+}
+
+impl Scenario {
+    /// Two registrators with one key, at rest, with every combination of first wishes.
+    pub const fn two(name: &'static str, at_least: usize, budget: Budget) -> Scenario {
+        Scenario {
+            name,
+            budget,
+            at_least,
+            ..begin()
+        }
+    }
+
+    /// The same with three.
+    pub const fn three(name: &'static str, at_least: usize, budget: Budget) -> Scenario {
+        Scenario {
+            processes: &[0, 1, 2],
+            ..Scenario::two(name, at_least, budget)
+        }
+    }
+
+    /// The first registrator's identity has a second process, which may be started.
+    pub const fn with_successor(mut self) -> Scenario {
+        self.processes = match self.processes.len() {
+            2 => &[0, 1, 0],
+            _ => &[0, 1, 2, 0],
+        };
+        self
+    }
+
+    /// All begin at the same time, with nothing in etcd.
+    pub const fn unsettled(mut self) -> Scenario {
+        self.settled = false;
+        self
+    }
+
+    /// Leases of the dead end only after what their beacons called for was done, and no gap is excused then.
+    pub const fn timely(mut self) -> Scenario {
+        self.bounds.timely = true;
+        self.slow_answers()
+    }
+
+    /// Answers may come after newer events.
+    pub const fn slow_answers(mut self) -> Scenario {
+        self.bounds.slow_answers = true;
+        self
+    }
+
+    pub const fn two_keys(mut self) -> Scenario {
+        self.bounds.keys = 2;
+        self
+    }
+
+    pub const fn three_values(mut self) -> Scenario {
+        self.bounds.values = 3;
+        self
+    }
+
+    pub const fn beside_a_stranger(mut self) -> Scenario {
+        self.foreign = true;
+        self
+    }
+
+    /// Events are told singly, even those that are ignored.
+    pub const fn every_event(mut self) -> Scenario {
+        self.bounds.skip_known = false;
+        self
+    }
+
+    /// A world that may be a broken protocol's.
+    pub const fn jammed(mut self) -> Scenario {
+        self.bounds.backlog = 5;
+        self
+    }
+}

@@ -1,0 +1,93 @@
+//! Counterexamples for people: one line for each step, with what etcd then holds and what is under way.
+
+use super::state::{Answer, Cell, Change, Compare, LEASES, Life, Process, Progress, State, Txn};
+use super::step::Step;
+use std::fmt::Write as _;
+
+/// `step`, and what it led to.
+pub fn line(step: Option<Step>, state: &State) -> String {
+    let step = step.map_or_else(|| begin(state), |step| format!("{step:?}"));
+    format!("  {step:<40} | {}\n", world(state))
+}
+
+fn begin(state: &State) -> String {
+    let wishes = state.processes.iter().map(|process| process.wishes);
+    format!("begin, wishes {:?}", wishes.collect::<Vec<_>>())
+}
+
+fn world(state: &State) -> String {
+    let mut text = String::new();
+    for (number, slot) in state.slots.iter().enumerate() {
+        let claims = (1..=LEASES as u8).filter(|lease| slot.claim(*lease).exists());
+        let claims: String = claims
+            .map(|lease| format!(" L{lease}:{}", cell(slot.claim(lease))))
+            .collect();
+        if number == 0 || slot.node.exists() || !claims.is_empty() {
+            let _ = write!(text, "k{number} {}{claims}; ", cell(slot.node));
+        }
+    }
+    for (number, process) in state.processes.iter().enumerate() {
+        text += &self::process(number, process);
+    }
+    text
+}
+
+fn process(number: usize, process: &Process) -> String {
+    let mut text = format!("p{number}");
+    match (process.life, process.session) {
+        (Life::Unborn, _) | (Life::Ended, _) => text += " -",
+        (_, false) => text += " no session",
+        (_, true) => {
+            let _ = write!(
+                text,
+                " L{} behind {:?} lit {:b}",
+                process.lease, process.behind, process.beacons
+            );
+        }
+    }
+    for request in &process.requests {
+        let progress = match &request.progress {
+            Progress::Sent => "sent",
+            Progress::Abandoned => "abandoned",
+            Progress::Repeated => "repeated",
+            Progress::Answered(Answer::Applied(_)) => "applied",
+            Progress::Answered(Answer::Refused { .. }) => "refused",
+            Progress::Answered(Answer::Over) => "fenced out",
+        };
+        let _ = write!(text, " [k{} {} {progress}]", request.key, txn(&request.txn));
+    }
+    text + "; "
+}
+
+fn cell(cell: Cell) -> String {
+    match cell.exists() {
+        true => format!("{}@{}", cell.value, cell.lease),
+        false => "-".into(),
+    }
+}
+
+fn txn(txn: &Txn) -> String {
+    let compares = txn.compares.iter().map(|compare| match compare {
+        Compare::Absent => "absent".into(),
+        Compare::HeldBy(lease) => format!("held by L{lease}"),
+        Compare::Unchanged(0) => "node unchanged (it is not)".into(),
+        Compare::Unchanged(_) => "node unchanged".into(),
+        Compare::NoClaims => "no claims".into(),
+        Compare::ClaimUnchanged(lease, 0) => format!("claim L{lease} unchanged (it is not)"),
+        Compare::ClaimUnchanged(lease, _) => format!("claim L{lease} unchanged"),
+        Compare::Lit(lease) => format!("L{lease} lit"),
+        Compare::Out(lease) => format!("L{lease} out"),
+    });
+    let changes = txn.changes.iter().map(|change| match change {
+        Change::Put(value, lease) => format!("put {value}@{lease}"),
+        Change::Delete => "delete".into(),
+        Change::PutClaim(value, lease) => format!("claim {value}@{lease}"),
+        Change::DeleteClaim(lease) => format!("drop claim L{lease}"),
+    });
+    let list = |texts: Vec<String>| texts.join(", ");
+    format!(
+        "if {} then {}",
+        list(compares.collect()),
+        list(changes.collect())
+    )
+}
