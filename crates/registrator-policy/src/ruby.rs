@@ -50,7 +50,7 @@ struct RubyPolicy {
     settings: Settings,
     canceller: Canceller,
     /// `None` after its end, until the next evaluation.
-    running: Option<Running>,
+    running: Option<Box<Running>>,
     restarts: Restarts,
 }
 
@@ -59,6 +59,12 @@ struct Running {
     child: Child,
     sent: Sent,
     printed: Printed,
+}
+
+impl Running {
+    fn ended_at_rest(&mut self) -> bool {
+        self.sent.nothing_ahead() && self.child.has_ended()
+    }
 }
 
 /// Why the interpreter was ended.
@@ -90,7 +96,7 @@ pub(crate) fn load(
         source,
         settings: settings.clone(),
         canceller: Canceller::default(),
-        running: Some(running),
+        running: Some(Box::new(running)),
         restarts: Restarts::default(),
     }))
 }
@@ -197,6 +203,10 @@ impl RubyPolicy {
         container: &Container,
         only_check: bool,
     ) -> Result<(Json, Log), EvalError> {
+        // One that ended while it had nothing to do is no fault of this evaluation.
+        if self.running.as_mut().is_some_and(|it| it.ended_at_rest()) {
+            self.running = None;
+        }
         let mut running = match self.running.take() {
             Some(running) => running,
             None => self.restart(container)?,
@@ -223,7 +233,7 @@ impl RubyPolicy {
     }
 
     /// Starts the interpreter again, not too often.
-    fn restart(&mut self, container: &Container) -> Result<Running, EvalError> {
+    fn restart(&mut self, container: &Container) -> Result<Box<Running>, EvalError> {
         let patience = self.settings.limits.time / 2;
         if let Err(wait) = self.restarts.wait(Instant::now(), patience) {
             return Err(self.error(
@@ -237,7 +247,7 @@ impl RubyPolicy {
         }
         let started = start(&self.path, &self.spec.name, &self.source, &self.settings);
         match started {
-            Ok((running, _)) => Ok(running),
+            Ok((running, _)) => Ok(Box::new(running)),
             Err(diagnostic) => {
                 self.restarts.failed(Instant::now());
                 Err(EvalError {
@@ -301,15 +311,13 @@ impl RubyPolicy {
         log: &mut Log,
     ) -> Result<Result<Json, EvalError>, Broken> {
         let error = self.source.eval_error(fault);
-        match fault.kind.as_str() {
-            "memory" | "processes" => Err(Broken(error)),
-            _ => {
-                running.printed.add(&running.child.take_printed());
-                running.printed.take(id, log);
-                let message = error.message + &log.shown();
-                Ok(Err(EvalError { message, ..error }))
-            }
+        if fault.spoilt {
+            return Err(Broken(error));
         }
+        running.printed.add(&running.child.take_printed());
+        running.printed.take(id, log);
+        let message = error.message + &log.shown();
+        Ok(Err(EvalError { message, ..error }))
     }
 
     fn evaluation(&self, answer: &Json, log: Log) -> Result<Evaluation, EvalError> {

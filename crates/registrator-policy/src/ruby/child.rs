@@ -121,6 +121,11 @@ impl Child {
         }
     }
 
+    /// Whether the process is gone.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
     /// What was printed since the last time.
     pub(super) fn take_printed(&mut self) -> Vec<u8> {
         self.read_printed();

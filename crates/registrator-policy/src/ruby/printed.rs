@@ -10,6 +10,8 @@ use registrator_core::evaluation::Level;
 #[derive(Debug, Default)]
 pub(super) struct Printed {
     bytes: Vec<u8>,
+    /// The evaluation that the bytes begin in; `None` while loading.
+    within: Option<u64>,
 }
 
 impl Printed {
@@ -18,7 +20,8 @@ impl Printed {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Moves what was printed before or in evaluation `id` into its log, line by line.
+    /// Moves what was printed while loading or in evaluation `id` into its log, line by line. What was printed in one that nobody
+    /// waited for is lost.
     pub(super) fn take(&mut self, id: u64, log: &mut Log) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut rest = bytes.as_slice();
@@ -27,15 +30,24 @@ impl Printed {
             match mark(line) {
                 // What was printed without a newline stands before the mark of the next evaluation.
                 Some((begun, before)) => {
-                    push_some(before, log);
+                    if !before.is_empty() {
+                        self.push(id, before, log);
+                    }
+                    self.within = Some(begun);
                     if begun > id {
                         self.bytes = rest.get(before.len()..).unwrap_or_default().to_vec();
                         return;
                     }
                 }
-                None => push(line, log),
+                None => self.push(id, line, log),
             }
             rest = next;
+        }
+    }
+
+    fn push(&self, id: u64, line: &[u8], log: &mut Log) {
+        if self.within.is_none_or(|within| within == id) {
+            push(line, log);
         }
     }
 }
@@ -51,12 +63,6 @@ fn mark(line: &[u8]) -> Option<(u64, &[u8])> {
     let at = line.iter().rposition(|byte| *byte == 0)?;
     let number = std::str::from_utf8(line.get(at + 1..)?).ok()?;
     Some((number.parse().ok()?, line.get(..at)?))
-}
-
-fn push_some(line: &[u8], log: &mut Log) {
-    if !line.is_empty() {
-        push(line, log);
-    }
 }
 
 fn push(line: &[u8], log: &mut Log) {
@@ -95,6 +101,9 @@ mod tests {
         printed.add(b"\x003\ne\n");
         assert_eq!(taken(&mut printed, 2), ["Debug c", "Debug ", "Error d"]);
         assert_eq!(taken(&mut printed, 3), ["Debug e"]);
-        assert!(taken(&mut printed, 4).is_empty());
+        printed.add(b"\x004\nunasked\n\x005\nf\n");
+        assert_eq!(taken(&mut printed, 5), ["Debug f"]);
+        printed.add(b"late\n");
+        assert!(taken(&mut printed, 6).is_empty());
     }
 }

@@ -104,6 +104,8 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// Where it happened, the innermost first: path, line, method.
     pub(super) places: Vec<Place>,
+    /// The interpreter is not what it was.
+    pub(super) spoilt: bool,
 }
 
 /// A line of a policy or of a file that it loaded.
@@ -172,5 +174,6 @@ fn fault(error: &Json) -> Option<Fault> {
         class: text("class")?,
         message: text("message")?,
         places: places.iter().filter_map(place).collect(),
+        spoilt: error.get("spoilt").and_then(Json::as_bool) == Some(true),
     })
 }

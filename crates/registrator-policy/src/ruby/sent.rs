@@ -45,6 +45,11 @@ impl Sent {
         line
     }
 
+    /// Whether it has nothing to do.
+    pub(super) fn nothing_ahead(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
     /// Asks for an evaluation, unless that was done before. Gives the number of the answer.
     pub(super) fn evaluate(
         &mut self,

@@ -5,6 +5,7 @@
 mod common;
 
 mod configuration;
+mod faults;
 mod files;
 mod freezing;
 mod results;

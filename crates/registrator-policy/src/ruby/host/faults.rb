@@ -27,7 +27,8 @@ module Kontena
           'kind' => kind(error),
           'class' => (NotNodes === error ? error.class.superclass : error.class).to_s,
           'message' => message(error),
-          'places' => places(error)
+          'places' => places(error),
+          'spoilt' => NoMemoryError === error
         }
       end
 

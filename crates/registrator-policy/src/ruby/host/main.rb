@@ -173,7 +173,9 @@ module Kontena
           failure = Faults.describe(error)
         end
         leave_forks
-        failure ||= left_behind
+        left = left_behind
+        failure ||= left
+        failure['spoilt'] = true if left
         send_line({ 'id' => id }.merge(failure ? { 'error' => failure } : result))
         failure.nil?
       end
