@@ -3,6 +3,7 @@
 //! Linux ends a child with the *thread* that started it, if the child asks for that (`PR_SET_PDEATHSIG`). So one thread, which
 //! lives as long as the process, starts all of them.
 
+use crate::settings::Settings;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
-use crate::settings::Settings;
-
 /// Reads the host script of the given length, and begins it. What the policy reads and prints must not be the protocol's, so
 /// the two ends of it are taken from the standard streams first.
 const BOOT: &str = "i=$stdin.dup;o=$stdout.dup;eval(i.read(i.gets.to_i),nil,'(registrator)');Kontena::Registrator::Host.new(i,o).run";
+
+/// Where programs are that no `PATH` leads to.
+const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 
 type Job = (Command, Sender<io::Result<Child>>);
 
@@ -59,7 +61,7 @@ fn thread() -> Option<Sender<Job>> {
     started.ok().map(|_| jobs)
 }
 
-/// Looks for the interpreter where the policies' environment says, and where this process's does.
+/// Looks for the interpreter where the policies' environment says, where this process's does, and in the usual places.
 fn find(settings: &Settings) -> Result<PathBuf, String> {
     let ruby = &settings.ruby;
     if ruby.components().count() > 1 {
@@ -72,6 +74,7 @@ fn find(settings: &Settings) -> Result<PathBuf, String> {
     let given = settings.env.get("PATH").map(String::as_str);
     let folders = std::env::split_paths(given.unwrap_or_default())
         .chain(std::env::split_paths(&own))
+        .chain(std::env::split_paths(USUAL))
         .filter(|folder| !folder.as_os_str().is_empty());
     let mut found = folders
         .map(|folder| folder.join(ruby))
