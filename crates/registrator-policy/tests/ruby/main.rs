@@ -5,6 +5,7 @@
 mod common;
 
 mod configuration;
+mod docs;
 mod faults;
 mod files;
 mod freezing;
