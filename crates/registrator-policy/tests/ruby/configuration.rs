@@ -156,14 +156,17 @@ fn what_cannot_be_converted_is_an_error_of_the_evaluation_and_of_the_check() {
         + &body("{ '/k' => 'v' }");
     let (folder, mut policy) = policy_with(&text, &patient()).unwrap();
     for (members, part) in [
-        ("{\"address\": \"x\"}", "IPAddr::InvalidAddressError"),
+        (
+            "{\"address\": \"x\"}",
+            "raised: p.rb: IPAddr::InvalidAddressError: the configuration.address: ",
+        ),
         (
             "{\"ports\": [{\"number\": 1}, {\"numbr\": 2}]}",
             "the configuration.ports[1]: unknown member \"numbr\": the policy knows number",
         ),
         (
             "{\"n\": \"x\"}",
-            "p.rb:9: ArgumentError: invalid value for Integer(): \"x\"",
+            "p.rb:9: ArgumentError: the configuration.n: invalid value for Integer(): \"x\"",
         ),
     ] {
         let given = config(policy.as_ref(), members).unwrap();

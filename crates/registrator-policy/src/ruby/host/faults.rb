@@ -20,6 +20,11 @@ module Kontena
       HOST = ['(registrator)', '-e:'].freeze
       LIBRARIES = ['<internal:', RbConfig::CONFIG['rubylibprefix'].to_s].reject(&:empty?).freeze
 
+      class << self
+        # The part of the configuration that is being converted.
+        attr_accessor :place
+      end
+
       module_function
 
       def describe(error)
@@ -45,6 +50,8 @@ module Kontena
 
       def message(error)
         text = error.message.to_s.dup.force_encoding(Encoding::UTF_8).scrub('?')
+        place = Faults.place
+        text = "#{place}: #{text}" if place && !text.start_with?(place)
         text.length > MESSAGE ? "#{text[0, MESSAGE]}..." : text
       rescue StandardError
         'an exception without a message'
@@ -53,9 +60,7 @@ module Kontena
       # Where in the policy it happened, the innermost first: path, line, name of the method.
       def places(error)
         lines = error.backtrace.to_a.map { |line| line.dup.force_encoding(Encoding::UTF_8).scrub('?') }
-        lines = lines.reject { |line| line.start_with?(*HOST) }
-        own = lines.reject { |line| line.start_with?(*LIBRARIES) }
-        own = lines if own.empty?
+        own = lines.reject { |line| line.start_with?(*HOST, *LIBRARIES) }
         own.first(PLACES).map do |line|
           match = line.match(/\A(.+?):(\d+)(?::in (.*))?\z/m)
           match ? [match[1], match[2].to_i, match[3].to_s] : [line, 0, '']

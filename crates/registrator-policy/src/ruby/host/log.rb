@@ -32,7 +32,7 @@ end
 
 # Not in the modules above, so that their names do not hide those that a policy means.
 module RegistratorEvaluation
-  def self.evaluate(__registrator_class__, __registrator_text__, __registrator_path__)
+  def self.policy_file(__registrator_class__, __registrator_text__, __registrator_path__)
     __registrator_class__.class_eval(__registrator_text__, __registrator_path__, 1)
   end
 end

@@ -76,7 +76,7 @@ module Kontena
       def load(name, path, text)
         type = Class.new(Policy)
         Policies.const_set(constant(name), type)
-        RegistratorEvaluation.evaluate(type, text.force_encoding(Encoding::UTF_8), path)
+        RegistratorEvaluation.policy_file(type, text.force_encoding(Encoding::UTF_8), path)
         type.seal
         @type = type
         { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type) }
@@ -182,6 +182,7 @@ module Kontena
 
       # Only in here can an overdue evaluation be ended.
       def guarded
+        Faults.place = nil
         @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         @running = true
         yield

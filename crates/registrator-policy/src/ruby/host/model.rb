@@ -32,8 +32,11 @@ module Kontena
 
         # The attribute's value for a member's value, found at `place`.
         def load(value, place)
+          Registrator::Faults.place = place
           value = convert(value, place)
-          @block ? @block.call(value) : value
+          value = @block.call(value) if @block
+          Registrator::Faults.place = nil
+          value
         end
 
         def omit?(value)
