@@ -3,7 +3,7 @@
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
 #   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, HAProxy,
-#                                   iproute2, iptables, Python, Go
+#                                   iproute2, iptables, Python, Ruby, Go
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
 # to install and ends with an error. It never installs a Rust toolchain, nor a Go newer than the distribution's: it says
@@ -52,6 +52,7 @@ needed_to_test() {
     need util-linux nsenter
     need iptables iptables
     need procps kill
+    need ruby ruby
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)

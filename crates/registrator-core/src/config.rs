@@ -52,12 +52,13 @@ impl Keyed for RawConfig {
 pub struct Config {
     members: Arc<Map<String, Json>>,
     text: Arc<str>,
+    defaulted: Arc<[String]>,
 }
 
-/// Equal text, equal configuration.
+/// Equal text, equal configuration, if the same members were given: a policy may convert those alone.
 impl PartialEq for Config {
     fn eq(&self, other: &Config) -> bool {
-        self.text == other.text
+        self.text == other.text && self.defaulted == other.defaulted
     }
 }
 
@@ -73,6 +74,11 @@ impl Config {
     /// The members as compact JSON. Equal configurations have equal texts.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The attributes that were not given and have their defaults, in the order of the schema.
+    pub fn defaulted(&self) -> &[String] {
+        &self.defaulted
     }
 }
 
@@ -137,6 +143,7 @@ pub fn from_members(members: Map<String, Json>) -> Config {
     Config {
         members: Arc::new(members),
         text,
+        defaulted: Arc::new([]),
     }
 }
 
@@ -207,17 +214,22 @@ fn shown(value: &Json) -> String {
 }
 
 fn complete(schema: &Schema, raw: &RawConfig, mut given: Map<String, Json>) -> Config {
-    let mut members = Map::new();
+    let (mut members, mut defaulted) = (Map::new(), Vec::new());
     for attribute in &schema.attributes {
-        let value = given
-            .remove(&attribute.name)
-            .or_else(|| attribute.default.clone());
+        let value = given.remove(&attribute.name);
+        if value.is_none() {
+            defaulted.push(attribute.name.clone());
+        }
+        let value = value.or_else(|| attribute.default.clone());
         members.insert(attribute.name.clone(), value.unwrap_or(Json::Null));
     }
     for (name, value) in placeholders(schema, raw) {
         members.insert(name, value.map_or(Json::Null, Json::String));
     }
-    from_members(members)
+    Config {
+        defaulted: defaulted.into(),
+        ..from_members(members)
+    }
 }
 
 /// In etcd the key says what the placeholders stand for. A file's name stands for the only placeholder; of several, none is known.

@@ -9,7 +9,35 @@ pub struct Evaluation {
     /// What the policy asks for.
     pub nodes: Nodes,
     /// What it printed, line by line.
-    pub log: Vec<String>,
+    pub log: Vec<LogLine>,
+}
+
+/// A line that a policy printed or logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How important the policy says it is; what is merely printed is for whoever writes policies.
+    pub level: Level,
+    /// The line.
+    pub text: String,
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// How loud a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever writes policies.
+    Debug,
+    /// A change.
+    Info,
+    /// Something that somebody should look at; the rest works.
+    Warn,
+    /// Something does not work.
+    Error,
 }
 
 /// Why an evaluation has no result. The container's last good nodes stay.

@@ -1,7 +1,9 @@
 //! Facts worth a log line or a counter. Everything that people are told comes from here or from a snapshot.
 
+pub use crate::evaluation::Level;
+
 use crate::container::ContainerId;
-use crate::evaluation::EvalError;
+use crate::evaluation::{EvalError, LogLine};
 use crate::instance::{InstanceId, Problem};
 use crate::node::{Key, Value};
 use crate::ownership::NodeName;
@@ -22,19 +24,6 @@ impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.instance)
     }
-}
-
-/// How loud a notice is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For whoever writes policies.
-    Debug,
-    /// A change.
-    Info,
-    /// Something that somebody should look at; the rest works.
-    Warn,
-    /// Something that does not work.
-    Error,
 }
 
 /// A fact.
@@ -65,7 +54,7 @@ pub enum Notice {
         /// For whom.
         asker: Asker,
         /// One line.
-        line: String,
+        line: LogLine,
     },
     /// Different values are asked for under one key; the first of them is registered.
     Conflict {
@@ -166,7 +155,7 @@ impl Notice {
     /// How loud it is.
     pub fn level(&self) -> Level {
         match self {
-            Notice::Printed { .. } => Level::Debug,
+            Notice::Printed { line, .. } => line.level,
             Notice::InstanceStarted { .. }
             | Notice::InstanceStopped(_)
             | Notice::EvaluationRecovered(_)

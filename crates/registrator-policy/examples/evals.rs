@@ -1,4 +1,6 @@
-//! Measures evaluations per second of a policy: `evals [POLICY.star] [CONTAINER.json]`; the shipped `skydns` by default. Use `--release`.
+//! Measures evaluations per second of a policy: `evals [POLICY] [CONTAINER.json]`; the shipped `skydns` by default. Use `--release`.
+//!
+//! The container is another one each time, as far as the policy can tell, and the next ones are announced, as the program does it.
 #![allow(clippy::print_stdout)]
 
 use registrator_core::config::{self, Config, ConfigSource, RawConfig};
@@ -6,6 +8,9 @@ use registrator_core::container::Container;
 use registrator_policy::{Policy, STACK_BYTES, Settings, load};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// How many evaluations are announced.
+const AHEAD: usize = 16;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,11 +34,20 @@ fn measure() -> Result<(), Failure> {
     let container = Container::from_inspect(serde_json::from_slice(&std::fs::read(inspect)?)?)?;
     let config = config_of(policy.as_ref())?;
     let nodes = policy.evaluate(config.as_ref(), &container)?.nodes;
+    let containers: Vec<Container> = (0..1000)
+        .map(|number| numbered(&container, number))
+        .collect::<Result<_, _>>()?;
     for round in 1..=3 {
         let (start, mut count) = (Instant::now(), 0_u32);
         while start.elapsed() < Duration::from_secs(2) {
-            for _ in 0..1000 {
-                policy.evaluate(config.as_ref(), &container)?;
+            for container in containers.iter().take(AHEAD) {
+                policy.announce(config.as_ref(), container);
+            }
+            for (at, container) in containers.iter().enumerate() {
+                if let Some(next) = containers.get(at + AHEAD) {
+                    policy.announce(config.as_ref(), next);
+                }
+                policy.evaluate(config.as_ref(), container)?;
             }
             count += 1000;
         }
@@ -44,6 +58,13 @@ fn measure() -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// The same container under another id.
+fn numbered(container: &Container, number: usize) -> Result<Container, Failure> {
+    let mut json = (**container.json()).clone();
+    json["Id"] = format!("{number:064x}").into();
+    Ok(Container::from_inspect(json)?)
 }
 
 fn shown(root: &Path, path: &str) -> String {

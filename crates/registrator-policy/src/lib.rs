@@ -1,13 +1,16 @@
 //! Loads and runs the policies of Kontena Registrator.
 //!
 //! A policy is a pure function *(configuration, container) → nodes*. It sees nothing else, so equal inputs give equal nodes.
-//! This crate is synchronous and does nothing but read policy files: threads, timers and reloading are the caller's.
+//! This crate is synchronous: it reads policy files, and runs the interpreters of those in Ruby. Threads, timers and reloading are
+//! the caller's.
 
 mod canceller;
 mod deep_stack;
 mod diagnostic;
 mod inspect;
+mod log;
 pub mod names;
+mod ruby;
 mod settings;
 mod star;
 
@@ -40,6 +43,17 @@ pub trait Policy: Send {
         container: &Container,
     ) -> Result<Evaluation, EvalError>;
 
+    /// Tells what will be asked for next, in this order. A policy that runs elsewhere can begin with it; no result depends on it.
+    fn announce(&mut self, _config: Option<&Config>, _container: &Container) {}
+
+    /// Looks for what is wrong with a configuration that fits the schema: a policy may convert it by code of its own.
+    ///
+    /// # Errors
+    /// That code failed.
+    fn check(&mut self, _config: &Config) -> Result<(), EvalError> {
+        Ok(())
+    }
+
     /// Ends a running evaluation from another thread.
     fn canceller(&self) -> Canceller;
 }
@@ -59,8 +73,11 @@ pub fn load(path: &Path, settings: &Settings) -> Result<Box<dyn Policy>, LoadErr
         path: path.into(),
         diagnostics: vec![diagnostic],
     };
-    let name = recognise(path).map_err(|message| failed(about(path, message)))?;
-    let loaded = deep_stack::run(|| star::load(path, name, settings));
+    let (language, name) = recognise(path).map_err(|message| failed(about(path, message)))?;
+    let loaded = match language {
+        Language::Starlark => deep_stack::run(|| star::load(path, name, settings)),
+        Language::Ruby => Ok(ruby::load(path, name, settings)),
+    };
     let loaded = loaded.map_err(|panic| {
         failed(about(
             path,
@@ -74,7 +91,8 @@ pub fn load(path: &Path, settings: &Settings) -> Result<Box<dyn Policy>, LoadErr
 /// is no error among them, the error of loading it.
 pub fn lint(path: &Path, settings: &Settings) -> Vec<Diagnostic> {
     let findings = match recognise(path) {
-        Ok(_) => deep_stack::run(|| star::lint(path)),
+        Ok((Language::Starlark, _)) => deep_stack::run(|| star::lint(path)),
+        Ok((Language::Ruby, _)) => Ok(Vec::new()),
         Err(message) => return vec![about(path, message)],
     };
     let mut findings = findings.unwrap_or_default();
@@ -102,18 +120,12 @@ fn extension(path: &Path) -> Option<Language> {
     }
 }
 
-/// The policy's name, if this build can run it.
-fn recognise(path: &Path) -> Result<PolicyName, String> {
-    match extension(path) {
-        Some(Language::Starlark) => {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            PolicyName::parse(&stem).map_err(|error| error.to_string())
-        }
-        Some(Language::Ruby) => Err(
-            "Ruby policies (*.rb) are not supported by this build yet: rewrite the policy as a *.star file (docs/policies.md), or take the file away".into(),
-        ),
-        None => Err("a policy is a *.star file".into()),
-    }
+/// The policy's language and name, if it has both.
+fn recognise(path: &Path) -> Result<(Language, PolicyName), String> {
+    let language = extension(path).ok_or("a policy is a *.star or *.rb file")?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = PolicyName::parse(&stem).map_err(|error| error.to_string())?;
+    Ok((language, name))
 }
 
 fn about(path: &Path, message: String) -> Diagnostic {

@@ -1,6 +1,7 @@
 //! What the host gives to a policy: limits, and the environment as it was at the start.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Limits {
     pub log_lines: usize,
     /// Bytes kept of what one evaluation prints.
     pub log_bytes: usize,
+    /// Bytes of address space of the process that runs a policy in Ruby.
+    pub process_bytes: u64,
 }
 
 impl Default for Limits {
@@ -37,15 +40,28 @@ impl Default for Limits {
             answer_items: 10_000,
             log_lines: 100,
             log_bytes: 16 << 10,
+            process_bytes: 512 << 20,
         }
     }
 }
 
 /// Everything that a policy may depend on besides its files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The limits of each evaluation, and of loading.
     pub limits: Limits,
-    /// What `env()` reads while a policy is loaded.
+    /// What `env()` reads while a policy is loaded, and the environment of policies in Ruby.
     pub env: Arc<BTreeMap<String, String>>,
+    /// The Ruby interpreter: a path, or a name that is looked for in `PATH`.
+    pub ruby: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            limits: Limits::default(),
+            env: Arc::default(),
+            ruby: "ruby".into(),
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! A case has `policy.star` (the shipped policies are in `etc/policies`), `container.json` (an inspect document), maybe
 //! `config.json` and `env.json`, and what is expected: `nodes.json` or `error.txt`. `UPDATE=1 cargo test --test golden` writes
 //! the expectations anew.
+//!
+//! Each case has a twin in Ruby, `policy.rb`, that must give the same nodes, byte for byte, but where it shows what only Starlark has.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -34,6 +36,69 @@ fn shipped() {
         let cases = folders(&policy);
         assert!(!cases.is_empty(), "no case for {name}");
         check_all(cases.into_iter().map(|case| (file.clone(), case)));
+    }
+}
+
+/// Cases about what only Starlark has.
+const STARLARK_ALONE: [&str; 7] = [
+    "container-text",
+    "dig-starlark",
+    "functions",
+    "keys-relative",
+    "prefixes",
+    "prefixes-function",
+    // Each language writes very large and very small floats in its own way.
+    "values-floats",
+];
+
+#[test]
+fn twins_in_ruby_give_the_same_nodes() {
+    let cases = folders(Path::new("tests/golden"));
+    let alone = |case: &&PathBuf| {
+        let name = case.file_name().unwrap().to_str().unwrap();
+        // What is wrong with a program is told in the words of its language.
+        name.starts_with("error-") || STARLARK_ALONE.contains(&name)
+    };
+    let twins: Vec<PathBuf> = cases.into_iter().filter(|case| !alone(&case)).collect();
+    assert!(twins.len() >= 20, "twins are missing: {}", twins.len());
+    for case in &twins {
+        assert!(
+            case.join("policy.rb").exists(),
+            "{} has no twin in Ruby",
+            case.display()
+        );
+    }
+    check_twins(twins.into_iter().map(|case| (case.join("policy.rb"), case)));
+}
+
+/// The shipped policy in Ruby writes what that in Starlark writes for its layout `hostname`.
+#[test]
+fn shipped_twins_in_ruby_give_the_same_nodes() {
+    let cases = folders(Path::new("tests/shipped/skydns"));
+    let by_hostname = |case: &PathBuf| {
+        case.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("hostname-layout")
+    };
+    let cases: Vec<PathBuf> = cases.into_iter().filter(by_hostname).collect();
+    assert!(cases.len() >= 3, "cases are missing: {}", cases.len());
+    let file = PathBuf::from("../../etc/policies-ruby/skydns.rb");
+    check_twins(cases.into_iter().map(|case| (file.clone(), case)));
+}
+
+fn check_twins(cases: impl Iterator<Item = (PathBuf, PathBuf)>) {
+    if !common::ruby::is_there() {
+        return;
+    }
+    for (policy, case) in cases {
+        let mut members = members(&case);
+        // The shipped policy in Ruby knows this layout alone.
+        members.remove("layout");
+        let found = outcome_with(&policy, &case, members);
+        let expected = fs::read_to_string(case.join("nodes.json")).unwrap();
+        assert_eq!(found, Ok(expected), "{}", policy.display());
     }
 }
 
@@ -79,6 +144,16 @@ fn check(policy: &Path, case: &Path) -> Result<(), String> {
 }
 
 fn outcome(policy: &Path, case: &Path) -> Result<String, String> {
+    outcome_with(policy, case, members(case))
+}
+
+/// The configuration.
+fn members(case: &Path) -> Map<String, Json> {
+    let text = read(case, "config.json").unwrap_or_else(|| "{}".into());
+    serde_json::from_str(&text).unwrap()
+}
+
+fn outcome_with(policy: &Path, case: &Path, members: Map<String, Json>) -> Result<String, String> {
     let env: Map<String, Json> = read(case, "env.json")
         .map(|text| serde_json::from_str(&text).unwrap())
         .unwrap_or_default();
@@ -91,10 +166,7 @@ fn outcome(policy: &Path, case: &Path) -> Result<String, String> {
     settings.limits.time = Duration::from_secs(120);
     settings.limits.ticks = 50_000;
     let mut policy = load(policy, &settings).map_err(|error| format!("load: {error}"))?;
-    let config = config(
-        policy.as_ref(),
-        read(case, "config.json").as_deref().unwrap_or("{}"),
-    );
+    let config = config(policy.as_ref(), &Json::Object(members).to_string());
     let container = container_from(&case.join("container.json"));
     let first = policy.evaluate(config.as_ref(), &container);
     let second = policy.evaluate(config.as_ref(), &container);

@@ -66,10 +66,10 @@ pub struct Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// Nothing is where the policies should be.
-    #[error("{} does not exist: put policies (*.star) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES)", .0.display())]
+    #[error("{} does not exist: put policies (*.star, *.rb) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES)", .0.display())]
     NoPolicies(PathBuf),
     /// A single file is given, and its name is not that of a policy.
-    #[error("{} is not a policy: --policies (KONTENA_REGISTRATOR_POLICIES) takes a folder, a pattern, or a *.star file", .0.display())]
+    #[error("{} is not a policy: --policies (KONTENA_REGISTRATOR_POLICIES) takes a folder, a pattern, or a *.star or *.rb file", .0.display())]
     NotAPolicy(PathBuf),
     /// The pattern cannot be understood.
     #[error("--policies (KONTENA_REGISTRATOR_POLICIES) {pattern:?} is not a valid pattern")]

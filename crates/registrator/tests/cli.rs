@@ -1,6 +1,11 @@
 //! The commands that need neither Docker nor etcd, as a shell sees them: output and exit codes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -396,4 +401,147 @@ fn plan_without_docker_says_what_to_do() {
     ];
     let (_, stderr) = Folder::new().run(1, &args);
     contains(&stderr, &["/nowhere/docker.sock", "--containers"]);
+}
+
+/// Whether the tests have a Ruby interpreter.
+fn has_ruby() -> bool {
+    let found = Command::new("ruby").arg("--version").output().is_ok();
+    let required = std::env::var_os("REGISTRATOR_REQUIRE_ALL").is_some_and(|value| value == "1");
+    assert!(found || !required, "there is no ruby");
+    if !found {
+        eprintln!(
+            "SKIPPED: a test of Ruby policies because there is no ruby in PATH: apt-get install ruby"
+        );
+    }
+    found
+}
+
+/// Both languages in one folder, and what the original program's users have in their environment.
+#[test]
+fn policies_in_ruby_are_checked_and_planned() {
+    if !has_ruby() {
+        return;
+    }
+    let folder = Folder::new();
+    folder.write("etc/policies/old.rb", "require 'ipaddr'\nconfig do\n  json_attr :address, type: IPAddr, default: IPAddr.new('::1')\nend\ndocker_container -> (c) { { '/old' => config.address.to_s } }\n");
+    folder.write("etc/services/old/one.json", "{}");
+    let (stdout, _) = folder.run(0, &["check"]);
+    contains(
+        &stdout,
+        &["2 policies, 2 instances from files: 0 errors, 0 warnings"],
+    );
+    let containers = json!([container('1', "web", &json!({}))]);
+    folder.write("containers.json", &containers.to_string());
+    let plan = [
+        "plan",
+        "--no-etcd",
+        "--containers=containers.json",
+        "--node-name=n",
+    ];
+    let (stdout, _) = folder.run(0, &plan);
+    contains(&stdout, &["+ /old ::1", "+ /one/web"]);
+    let original = [("KONTENA_REGISTRATOR_POLICIES", "etc/policies/*.rb")];
+    let (stdout, _) = folder.run_with(1, &["check"], &original);
+    contains(
+        &stdout,
+        &[
+            "there is no policy p",
+            "1 policies, 1 instances from files: 1 errors",
+        ],
+    );
+
+    folder.write("etc/services/old/two.json", "{\n  \"adress\": 1\n}");
+    folder.write("etc/services/old/three.json", "{\"address\": \"nonsense\"}");
+    folder.write("etc/policies/broken.rb", "config do\n  json_attr\nend\n");
+    let (stdout, _) = folder.run(1, &["check"]);
+    contains(
+        &stdout,
+        &[
+            "etc/services/old/two.json:2
+",
+            "unknown member \"adress\": the policy knows address",
+            "old:three\n",
+            "the policy cannot take this configuration: etc/policies/old.rb",
+            "IPAddr::InvalidAddressError",
+            "etc/policies/broken.rb:2\n",
+            "3 errors",
+        ],
+    );
+}
+
+#[test]
+fn policies_in_ruby_see_what_is_allowed_of_the_environment() {
+    if !has_ruby() {
+        return;
+    }
+    let folder = Folder::new();
+    folder.write("etc/policies/env.rb", "NAMES = ENV.keys.sort - %w[MALLOC_ARENA_MAX KONTENA_REGISTRATOR_HOST_NAME]\ndocker_container -> (c) { { '/env' => NAMES } }\n");
+    let containers = json!([container('1', "web", &json!({}))]);
+    folder.write("containers.json", &containers.to_string());
+    let variables = [
+        ("ETCD_USERNAME", "u"),
+        ("ETCD_PASSWORD", "p"),
+        ("ETCD_ENDPOINT", "http://127.0.0.1:1"),
+        ("DOCKER_CERT_PATH", "x"),
+        ("SKYDNS_DOMAIN", "x"),
+    ];
+    let plan = |allowed: &[&str]| {
+        let fixed = [
+            "plan",
+            "--no-etcd",
+            "--containers=containers.json",
+            "--node-name=n",
+        ];
+        let (stdout, _) = folder.run_with(0, &[&fixed[..], allowed].concat(), &variables);
+        stdout
+    };
+    contains(&plan(&[]), &["/env [\"ETCD_ENDPOINT\",\"SKYDNS_DOMAIN\"]"]);
+    contains(
+        &plan(&["--policy-env=SKYDNS_*"]),
+        &["/env [\"SKYDNS_DOMAIN\"]"],
+    );
+    contains(
+        &plan(&["--policy-env=ETCD_*,ETCD_USERNAME"]),
+        &["/env [\"ETCD_ENDPOINT\",\"ETCD_USERNAME\"]"],
+    );
+}
+
+/// Two Hashes and two containers that differ about a key.
+#[test]
+fn conflicts_of_policies_in_ruby_name_key_container_and_values() {
+    if !has_ruby() {
+        return;
+    }
+    let folder = Folder::new();
+    std::fs::remove_file(folder.path().join("etc/policies/p.star")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("etc/services")).unwrap();
+    std::fs::create_dir(folder.path().join("etc/services")).unwrap();
+    folder.write("etc/policies/c.rb", "def docker_container(c)\n  yield '/one' => 10\n  yield '/one' => 9\n  yield '/same' => 'x'\n  { '/between' => c.label('value'), '/same' => 'x' }\nend\n");
+    let containers = json!([
+        container('1', "web", &json!({"value": "b"})),
+        container('2', "api", &json!({"value": "a"})),
+    ]);
+    folder.write("containers.json", &containers.to_string());
+    let (stdout, _) = folder.run(
+        0,
+        &[
+            "plan",
+            "--no-etcd",
+            "--containers=containers.json",
+            "--node-name=n",
+        ],
+    );
+    contains(
+        &stdout,
+        &[
+            "+ /one 10  for web (c), api (c)",
+            "+ /same x  for web",
+            "conflict for /one, the first value is registered:
+    10  for web (c), api (c)
+    9  for web",
+            "conflict for /between, the first value is registered:
+    a  for api (c)
+    b  for web (c)",
+        ],
+    );
 }

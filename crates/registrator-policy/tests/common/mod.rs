@@ -1,6 +1,8 @@
 //! What the tests of policies share: policies from texts, real inspect documents, configurations.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod ruby;
+
 use registrator_core::config::{self, Config, ConfigSource, RawConfig};
 use registrator_core::container::Container;
 use registrator_core::evaluation::{EvalError, Evaluation};

@@ -6,10 +6,11 @@ use crate::exit::Exit;
 use crate::files::{self, PolicyFile};
 use crate::settings::{CheckSettings, Environment};
 use registrator_core::instance::{Instances, Problem};
-use registrator_core::spec::PolicySpec;
+use registrator_core::spec::{PolicyName, PolicySpec};
 use registrator_core::watch::Event;
-use registrator_policy::{Diagnostic, Severity};
+use registrator_policy::{Diagnostic, Policy, Severity};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What was found.
@@ -35,22 +36,23 @@ pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyh
 }
 
 fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Findings> {
-    let policy_settings = connect::policies(None, &settings.facts, environment)?;
+    let policy_settings = connect::policies(&settings.common, None, &settings.facts, environment)?;
     let mut findings = Findings {
         policies: files::scan_policies(&settings.common.policies)?,
         ..Findings::default()
     };
-    let mut specs = Vec::new();
+    let mut policies = BTreeMap::new();
     for file in &findings.policies {
         findings
             .diagnostics
             .extend(registrator_policy::lint(&file.path, &policy_settings));
-        specs.extend(
-            registrator_policy::load(&file.path, &policy_settings)
-                .ok()
-                .map(|policy| policy.spec().clone()),
-        );
+        let loaded = registrator_policy::load(&file.path, &policy_settings).ok();
+        policies.extend(loaded.map(|policy| (policy.spec().name.clone(), policy)));
     }
+    let specs: Vec<PolicySpec> = policies
+        .values()
+        .map(|policy| policy.spec().clone())
+        .collect();
     let configs = files::scan_configs(&settings.common.services)?;
     let unreadable = configs.problems.into_iter().map(|problem| {
         finding(
@@ -69,7 +71,32 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
     findings
         .diagnostics
         .extend(instances.problems().iter().filter_map(diagnostic));
+    findings
+        .diagnostics
+        .extend(refused_by_policies(&instances, &mut policies));
     Ok(findings)
+}
+
+/// Configurations that fit the schema of their policy, but not its code.
+fn refused_by_policies(
+    instances: &Instances,
+    policies: &mut BTreeMap<PolicyName, Box<dyn Policy>>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for instance in instances.iter() {
+        let policy = policies.get_mut(&instance.id.policy);
+        let (Some(policy), Some(config)) = (policy, &instance.config) else {
+            continue;
+        };
+        if let Err(error) = policy.check(config) {
+            found.push(finding(
+                Severity::Error,
+                instance.id.to_string(),
+                format!("the policy cannot take this configuration: {error}"),
+            ));
+        }
+    }
+    found
 }
 
 /// Policies that cannot be loaded have their own diagnostics; here they only keep their configurations from being called unused.

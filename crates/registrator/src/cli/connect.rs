@@ -2,7 +2,7 @@
 
 use crate::host::{self, Host};
 use crate::settings::{
-    DockerSettings, Environment, EtcdSettings, EvaluationSettings, HostFactSettings,
+    CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings, HostFactSettings,
 };
 use crate::{docker, etcd};
 use registrator_core::fence::Fence;
@@ -61,6 +61,7 @@ pub(super) fn fence(settings: &EtcdSettings) -> Fence {
 
 /// How policies are loaded and run.
 pub(super) fn policies(
+    common: &CommonSettings,
     settings: Option<&EvaluationSettings>,
     facts: &HostFactSettings,
     environment: &Environment,
@@ -75,7 +76,8 @@ pub(super) fn policies(
     }
     Ok(registrator_policy::Settings {
         limits,
-        env: Arc::new(environment.for_policies(host.variables())),
+        env: Arc::new(environment.for_policies(&common.policy_env, host.variables())),
+        ruby: common.ruby.clone(),
     })
 }
 

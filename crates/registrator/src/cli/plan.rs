@@ -50,7 +50,8 @@ pub(super) fn plan(settings: &PlanSettings, environment: &Environment) -> anyhow
 
 fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
-    let policy_settings = connect::policies(Some(evaluation), facts, environment)?;
+    let policy_settings =
+        connect::policies(&settings.common, Some(evaluation), facts, environment)?;
     let files = files::scan_policies(&settings.common.policies)?;
     let (specs, mut policies) = catalog::load_now(files, &policy_settings);
     let mut reconciler = Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd)));

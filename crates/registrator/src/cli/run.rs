@@ -86,7 +86,8 @@ async fn attach(
     endpoints: &[String],
 ) -> anyhow::Result<End> {
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
-    let policy_settings = connect::policies(Some(evaluation), facts, environment)?;
+    let policy_settings =
+        connect::policies(&settings.common, Some(evaluation), facts, environment)?;
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;

@@ -325,6 +325,80 @@ async fn loading_fails_with_a_place_or_in_time() {
     );
 }
 
+/// Tells what it is told and asked, and answers the first request when it is told to.
+struct Foresighted {
+    spec: PolicySpec,
+    told: Sender<String>,
+    go: Receiver<()>,
+}
+
+impl Policy for Foresighted {
+    fn spec(&self) -> &PolicySpec {
+        &self.spec
+    }
+
+    fn announce(&mut self, _: Option<&Config>, container: &Container) {
+        self.told.send(format!("+{}", container.name())).unwrap();
+    }
+
+    fn evaluate(&mut self, _: Option<&Config>, container: &Container) -> Answer {
+        self.told.send(container.name().into()).unwrap();
+        let _ = self.go.recv();
+        Ok(nodes("x"))
+    }
+
+    fn canceller(&self) -> Canceller {
+        Canceller::default()
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_told_once_of_each_evaluation_before_its_time() {
+    let mut world = World::new();
+    let (told, hears) = channel();
+    let (go, wait) = channel();
+    let spec = saying("a", "").spec().clone();
+    world.evaluators.replace(Box::new(Foresighted {
+        spec,
+        told,
+        go: wait,
+    }));
+    let ask = |world: &mut World, number: u64| {
+        let json =
+            serde_json::json!({"Id": format!("{number:0>16}"), "Name": format!("/{number}")});
+        let container = Container::from_inspect(json).unwrap();
+        world
+            .evaluators
+            .evaluate(Ticket(number), &name("a"), None, container);
+    };
+    let hear = |count: usize| -> Vec<String> {
+        let next = || hears.recv_timeout(Duration::from_secs(20)).unwrap();
+        (0..count).map(|_| next()).collect()
+    };
+    ask(&mut world, 0);
+    assert_eq!(hear(2), ["+0", "0"]);
+    (1..=20).for_each(|number| ask(&mut world, number));
+    go.send(()).unwrap();
+    // Those that wait are told when the next one begins: it, and 16 behind it.
+    let first = hear(18);
+    assert_eq!(
+        (first[0].as_str(), first[16].as_str(), first[17].as_str()),
+        ("+1", "+17", "1")
+    );
+    for number in 2..=20_usize {
+        go.send(()).unwrap();
+        let expected = match number + 16 {
+            ahead @ ..=20 => vec![format!("+{ahead}"), number.to_string()],
+            _ => vec![number.to_string()],
+        };
+        assert_eq!(hear(expected.len()), expected);
+    }
+    drop(go);
+    for ticket in 0..=20 {
+        assert_eq!(world.next().await, format!("{ticket} x"));
+    }
+}
+
 #[tokio::test]
 async fn threads_end_with_their_owner() {
     let mut world = World::new();

@@ -285,7 +285,7 @@ mod tests {
         };
         check(
             "none",
-            "T/none does not exist: put policies (*.star) there, or name another place with --policies",
+            "T/none does not exist: put policies (*.star, *.rb) there, or name another place with --policies",
         );
         check("none/*.star", "T/none does not exist");
         check("p/README.md", "T/p/README.md is not a policy");

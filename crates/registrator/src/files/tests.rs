@@ -414,7 +414,7 @@ async fn a_folder_deleted_and_made_again_is_followed_again() {
     world.remove_folder("p");
     world.check(2, &expect![[r#"
         unread [p]
-        problem p: p does not exist: put policies (*.star) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES); what was loaded before keeps running
+        problem p: p does not exist: put policies (*.star, *.rb) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES); what was loaded before keeps running
     "#]]).await;
     world.put("new/a.star", "new");
     fs::rename(world.path("new"), world.path("p")).unwrap();

@@ -6,8 +6,18 @@ use std::ffi::{OsStr, OsString};
 /// Other names of variables: the first is ours, the second does as well.
 const ALIASES: [(&str, &str); 1] = [("ETCD_ENDPOINT", "ETCD_ENDPOINTS")];
 
-/// What policies must not see.
-const SECRETS: [&str; 1] = ["ETCD_PASSWORD"];
+/// What policies do not see unless it is allowed by name: this program's secrets, and where they are.
+const SECRETS: [&str; 9] = [
+    "CREDENTIALS_DIRECTORY",
+    "DOCKER_CERT_PATH",
+    "DOCKER_CONFIG",
+    "ETCD_CERT_FILE",
+    "ETCD_KEY_FILE",
+    "ETCD_PASSWORD",
+    "ETCD_PASSWORD_FILE",
+    "ETCD_USERNAME",
+    "NOTIFY_SOCKET",
+];
 
 /// The environment as it was when the program started. Cheap enough to clone, and the same for all who ask.
 #[derive(Clone, Default)]
@@ -28,15 +38,27 @@ impl Environment {
         })
     }
 
-    /// The variables that policies may read: all but this program's secrets and what is not UTF-8. `facts` stand in the place
-    /// of the variables of these names; `None` is not set.
+    /// The variables that policies may read: those that one of these patterns allows, or, without any, all but this program's
+    /// secrets. What is not UTF-8 is not among them. `facts` stand in the place of the variables of these names; `None` is not
+    /// set.
     pub fn for_policies(
         &self,
+        allowed: &[String],
         facts: impl IntoIterator<Item = (&'static str, Option<String>)>,
     ) -> BTreeMap<String, String> {
+        let secret = |name: &str| SECRETS.contains(&name);
+        let is_allowed = |name: &str| match allowed {
+            [] => !secret(name),
+            patterns => patterns
+                .iter()
+                .any(|pattern| match pattern.strip_suffix('*') {
+                    Some(start) => name.starts_with(start) && !secret(name),
+                    None => name == pattern,
+                }),
+        };
         let given = self.0.iter();
         let mut variables: BTreeMap<String, String> = given
-            .filter(|(name, _)| !SECRETS.contains(&name.as_str()))
+            .filter(|(name, _)| is_allowed(name))
             .filter_map(|(name, value)| Some((name.clone(), value.clone().into_string().ok()?)))
             .collect();
         for (name, value) in facts {
@@ -106,18 +128,27 @@ mod tests {
 
     #[test]
     fn policies_see_no_secrets() {
-        let environment = Environment::from_iter([("ETCD_PASSWORD", "s"), ("B", "")]);
-        assert_eq!(
-            environment.for_policies([]),
-            BTreeMap::from([("B".into(), String::new())])
-        );
+        let secrets = SECRETS.map(|name| (name, "s"));
+        let environment: Environment = secrets.into_iter().chain([("B", ""), ("BC", "")]).collect();
+        let check = |allowed: &[&str], expected: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(|text| (*text).into()).collect();
+            let seen = environment.for_policies(&allowed, []);
+            assert_eq!(seen.keys().collect::<Vec<_>>(), expected, "{allowed:?}");
+        };
+        check(&[], &["B", "BC"]);
+        check(&["B"], &["B"]);
+        check(&["B*", "X"], &["B", "BC"]);
+        check(&["*"], &["B", "BC"]);
+        check(&["BC", "ETCD_USERNAME"], &["BC", "ETCD_USERNAME"]);
+        check(&["NOTHING"], &[]);
         assert!(!format!("{environment:?}").contains("\"s\""));
     }
 
     #[test]
     fn policies_see_facts_instead_of_variables() {
         let environment = Environment::from_iter([("A", "1"), ("B", "2"), ("C", "3")]);
-        let seen = environment.for_policies([("A", Some("x".into())), ("B", None), ("D", None)]);
+        let seen =
+            environment.for_policies(&[], [("A", Some("x".into())), ("B", None), ("D", None)]);
         let expected = [("A", "x"), ("C", "3")].map(|(name, value)| (name.into(), value.into()));
         assert_eq!(seen, BTreeMap::from(expected));
     }

@@ -29,6 +29,24 @@ pub struct CommonSettings {
         default_value = "etc/services/"
     )]
     pub services: PathBuf,
+    /// The environment variables that policies may read, separated by commas; a * at the end stands for any rest
+    /// [default: all but those with this program's secrets]
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_POLICY_ENV",
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        value_parser = values::listed
+    )]
+    pub policy_env: Vec<String>,
+    /// The Ruby interpreter that runs policies in Ruby: a path, or a name to be looked for in PATH
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_RUBY",
+        value_name = "PROGRAM",
+        default_value = "ruby"
+    )]
+    pub ruby: PathBuf,
     /// What to log, in capitals or not: debug, info, warn, error, or fatal, which is only what ends the program
     #[arg(
         long,

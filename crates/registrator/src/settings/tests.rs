@@ -72,6 +72,8 @@ fn without_anything_the_defaults_hold() {
             common: CommonSettings {
                 policies: "etc/policies/",
                 services: "etc/services/",
+                policy_env: [],
+                ruby: "ruby",
                 log_level: Info,
                 log_format: Text,
             },

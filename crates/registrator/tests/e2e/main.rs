@@ -38,6 +38,7 @@ mod ends;
 mod plan;
 mod policies;
 mod rest;
+mod ruby;
 mod shared_network;
 mod strangers;
 mod values;

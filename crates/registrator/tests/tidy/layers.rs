@@ -6,6 +6,7 @@ use crate::workspace::{self, File};
 use crate::{Violation, broken_lines, check};
 
 const CORE: &str = "crates/registrator-core/src";
+const POLICIES: &str = "crates/registrator-policy/src";
 const PROGRAM: &str = "crates/registrator/src";
 
 /// What reads a clock, talks to the world, or starts something.
@@ -139,6 +140,11 @@ const RESERVED: &[Reserved] = &[
         why: "only `host` asks the system for its addresses",
     },
     Reserved {
+        library: "rustix",
+        to: RUBY,
+        why: "only `ruby` runs interpreters",
+    },
+    Reserved {
         library: "clap",
         to: SETTINGS,
         why: "only `settings` reads the command line",
@@ -152,6 +158,7 @@ const ETCD: &[&str] = &[
     "crates/etcd-mem/",
 ];
 const POLICY: &[&str] = &["crates/registrator-policy/"];
+const RUBY: &[&str] = &["crates/registrator-policy/src/ruby"];
 const SETTINGS: &[&str] = &[
     "crates/registrator/src/settings",
     "crates/registrator/src/logging",
@@ -189,6 +196,37 @@ fn each_library_is_known_to_its_module_alone() {
         ),
         [1]
     );
+}
+
+/// The languages of policies.
+const LANGUAGES: [&str; 2] = ["star", "ruby"];
+
+#[test]
+fn languages_do_not_know_each_other() {
+    let language =
+        |file: &File| module_of(file, POLICIES).filter(|own| LANGUAGES.contains(&own.as_str()));
+    let files: Vec<_> = workspace::rust_files()
+        .into_iter()
+        .filter(|file| language(file).is_some())
+        .collect();
+    check(
+        "A policy language knows no other: what they share is beside them.",
+        &files,
+        knows_no_other_language,
+    );
+    let wrong = "use crate::log::Log;\nuse crate::star::x;\nuse crate::ruby::y;";
+    let path = "crates/registrator-policy/src/ruby/child.rs";
+    assert_eq!(broken_lines(knows_no_other_language, path, wrong), [2]);
+}
+
+fn knows_no_other_language(file: &File) -> Vec<Violation> {
+    let own = module_of(file, POLICIES);
+    let used = modules_used(file).into_iter();
+    let other = used
+        .filter(|(_, module)| LANGUAGES.contains(&module.as_str()) && Some(module) != own.as_ref());
+    other
+        .map(|(line, module)| Violation::new(line, format!("knows `{module}`")))
+        .collect()
 }
 
 fn keeps_to_its_libraries(file: &File) -> Vec<Violation> {

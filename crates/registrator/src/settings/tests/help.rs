@@ -60,6 +60,13 @@ fn help_of_run() {
               --services <FOLDER>               The policies' configurations: a folder with POLICY/NAME.json
                                                 and POLICY.json
                                                 [env: KONTENA_REGISTRATOR_SERVICES] [default: etc/services/]
+              --policy-env <NAME,…>             The environment variables that policies may read, separated
+                                                by commas; a * at the end stands for any rest
+                                                [env: KONTENA_REGISTRATOR_POLICY_ENV] [default: all but
+                                                those with this program's secrets]
+              --ruby <PROGRAM>                  The Ruby interpreter that runs policies in Ruby: a path, or
+                                                a name to be looked for in PATH
+                                                [env: KONTENA_REGISTRATOR_RUBY] [default: ruby]
               --log-level <LEVEL>               What to log, in capitals or not: debug, info, warn, error,
                                                 or fatal, which is only what ends the program
                                                 [env: LOG_LEVEL] [default: info]
@@ -161,6 +168,13 @@ fn help_of_check() {
               --services <FOLDER>               The policies' configurations: a folder with POLICY/NAME.json
                                                 and POLICY.json
                                                 [env: KONTENA_REGISTRATOR_SERVICES] [default: etc/services/]
+              --policy-env <NAME,…>             The environment variables that policies may read, separated
+                                                by commas; a * at the end stands for any rest
+                                                [env: KONTENA_REGISTRATOR_POLICY_ENV] [default: all but
+                                                those with this program's secrets]
+              --ruby <PROGRAM>                  The Ruby interpreter that runs policies in Ruby: a path, or
+                                                a name to be looked for in PATH
+                                                [env: KONTENA_REGISTRATOR_RUBY] [default: ruby]
               --log-level <LEVEL>               What to log, in capitals or not: debug, info, warn, error,
                                                 or fatal, which is only what ends the program
                                                 [env: LOG_LEVEL] [default: info]
@@ -196,6 +210,13 @@ fn help_of_plan() {
               --services <FOLDER>               The policies' configurations: a folder with POLICY/NAME.json
                                                 and POLICY.json
                                                 [env: KONTENA_REGISTRATOR_SERVICES] [default: etc/services/]
+              --policy-env <NAME,…>             The environment variables that policies may read, separated
+                                                by commas; a * at the end stands for any rest
+                                                [env: KONTENA_REGISTRATOR_POLICY_ENV] [default: all but
+                                                those with this program's secrets]
+              --ruby <PROGRAM>                  The Ruby interpreter that runs policies in Ruby: a path, or
+                                                a name to be looked for in PATH
+                                                [env: KONTENA_REGISTRATOR_RUBY] [default: ruby]
               --log-level <LEVEL>               What to log, in capitals or not: debug, info, warn, error,
                                                 or fatal, which is only what ends the program
                                                 [env: LOG_LEVEL] [default: info]

@@ -1,0 +1,377 @@
+//! Policies in Ruby: each in an interpreter of its own, which starts once and answers one request after the other.
+//!
+//! Requests are sent ahead ([`Policy::announce`]), so that the interpreter has the next one when it has answered. An
+//! interpreter that hangs, dies or writes nonsense is ended, and the next evaluation starts another one.
+
+mod child;
+mod fault;
+mod printed;
+mod protocol;
+mod restart;
+mod schema;
+mod sent;
+mod spawner;
+
+use crate::Policy;
+use crate::canceller::Canceller;
+use crate::diagnostic::Diagnostic;
+use crate::log::Log;
+use crate::settings::Settings;
+use child::{Child, Waited};
+use fault::Source;
+use printed::Printed;
+use protocol::{Answer, Fault, Hello};
+use registrator_core::config::Config;
+use registrator_core::container::Container;
+use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use registrator_core::node::{Key, Nodes, Value};
+use registrator_core::spec::{PolicyName, PolicySpec};
+use restart::Restarts;
+use sent::Sent;
+use serde_json::Value as Json;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long starting the interpreter and evaluating the file may take.
+const LOAD_TIME: Duration = Duration::from_secs(20);
+
+/// How long an evaluation may take to end when it is told to.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// Requests are not sent ahead while so many bytes wait for room.
+const MAX_AHEAD: usize = 256 << 10;
+
+/// A loaded policy.
+struct RubyPolicy {
+    spec: PolicySpec,
+    path: PathBuf,
+    source: Source,
+    settings: Settings,
+    canceller: Canceller,
+    /// `None` after its end, until the next evaluation.
+    running: Option<Box<Running>>,
+    restarts: Restarts,
+}
+
+/// An interpreter that has loaded the policy.
+struct Running {
+    child: Child,
+    sent: Sent,
+    printed: Printed,
+}
+
+impl Running {
+    fn ended_at_rest(&mut self) -> bool {
+        self.sent.nothing_ahead() && self.child.has_ended()
+    }
+}
+
+/// Why the interpreter was ended.
+struct Broken(EvalError);
+
+/// Loads a policy file.
+pub(crate) fn load(
+    path: &Path,
+    name: PolicyName,
+    settings: &Settings,
+) -> Result<Box<dyn Policy>, Diagnostic> {
+    let mut source = Source {
+        shown: path.display().to_string(),
+        text: Vec::new(),
+    };
+    let text = std::fs::read(path);
+    source.text = text.map_err(|error| source.about(None, format!("cannot be read: {error}")))?;
+    let (running, hello) = start(path, &name, &source, settings)?;
+    let schema =
+        schema::schema(&hello.schema).map_err(|error| source.about(error.line, error.message))?;
+    let spec = PolicySpec {
+        name,
+        fingerprint: fingerprint(&source, &hello),
+        schema,
+    };
+    Ok(Box::new(RubyPolicy {
+        spec,
+        path: path.to_owned(),
+        source,
+        settings: settings.clone(),
+        canceller: Canceller::default(),
+        running: Some(Box::new(running)),
+        restarts: Restarts::default(),
+    }))
+}
+
+/// Starts an interpreter and has it load the policy.
+fn start(
+    path: &Path,
+    name: &PolicyName,
+    source: &Source,
+    settings: &Settings,
+) -> Result<(Running, Hello), Diagnostic> {
+    let failed = |message: String| source.about(None, message);
+    let mut child = Child::start(settings).map_err(failed)?;
+    child.send(&protocol::hello(
+        path,
+        name.as_str(),
+        &source.text,
+        settings,
+    ));
+    let answer = match child.line(Instant::now() + LOAD_TIME, &|| false) {
+        Waited::Line(line) => Answer::parse(&line),
+        Waited::Overdue => {
+            return Err(failed(format!(
+                "the policy was not loaded after {LOAD_TIME:?}: make its top level do less"
+            )));
+        }
+        Waited::Broken(how) => {
+            let mut log = Log::new(&settings.limits);
+            let mut printed = Printed::default();
+            printed.add(&child.take_printed());
+            printed.take(0, &mut log);
+            let message = format!("the Ruby interpreter failed while loading it: {how}");
+            return Err(failed(message + &log.shown()));
+        }
+    };
+    let garbled = || failed("the policy disturbed the interpreter's answer".into());
+    let result = answer.ok_or_else(garbled)?.result;
+    let hello = result.map_err(|fault| source.diagnostic(&fault))?;
+    let hello = Hello::parse(hello).ok_or_else(garbled)?;
+    let running = Running {
+        child,
+        sent: Sent::default(),
+        printed: Printed::default(),
+    };
+    Ok((running, hello))
+}
+
+/// Covers all that the loaded policy depends on, but what it reads by itself. The environment stays the same.
+fn fingerprint(source: &Source, hello: &Hello) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&source.text, &hello.ruby).hash(&mut hasher);
+    for file in &hello.files {
+        (file, std::fs::read(file).unwrap_or_default()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+impl Policy for RubyPolicy {
+    fn spec(&self) -> &PolicySpec {
+        &self.spec
+    }
+
+    fn evaluate(
+        &mut self,
+        config: Option<&Config>,
+        container: &Container,
+    ) -> Result<Evaluation, EvalError> {
+        let run = self.canceller.run();
+        let result = self.ask(config, container, false);
+        drop(run);
+        result.and_then(|(answer, log)| self.evaluation(&answer, log))
+    }
+
+    fn announce(&mut self, config: Option<&Config>, container: &Container) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if running.child.unsent() < MAX_AHEAD {
+            let line = running.sent.announce(config, container);
+            running.child.send(&line);
+        }
+    }
+
+    fn check(&mut self, config: &Config) -> Result<(), EvalError> {
+        let nobody = serde_json::json!({"Id": "0".repeat(64), "Name": "/check"});
+        let nobody = Container::from_inspect(nobody);
+        let nobody = nobody.map_err(|error| self.error(EvalErrorKind::Host, error.to_string()))?;
+        let run = self.canceller.run();
+        let result = self.ask(Some(config), &nobody, true);
+        drop(run);
+        result.map(drop)
+    }
+
+    fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+}
+
+impl RubyPolicy {
+    /// Has the child answer. An interpreter that cannot go on is gone afterwards.
+    fn ask(
+        &mut self,
+        config: Option<&Config>,
+        container: &Container,
+        only_check: bool,
+    ) -> Result<(Json, Log), EvalError> {
+        // One that ended while it had nothing to do is no fault of this evaluation.
+        if self.running.as_mut().is_some_and(|it| it.ended_at_rest()) {
+            self.running = None;
+        }
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.restart(container)?,
+        };
+        let id = match only_check {
+            true => running.sent.check(config, container, &mut running.child),
+            false => running.sent.evaluate(config, container, &mut running.child),
+        };
+        let mut log = Log::new(&self.settings.limits);
+        match self.wait(&mut running, id, container, &mut log) {
+            Ok(result) => {
+                self.running = Some(running);
+                self.restarts.worked();
+                result.map(|answer| (answer, log))
+            }
+            Err(Broken(mut error)) => {
+                self.restarts.failed(Instant::now());
+                running.printed.add(&running.child.take_printed());
+                running.printed.take(id, &mut log);
+                error.message += &log.shown();
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the interpreter again, not too often.
+    fn restart(&mut self, container: &Container) -> Result<Box<Running>, EvalError> {
+        let patience = self.settings.limits.time / 2;
+        if let Err(wait) = self.restarts.wait(Instant::now(), patience) {
+            return Err(self.error(
+                EvalErrorKind::Host,
+                format!(
+                    "the Ruby interpreter of policy {} fails again and again: it is not started again for {wait:?}, and container {} keeps the nodes it had",
+                    self.spec.name,
+                    container.name()
+                ),
+            ));
+        }
+        let started = start(&self.path, &self.spec.name, &self.source, &self.settings);
+        match started {
+            Ok((running, _)) => Ok(Box::new(running)),
+            Err(diagnostic) => {
+                self.restarts.failed(Instant::now());
+                Err(EvalError {
+                    kind: EvalErrorKind::Host,
+                    message: format!("it cannot be loaded again: {}", diagnostic.text()),
+                    at: Some(diagnostic.at()),
+                })
+            }
+        }
+    }
+
+    /// Waits for the answer to a request, and ends what takes too long.
+    fn wait(
+        &self,
+        running: &mut Running,
+        id: u64,
+        container: &Container,
+        log: &mut Log,
+    ) -> Result<Result<Json, EvalError>, Broken> {
+        let deadline = Instant::now() + self.settings.limits.time;
+        let cancelled = || self.canceller.is_cancelled();
+        let mut waited = next_answer(&mut running.child, id, deadline, &cancelled);
+        if matches!(waited, Ok(None)) {
+            running.child.interrupt();
+            let farewell = Instant::now() + FAREWELL;
+            waited = next_answer(&mut running.child, id, farewell, &|| false);
+        }
+        match waited {
+            Ok(Some(Ok(answer))) => {
+                running.printed.add(&running.child.take_printed());
+                running.printed.take(id, log);
+                Ok(Ok(answer))
+            }
+            Ok(Some(Err(fault))) => self.failed(running, id, &fault, log),
+            Ok(None) => Err(Broken(self.error(
+                EvalErrorKind::Limit,
+                format!(
+                    "policy {} took longer than {:?} for container {} and could not be interrupted, so its interpreter was ended: make it do less, or raise --evaluation-timeout (KONTENA_REGISTRATOR_EVALUATION_TIMEOUT)",
+                    self.spec.name,
+                    self.settings.limits.time,
+                    container.name()
+                ),
+            ))),
+            Err(how) => Err(Broken(self.error(
+                EvalErrorKind::Host,
+                format!(
+                    "the Ruby interpreter of policy {} is lost in the evaluation of container {}, and is started again: {how}",
+                    self.spec.name,
+                    container.name()
+                ),
+            ))),
+        }
+    }
+
+    /// An exception. After some of them the interpreter is not what it was.
+    fn failed(
+        &self,
+        running: &mut Running,
+        id: u64,
+        fault: &Fault,
+        log: &mut Log,
+    ) -> Result<Result<Json, EvalError>, Broken> {
+        let error = self.source.eval_error(fault);
+        if fault.spoilt {
+            return Err(Broken(error));
+        }
+        running.printed.add(&running.child.take_printed());
+        running.printed.take(id, log);
+        let message = error.message + &log.shown();
+        Ok(Err(EvalError { message, ..error }))
+    }
+
+    fn evaluation(&self, answer: &Json, log: Log) -> Result<Evaluation, EvalError> {
+        let nodes = self.nodes(answer);
+        nodes
+            .map(|nodes| Evaluation {
+                nodes,
+                log: log.into_lines(),
+            })
+            .map_err(|message| self.error(EvalErrorKind::Type, message))
+    }
+
+    fn nodes(&self, answer: &Json) -> Result<Nodes, String> {
+        let pairs = protocol::pairs(answer).ok_or("the policy disturbed the answer")?;
+        let most = self.settings.limits.answer_items;
+        if pairs.len() > most {
+            return Err(format!("docker_container gave more than {most} nodes"));
+        }
+        let mut nodes = Nodes::default();
+        for (key, value) in pairs {
+            let key = Key::parse(key).map_err(|error| error.to_string())?;
+            let value =
+                Value::parse(value).map_err(|error| format!("the value of {key}: {error}"))?;
+            nodes.insert(key, value);
+        }
+        Ok(nodes)
+    }
+
+    fn error(&self, kind: EvalErrorKind, message: String) -> EvalError {
+        EvalError {
+            kind,
+            message,
+            at: Some(self.source.shown.clone()),
+        }
+    }
+}
+
+/// The answer to a request; `None` if the time is up. Answers to earlier ones that nobody waits for are passed over.
+fn next_answer(
+    child: &mut Child,
+    id: u64,
+    until: Instant,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Result<Json, Fault>>, String> {
+    loop {
+        match child.line(until, stop) {
+            Waited::Line(line) if line.is_empty() => {}
+            Waited::Line(line) => match Answer::parse(&line) {
+                Some(answer) if answer.id == id => return Ok(Some(answer.result)),
+                Some(answer) if answer.id < id => {}
+                _ => return Err("something else than answers came from it".into()),
+            },
+            Waited::Overdue => return Ok(None),
+            Waited::Broken(how) => return Err(how),
+        }
+    }
+}

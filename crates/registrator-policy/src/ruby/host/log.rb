@@ -1,0 +1,38 @@
+# The logger of policies. Its lines go where everything goes that is printed, with a mark that says how important they are.
+
+module Kontena
+  module Registrator
+    # Makes loggers.
+    module Log
+      MARK = "\1".freeze
+
+      module_function
+
+      def logger(output)
+        logger = ::Logger.new(output)
+        logger.formatter = method(:format).to_proc
+        logger.freeze
+      end
+
+      def format(severity, _time, program, message)
+        text = program.nil? ? words(message) : "#{program}: #{words(message)}"
+        text.split("\n").map { |line| "#{MARK}#{severity[0]}#{line}\n" }.join
+      end
+
+      def words(message)
+        case message
+        when String then message
+        when Exception then "#{message.message} (#{message.class})"
+        else message.inspect
+        end
+      end
+    end
+  end
+end
+
+# Not in the modules above, so that their names do not hide those that a policy means.
+module RegistratorEvaluation
+  def self.policy_file(__registrator_class__, __registrator_text__, __registrator_path__)
+    __registrator_class__.class_eval(__registrator_text__, __registrator_path__, 1)
+  end
+end

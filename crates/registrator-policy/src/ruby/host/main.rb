@@ -1,0 +1,239 @@
+# Speaks with the registrator: one JSON object per line in, one per line out.
+
+module Kontena
+  module Registrator
+    # The loop around one policy.
+    class Host
+      # The signal by which the registrator ends an overdue evaluation.
+      OVERDUE = 'USR1'.freeze
+
+      # The number of the system call prctl.
+      PRCTL = { 'x86_64' => 157, 'aarch64' => 167, 'arm64' => 167 }[RbConfig::CONFIG['host_cpu']]
+      PR_SET_PDEATHSIG = 1
+      PR_SET_CHILD_SUBREAPER = 36
+
+      # Older versions of the JSON library ignore the option.
+      PARSES_FROZEN = ::JSON.parse('[{"a":["b"]}]', freeze: true).first.frozen?
+
+      def initialize(input, output)
+        @input = input
+        @output = output
+        @marks = $stderr.dup
+        @pid = Process.pid
+        @containers = {}
+        @configs = {}
+        @policies = {}
+        @running = false
+      end
+
+      def run
+        move_off_standard_streams
+        hello = parse(@input.gets)
+        text = @input.read(hello['bytes'])
+        confine(hello)
+        @limit = hello['seconds']
+        @logger = Log.logger(@marks)
+        return unless answer(0) { load(hello['name'], hello['path'], text) }
+
+        trap(OVERDUE) { overdue }
+        serve
+      end
+
+      private
+
+      # What a policy reads or prints is none of the protocol's.
+      def move_off_standard_streams
+        @output.sync = @marks.sync = true
+        $stdin.reopen(File::NULL)
+        $stdout.reopen($stderr)
+        $stdout.sync = $stderr.sync = true
+      end
+
+      def confine(hello)
+        { AS: hello['memory'], CORE: 0, NOFILE: 256 }.each do |name, limit|
+          Process.setrlimit(name, limit)
+        rescue SystemCallError, ArgumentError
+          nil # It is lower already.
+        end
+        end_with_the_registrator(hello['parent'])
+      end
+
+      # Not even an endless loop may outlive the registrator, and no process that a policy starts may get lost.
+      def end_with_the_registrator(parent)
+        return unless PRCTL
+
+        verbose = $VERBOSE
+        $VERBOSE = nil
+        syscall(PRCTL, PR_SET_PDEATHSIG, Signal.list['KILL'], 0, 0, 0)
+        syscall(PRCTL, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        exit!(1) if Process.ppid != parent
+      rescue SystemCallError, NotImplementedError
+        nil
+      ensure
+        $VERBOSE = verbose
+      end
+
+      def load(name, path, text)
+        type = Class.new(Policy)
+        Policies.const_set(constant(name), type)
+        RegistratorEvaluation.policy_file(type, text.force_encoding(Encoding::UTF_8), path)
+        type.seal
+        @type = type
+        { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type) }
+      end
+
+      def constant(name)
+        words = name.split(/[^a-zA-Z0-9]+/).reject(&:empty?).map { |word| word[0].upcase + word[1..-1] }
+        constant = words.join
+        constant.match?(/\A[A-Z]/) ? constant : "Policy#{constant}"
+      end
+
+      # The files in the policy's folder that it required.
+      def helpers(path)
+        folder = "#{File.dirname(File.realpath(path))}/"
+        $LOADED_FEATURES.select { |file| file.start_with?(folder) }
+      rescue SystemCallError
+        []
+      end
+
+      def schema(policy)
+        type = policy.configuration
+        return nil unless type
+
+        attributes = type.json_attrs.each_value.map do |attribute|
+          { 'name' => attribute.member, 'kind' => kind(attribute), 'default' => plain(attribute.default) }
+        end
+        { 'etcd_path' => type.etcd_path, 'line' => policy.configuration_line, 'attributes' => attributes }
+      end
+
+      def kind(attribute)
+        return 'object' if attribute.model
+        return 'array' if attribute.array_model
+
+        attribute.type == String ? 'string' : 'any'
+      end
+
+      # The default for people; the child has the object itself.
+      def plain(value)
+        ::JSON.parse(::JSON.generate([value])).first
+      rescue StandardError
+        nil
+      end
+
+      def serve
+        while (line = @input.gets)
+          request = parse(line)
+          id = request['id']
+          @marks.write("\0#{id}\n")
+          answer(id) { evaluate(request) }
+        end
+      end
+
+      def evaluate(request)
+        policy = policy_for(request)
+        container = container_for(request)
+        return {} if request['check']
+
+        found = Nodes.new
+        collect = proc { |*all| all.each { |nodes| found.add(nodes) } && nil }
+        result = policy.__send__(:docker_container, container, &collect)
+        found.add(result) if Hash === result || !@type.yields_nodes?
+        { 'nodes' => found.pairs }
+      end
+
+      # A configuration comes once, and may fail each time that it is looked at.
+      def policy_for(request)
+        number = request['config']
+        forget(@policies, request['forget_configs']) && @configs.clear
+        @configs[number] ||= request if request.key?('members')
+        @policies[number] ||= @type.new(config(@configs[number]), @logger)
+      end
+
+      def config(given)
+        return nil unless given && @type.configuration
+
+        @type.configuration.load_checked(given['members'], given['defaulted'], 'the configuration')
+      end
+
+      def container_for(request)
+        number = request['container']
+        forget(@containers, request['forget_containers'])
+        @containers[number] ||= Container.new(request['json'])
+      end
+
+      def forget(cache, everything)
+        cache.clear if everything
+      end
+
+      # Sends what the block gives, or its exception. Tells whether there was none.
+      def answer(id)
+        begin
+          result = guarded { yield }
+        rescue Exception => error
+          failure = Faults.describe(error)
+        end
+        leave_forks
+        left = left_behind
+        failure ||= left
+        failure['spoilt'] = true if left
+        send_line({ 'id' => id }.merge(failure ? { 'error' => failure } : result))
+        failure.nil?
+      end
+
+      # Only in here can an overdue evaluation be ended.
+      def guarded
+        Faults.place = nil
+        @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        @running = true
+        yield
+      ensure
+        @running = false
+      end
+
+      # A signal may come too late, when the next evaluation runs already.
+      def overdue
+        return unless @running && Process.clock_gettime(Process::CLOCK_MONOTONIC) - @started > @limit / 2
+
+        @running = false
+        raise TookTooLong
+      end
+
+      # A process that the policy forked must not take part in the protocol.
+      def leave_forks
+        exit!(0) unless Process.pid == @pid
+      end
+
+      # Processes and threads would disturb later evaluations, so they end here. A process is a fault.
+      def left_behind
+        Thread.list.each { |thread| thread.kill unless thread == Thread.main }
+        patience = 20
+        loop do
+          next if Process.wait(-1, Process::WNOHANG)
+          return end_processes if patience.zero?
+
+          patience -= 1
+          sleep 0.005
+        end
+      rescue Errno::ECHILD
+        nil
+      end
+
+      def end_processes
+        pids = Dir.glob('/proc/self/task/*/children').flat_map { |path| File.read(path).split.map(&:to_i) }
+        pids.each { |pid| Process.kill(:KILL, pid) }
+        { 'kind' => 'processes', 'class' => '', 'message' => pids.join(', '), 'places' => [] }
+      rescue SystemCallError => error
+        { 'kind' => 'processes', 'class' => '', 'message' => error.message, 'places' => [] }
+      end
+
+      def send_line(value)
+        @output.write("#{::JSON.generate(value)}\n")
+      end
+
+      def parse(line)
+        parsed = ::JSON.parse(line.force_encoding(Encoding::UTF_8), max_nesting: 0, freeze: true)
+        PARSES_FROZEN ? parsed : Freezing.deep(parsed)
+      end
+    end
+  end
+end

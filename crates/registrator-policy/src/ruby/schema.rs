@@ -1,0 +1,51 @@
+//! Makes a schema of what a policy declared with `config`.
+
+use registrator_core::etcd_path::EtcdPath;
+use registrator_core::spec::{Attribute, Schema, Type};
+use serde_json::Value as Json;
+
+/// What is wrong with a declaration, and in which line.
+#[derive(Debug)]
+pub(super) struct SchemaError {
+    pub(super) line: Option<usize>,
+    pub(super) message: String,
+}
+
+/// Reads the declaration as the host script tells it; null for none.
+pub(super) fn schema(json: &Json) -> Result<Option<Schema>, SchemaError> {
+    if json.is_null() {
+        return Ok(None);
+    }
+    let line = json.get("line").and_then(Json::as_u64);
+    let failed = |message: String| SchemaError {
+        line: line.and_then(|line| usize::try_from(line).ok()),
+        message,
+    };
+    let etcd_path = json.get("etcd_path").and_then(Json::as_str);
+    let etcd_path = etcd_path.map(EtcdPath::parse).transpose();
+    let etcd_path = etcd_path.map_err(|error| failed(error.to_string()))?;
+    let attributes = json.get("attributes").and_then(Json::as_array);
+    let attributes = attributes.into_iter().flatten().map(attribute);
+    let attributes: Option<Vec<Attribute>> = attributes.collect();
+    Ok(Some(Schema {
+        attributes: attributes.ok_or_else(|| failed("the declaration is garbled".into()))?,
+        etcd_path,
+    }))
+}
+
+/// No attribute is required: without a default it is nil.
+fn attribute(json: &Json) -> Option<Attribute> {
+    let or_nil = |kind| Type::Union(vec![kind, Type::None]);
+    let object = || Type::Dict(Box::new(Type::Any));
+    Some(Attribute {
+        name: json.get("name")?.as_str()?.to_owned(),
+        kind: match json.get("kind")?.as_str()? {
+            "string" => or_nil(Type::Str),
+            "object" => or_nil(object()),
+            "array" => or_nil(Type::List(Box::new(object()))),
+            _ => Type::Any,
+        },
+        default: Some(json.get("default").cloned().unwrap_or_default()),
+        doc: None,
+    })
+}

@@ -1,0 +1,1 @@
+../container-web/policy.rb

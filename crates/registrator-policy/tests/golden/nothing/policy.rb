@@ -1,0 +1,1 @@
+docker_container -> (container) { nil }

@@ -1,0 +1,388 @@
+//! Policies that hang, die, eat memory, fork or write nonsense: each is an error of that one evaluation, and the next works.
+
+use crate::common::inspect;
+use crate::common::ruby::{self, patient, policy_with};
+use registrator_core::container::Container;
+use registrator_core::evaluation::EvalErrorKind::{self, Host, Limit, Raised};
+use registrator_core::evaluation::Evaluation;
+use registrator_policy::{Policy, Settings};
+use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Does what the container's label `do` says, and gives a node with the number of its process.
+fn obedient(cases: &[(&str, &str)]) -> String {
+    let branches = cases
+        .iter()
+        .map(|(name, code)| format!("  when '{name}' then {code}\n"));
+    format!(
+        "# for faults\ndef docker_container(container)\n  case container.label('do')\n{}  when nil then nil\n  end\n  {{ '/pid' => Process.pid }}\nend\n",
+        branches.collect::<String>()
+    )
+}
+
+fn told_to(what: &str) -> Container {
+    let json =
+        json!({"Id": format!("{what:0<64}"), "Name": "/web", "Config": {"Labels": {"do": what}}});
+    Container::from_inspect(json).unwrap()
+}
+
+fn pid(evaluation: &Evaluation) -> String {
+    let (_, values) = evaluation.nodes.iter().next().unwrap();
+    values.iter().next().unwrap().to_string()
+}
+
+fn healthy(policy: &mut dyn Policy) -> String {
+    pid(&policy.evaluate(None, &inspect("web")).unwrap())
+}
+
+fn brief() -> Settings {
+    let mut settings = patient();
+    settings.limits.time = Duration::from_secs(2);
+    settings
+}
+
+/// One evaluation goes wrong in this way; the next one works, in the same interpreter or in another one.
+fn check(code: &str, kind: EvalErrorKind, part: &str, survives: bool) {
+    check_with(&brief(), code, kind, part, survives);
+}
+
+fn check_with(settings: &Settings, code: &str, kind: EvalErrorKind, part: &str, survives: bool) {
+    if !ruby::is_there() {
+        return;
+    }
+    let (folder, mut policy) = policy_with(&obedient(&[("fault", code)]), settings).unwrap();
+    let before = healthy(policy.as_mut());
+    let error = policy.evaluate(None, &told_to("fault")).expect_err(code);
+    let text = ruby::told(&folder, &error);
+    assert_eq!(error.kind, kind, "{code}: {text}");
+    assert!(text.contains(part), "{code}: {text}");
+    let after = healthy(policy.as_mut());
+    assert_eq!(before == after, survives, "{code}: {text}");
+    if !survives {
+        assert!(is_gone(&before), "{code}: process {before} is left");
+    }
+}
+
+/// Whether there is no such process, or only what a dead one leaves until its parent looks.
+fn is_gone(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status.is_empty() || status.contains(") Z ")
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_raise_is_an_answer() {
+    check("raise 'no'", Raised, "p.rb:4: RuntimeError: no", true);
+    check(
+        "raise Exception, 'no'",
+        Raised,
+        "p.rb:4: Exception: no",
+        true,
+    );
+    check("throw :nowhere", Raised, "UncaughtThrowError", true);
+    check("exit 3", Raised, "p.rb:4: the policy called exit", true);
+    check("abort 'bye'", Raised, "the policy called exit", true);
+    check("Thread.main.kill", Raised, "the policy called exit", true);
+    check(
+        "raise SignalException, 'TERM'",
+        Raised,
+        "SignalException",
+        true,
+    );
+}
+
+#[test]
+fn a_loop_is_interrupted_where_it_is() {
+    let part = "p.rb:4: the policy was still running here when its time was up";
+    check("loop { }", Limit, part, true);
+    check("sleep", Limit, part, true);
+    check("Thread.new { sleep }.join", Limit, part, true);
+    check(
+        "loop { begin; loop { }; rescue; nil; end }",
+        Limit,
+        part,
+        true,
+    );
+}
+
+#[test]
+fn a_loop_that_cannot_be_interrupted_is_killed() {
+    let part = "took longer than 2s for container web and could not be interrupted";
+    check(
+        "loop { begin; loop { }; rescue Exception; nil; end }",
+        Limit,
+        part,
+        false,
+    );
+    check("trap('USR1', 'IGNORE') && loop { }", Limit, part, false);
+    check("Process.kill(:STOP, 0)", Limit, part, false);
+}
+
+#[test]
+fn memory_and_stack_are_bounded() {
+    check("'x' * (1 << 40)", Limit, "", false);
+    check_with(
+        &patient(),
+        "a = []\n loop { a << 'x' * (1 << 20) }",
+        Limit,
+        "NoMemoryError",
+        false,
+    );
+    check("def self.f = f", Raised, "", true);
+    check(
+        "f = -> (g) { [g.call(g)] }\n f.call(f)",
+        Limit,
+        "SystemStackError: stack level too deep",
+        true,
+    );
+}
+
+#[test]
+fn a_dead_interpreter_is_started_again() {
+    let lost = "the Ruby interpreter of policy p is lost in the evaluation of container web";
+    check(
+        "exit! 3",
+        Host,
+        &format!("{lost}, and is started again: it ended with exit status: 3"),
+        false,
+    );
+    check(
+        "Process.kill(:KILL, Process.pid)",
+        Host,
+        "it ended with signal: 9 (SIGKILL)",
+        false,
+    );
+    check("Process.kill(:SEGV, Process.pid)", Host, lost, false);
+    check("exec 'sleep 1000'", Host, lost, false);
+    check("Process.daemon", Host, lost, false);
+}
+
+#[test]
+fn nonsense_on_the_protocols_pipe_is_found() {
+    let each = |what: &str| {
+        format!(
+            "ObjectSpace.each_object(IO) {{ |io| begin; {what}; rescue IOError, SystemCallError; nil; end }}"
+        )
+    };
+    let write = each("io.syswrite(\"garbage\\n\") if io.fileno > 2");
+    check(
+        &write,
+        Host,
+        "something else than answers came from it",
+        false,
+    );
+    let early = each("io.syswrite(\"{\\\"id\\\":999,\\\"nodes\\\":[]}\\n\") if io.fileno > 2");
+    check(
+        &early,
+        Host,
+        "something else than answers came from it",
+        false,
+    );
+    check(
+        &each("io.close if io.fileno > 2"),
+        Host,
+        "the Ruby interpreter of policy p is lost",
+        false,
+    );
+}
+
+#[test]
+fn standard_streams_are_not_the_protocols() {
+    if !ruby::is_there() {
+        return;
+    }
+    let code = "puts('{\"id\":2,\"nodes\":[]}') || $stdout.write(\"x\\n\") && STDIN.read && $stdin.gets && system('cat; echo x') && $stdout.close && $stderr.close";
+    let (_folder, mut policy) = policy_with(&obedient(&[("print", code)]), &brief()).unwrap();
+    let before = healthy(policy.as_mut());
+    let done = policy.evaluate(None, &told_to("print")).unwrap();
+    assert_eq!(done.log[0].text, "{\"id\":2,\"nodes\":[]}");
+    assert_eq!(pid(&done), before);
+    assert_eq!(healthy(policy.as_mut()), before);
+}
+
+#[test]
+fn forks_are_ended() {
+    if !ruby::is_there() {
+        return;
+    }
+    let part = "the policy left processes running (";
+    check("fork { sleep 1000 }", Raised, part, false);
+    check("Process.detach(spawn('sleep 1000'))", Raised, part, false);
+    check(
+        "fork { Process.setsid; fork { sleep 1000 } }",
+        Raised,
+        part,
+        false,
+    );
+    let folder = crate::common::Folder::with(&[]);
+    let file = folder.path("pids");
+    let code = format!(
+        "3.times {{ fork {{ File.write('{}', \"#{{Process.pid}}\\n\", mode: 'a'); loop {{ }} }} }}; loop {{ }}",
+        file.display()
+    );
+    check(&code, Limit, "the policy was still running here", false);
+    let pids = std::fs::read_to_string(&file).unwrap();
+    assert!(pids.lines().count() > 0);
+    wait_until("forks are left", || pids.lines().all(is_gone));
+}
+
+#[test]
+fn a_fork_that_goes_on_does_not_answer() {
+    if !ruby::is_there() {
+        return;
+    }
+    // Both halves return from the method; only the parent's answer counts.
+    let cases = [("fork", "fork"), ("wait", "Process.wait(fork { exit! 0 })")];
+    let (_folder, mut policy) = policy_with(&obedient(&cases), &brief()).unwrap();
+    let before = healthy(policy.as_mut());
+    for (what, _) in cases {
+        let done = policy.evaluate(None, &told_to(what)).unwrap();
+        assert_eq!(pid(&done), before);
+        assert_eq!(healthy(policy.as_mut()), before);
+    }
+}
+
+#[test]
+fn a_policy_that_always_dies_is_started_ever_less_often() {
+    if !ruby::is_there() {
+        return;
+    }
+    let (_folder, mut policy) = policy_with(&obedient(&[("die", "exit! 1")]), &brief()).unwrap();
+    let mut refused = None;
+    for _ in 0..20 {
+        let error = policy.evaluate(None, &told_to("die")).unwrap_err();
+        assert_eq!(error.kind, Host);
+        if error
+            .message
+            .contains("fails again and again: it is not started again for")
+        {
+            refused = Some(Instant::now());
+            break;
+        }
+    }
+    assert!(refused.is_some());
+    wait_until("it is never started again", || {
+        policy.evaluate(None, &inspect("web")).is_ok()
+    });
+}
+
+#[test]
+fn an_interpreter_killed_between_evaluations_costs_nothing_twice() {
+    if !ruby::is_there() {
+        return;
+    }
+    let (_folder, mut policy) = policy_with(&obedient(&[]), &brief()).unwrap();
+    let before = healthy(policy.as_mut());
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &before])
+        .status();
+    assert!(killed.unwrap().success());
+    wait_until("it lives", || is_gone(&before));
+    assert_ne!(healthy(policy.as_mut()), before);
+}
+
+#[test]
+fn the_interpreter_ends_with_its_policy() {
+    if !ruby::is_there() {
+        return;
+    }
+    let (_folder, mut policy) = policy_with(&obedient(&[]), &brief()).unwrap();
+    let pid = healthy(policy.as_mut());
+    drop(policy);
+    assert!(is_gone(&pid));
+}
+
+#[test]
+fn loading_that_fails_or_hangs_is_an_error() {
+    if !ruby::is_there() {
+        return;
+    }
+    let error = policy_with("fork { sleep 1000 }\n", &brief())
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("the policy left processes running"),
+        "{error}"
+    );
+    let error = policy_with("warn 'hint'\nProcess.kill(:KILL, Process.pid)\n", &brief())
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("it ended with signal: 9 (SIGKILL)\n --> p.rb\nprinted: hint"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_running_evaluation_can_be_cancelled() {
+    if !ruby::is_there() {
+        return;
+    }
+    let folder = crate::common::Folder::with(&[]);
+    let begun = folder.path("begun");
+    let code = format!("File.write('{}', '') && sleep", begun.display());
+    let (_folder, mut policy) = policy_with(&obedient(&[("sleep", &code)]), &patient()).unwrap();
+    let before = healthy(policy.as_mut());
+    let canceller = policy.canceller();
+    let began = Instant::now();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("it never began", || Path::new(&begun).exists());
+            canceller.cancel();
+        });
+        policy.evaluate(None, &told_to("sleep")).unwrap_err()
+    });
+    assert_eq!(error.kind, Limit);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    let _ = before;
+    healthy(policy.as_mut());
+}
+
+#[test]
+fn announced_evaluations_are_answered_each_with_its_own() {
+    if !ruby::is_there() {
+        return;
+    }
+    let text = "def docker_container(container)\n  exit! 1 if container.label('do') == 'die'\n  logger.info(container.label('do'))\n  { '/k' => container.label('do') }\nend\n";
+    let (_folder, mut policy) = policy_with(text, &brief()).unwrap();
+    let mut ask = |announced: &[&str], asked: &[&str]| {
+        let containers: Vec<Container> = announced.iter().map(|name| told_to(name)).collect();
+        for container in &containers {
+            policy.announce(None, container);
+        }
+        for name in asked {
+            let known = announced.iter().position(|other| other == name);
+            let container = known.map_or_else(|| told_to(name), |at| containers[at].clone());
+            match policy.evaluate(None, &container) {
+                Ok(done) => {
+                    assert_eq!(
+                        (pid(&done).as_str(), *name),
+                        (*name, done.log[0].text.as_str())
+                    );
+                    assert_eq!(done.log.len(), 1, "{:?}", done.log);
+                }
+                Err(error) => assert_eq!((*name, error.kind), ("die", Host), "{error}"),
+            }
+        }
+    };
+    let many: Vec<String> = (0..200).map(|number| format!("c{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    ask(&many, &many);
+    ask(&["a", "b", "c"], &["c", "a", "b"]);
+    ask(&["a", "die", "b"], &["a", "die", "b", "a"]);
+    ask(&["a", "b"], &[]);
+    ask(&[], &["x", "a"]);
+}

@@ -1,0 +1,20 @@
+# DNS names for containers, as the original program's policy registers them: /skydns/local/skydns/HOSTNAME = {"host":"172.17.0.2"}.
+#
+# etc/policies/skydns.star does this too, with "layout": "hostname", and more. Run one of the two, not both.
+
+config etcd_path: '/kontena/registrator/services/skydns/:service' do
+  json_attr :domain, default: ENV.fetch('SKYDNS_DOMAIN', 'skydns.local')
+  json_attr :network, default: ENV.fetch('SKYDNS_NETWORK', 'bridge')
+
+  def skydns_path(*names)
+    File.join(['/skydns', domain.split('.').reverse, names].flatten)
+  end
+end
+
+docker_container -> (container) {
+  if ip = container['NetworkSettings', 'Networks', config.network, 'IPAddress']
+    {
+      config.skydns_path(container.hostname) => { host: ip },
+    }
+  end
+}
