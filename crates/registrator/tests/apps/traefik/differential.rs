@@ -92,7 +92,7 @@ const EXPECTED: &[&str] = &[
 
 #[test]
 fn objects_are_those_of_the_docker_provider() {
-    let Some((world, traefik)) = Traefik::with_world(Kind::Memory, DEFAULTS) else {
+    let Some((world, traefik)) = Traefik::with_world(Kind::Installed, DEFAULTS) else {
         return;
     };
     start_containers(&world);
