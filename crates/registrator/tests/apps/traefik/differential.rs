@@ -38,6 +38,11 @@ const CONTAINERS: &[&[&str]] = &[
         "--label=traefik.docker.network=back",
     ],
     &[
+        "--name=sidecar",
+        "--network=container:plain",
+        "--label=traefik.http.services.sidecar.loadbalancer.server.port=81",
+    ],
+    &[
         "--name=starting",
         "--expose=80",
         "--health-cmd=true",
@@ -84,6 +89,7 @@ const EXPECTED: &[&str] = &[
     "http/routers all",
     "http/routers both",
     "http/routers plain",
+    "http/services sidecar",
     "http/services web-shop",
     "tcp/middlewares m-inflightconn",
     "tcp/services mixed",
