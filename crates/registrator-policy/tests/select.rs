@@ -268,7 +268,7 @@ fn published_ports() {
 
 #[test]
 fn host_addresses() {
-    let unknown = "error: address is \"host\", and the host's address is not known: set host_ip or host_ipv6 in the configuration, or KONTENA_REGISTRATOR_HOST_IP for the registrator";
+    let unknown = "error: address is \"host\", and the host's address is not known: set host_ip or host_ipv6 in the configuration, or give the registrator --host-ip";
     let host = json!({ "address": "host" });
     check(host.clone(), &container("web-published", &[]), unknown);
     check(host.clone(), &container("hostnet", &[]), unknown);

@@ -22,6 +22,11 @@ const LASTING: &str =
 #[test]
 fn has_no_findings() {
     assert_eq!(lint(Path::new(POLICY), &settings(&[])), []);
+    let [list, select] = ["traefik", "select"]
+        .map(|name| fs::read_to_string(format!("../../etc/policies/lib/{name}.star")).unwrap());
+    let alone = list + "\ndef docker_container(container):\n    return None\n";
+    let folder = Folder::with(&[("p.star", &alone), ("lib/select.star", &select)]);
+    assert_eq!(lint(&folder.path("p.star"), &settings(&[])), []);
 }
 
 #[test]

@@ -38,6 +38,11 @@ const CONTAINERS: &[&[&str]] = &[
         "--label=traefik.docker.network=back",
     ],
     &[
+        "--name=sidecar",
+        "--network=container:plain",
+        "--label=traefik.http.services.sidecar.loadbalancer.server.port=81",
+    ],
+    &[
         "--name=starting",
         "--expose=80",
         "--health-cmd=true",
@@ -84,6 +89,7 @@ const EXPECTED: &[&str] = &[
     "http/routers all",
     "http/routers both",
     "http/routers plain",
+    "http/services sidecar",
     "http/services web-shop",
     "tcp/middlewares m-inflightconn",
     "tcp/services mixed",
@@ -92,7 +98,7 @@ const EXPECTED: &[&str] = &[
 
 #[test]
 fn objects_are_those_of_the_docker_provider() {
-    let Some((world, traefik)) = Traefik::with_world(Kind::Memory, DEFAULTS) else {
+    let Some((world, traefik)) = Traefik::with_world(Kind::Installed, DEFAULTS) else {
         return;
     };
     start_containers(&world);
