@@ -81,8 +81,8 @@ pub enum Problem {
     /// A configuration for a policy that does not exist.
     #[error("{0} is not used: there is no policy {1}")]
     NoPolicy(ConfigSource, PolicyName),
-    /// A policy that needs a configuration has none.
-    #[error("policy {policy} does not run: it declares a configuration and has none. {}", where_to_put(.policy, .etcd_path.as_deref()))]
+    /// A policy that needs a configuration has none: it may be meant so, for a folder of policies serves many hosts.
+    #[error("policy {policy} waits for a configuration: {}", where_to_put(.policy, .etcd_path.as_deref()))]
     NoConfig {
         /// The policy.
         policy: PolicyName,
@@ -104,11 +104,16 @@ fn where_to_put(policy: &PolicyName, etcd_path: Option<&str>) -> String {
         .map(|path| format!(", or put one at {path} in etcd"))
         .unwrap_or_default();
     format!(
-        "Write {policy}.json or {policy}/NAME.json in the services folder{etcd}; {{}} takes all defaults"
+        "write {policy}.json or {policy}/NAME.json in the services folder{etcd}; {{}} takes all defaults"
     )
 }
 
 impl Problem {
+    /// Whether nothing is wrong, and a policy only has nothing to do.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Problem::NoConfig { .. })
+    }
+
     /// Whether nodes may be missing because of it: nothing of a predecessor may then be removed as unexplained.
     pub fn hides_nodes(&self) -> bool {
         match self {

@@ -172,6 +172,7 @@ impl Notice {
             | Notice::Foreign { .. }
             | Notice::OrphansKept(_) => Level::Warn,
             Notice::Problem(Problem::Policy { .. } | Problem::Config { .. }) => Level::Error,
+            Notice::Problem(problem) if problem.is_idle() => Level::Info,
             Notice::Problem(_) => Level::Warn,
             Notice::EvaluationFailed { .. } | Notice::Rejected { .. } => Level::Error,
         }

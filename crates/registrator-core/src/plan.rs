@@ -115,6 +115,8 @@ pub struct Plan {
     pub conflicts: Vec<PlannedConflict>,
     /// What does not work.
     pub errors: Vec<PlannedError>,
+    /// Why policies have nothing to do.
+    pub idle: Vec<String>,
 }
 
 impl Plan {
@@ -130,6 +132,7 @@ impl Plan {
                 .collect(),
             conflicts: conflicts(reconciler, who, views),
             errors: errors(reconciler),
+            idle: idle(reconciler),
         }
     }
 
@@ -138,7 +141,7 @@ impl Plan {
         self.nodes.iter().any(|node| node.action.writes())
     }
 
-    /// The plan as JSON: `nodes`, `conflicts`, `errors`.
+    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`.
     pub fn to_json(&self) -> Json {
         json!({
             "nodes": self.nodes.iter().map(|node| json!({
@@ -162,6 +165,7 @@ impl Plan {
                 "message": error.message,
                 "at": error.at,
             })).collect::<Vec<_>>(),
+            "idle": self.idle,
         })
     }
 }
@@ -285,7 +289,11 @@ fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Opt
 }
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
-    let problems = reconciler.problems().iter().map(problem);
+    let problems = reconciler
+        .problems()
+        .iter()
+        .filter(|problem| !problem.is_idle());
+    let problems = problems.map(problem);
     let failures = reconciler
         .failures()
         .iter()
@@ -297,6 +305,14 @@ fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
             at: error.at.clone(),
         });
     problems.chain(failures).collect()
+}
+
+fn idle(reconciler: &Reconciler) -> Vec<String> {
+    let idle = reconciler
+        .problems()
+        .iter()
+        .filter(|problem| problem.is_idle());
+    idle.map(Problem::to_string).collect()
 }
 
 fn problem(problem: &Problem) -> PlannedError {
@@ -330,7 +346,7 @@ fn problem(problem: &Problem) -> PlannedError {
     }
 }
 
-/// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, then the errors.
+/// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, and what is idle.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
@@ -348,6 +364,9 @@ impl fmt::Display for Plan {
         }
         for error in &self.errors {
             writeln!(f, "{error}")?;
+        }
+        for idle in &self.idle {
+            writeln!(f, "{idle}")?;
         }
         let count = |action| {
             self.nodes

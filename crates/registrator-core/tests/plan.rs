@@ -267,7 +267,8 @@ fn as_json() {
               "message": "boom",
               "at": "p.star:1:1"
             }
-          ]
+          ],
+          "idle": []
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&plan.to_json()).unwrap());
 }

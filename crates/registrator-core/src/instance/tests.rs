@@ -126,7 +126,7 @@ fn a_policy_that_needs_a_configuration_says_so() {
     instances.handle_etcd(&name("a"), Event::Init);
     let delta = instances.handle_etcd(&name("a"), Event::InitDone);
     assert!(
-        shown(&delta).contains("policy a does not run: it declares a configuration and has none."),
+        shown(&delta).contains("policy a waits for a configuration: write a.json"),
         "{delta:?}"
     );
     let delta = list(&mut instances, [file("a", Some("one"), "{}")]);

@@ -18,6 +18,8 @@ use std::fmt::Write as _;
 struct Findings {
     policies: Vec<PolicyFile>,
     instances: Vec<String>,
+    /// Why policies have nothing to do. Configurations in etcd are not looked at.
+    idle: Vec<String>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -68,9 +70,14 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
         instances.handle_file(event);
     }
     findings.instances = running(&mut instances);
+    let (idle, problems): (Vec<_>, Vec<_>) = instances
+        .problems()
+        .iter()
+        .partition(|problem| problem.is_idle());
+    findings.idle = idle.into_iter().map(Problem::to_string).collect();
     findings
         .diagnostics
-        .extend(instances.problems().iter().filter_map(diagnostic));
+        .extend(problems.into_iter().filter_map(diagnostic));
     findings
         .diagnostics
         .extend(refused_by_policies(&instances, &mut policies));
@@ -142,7 +149,7 @@ fn finding(severity: Severity, file: String, message: String) -> Diagnostic {
 
 fn diagnostic(problem: &Problem) -> Option<Diagnostic> {
     Some(match problem {
-        Problem::Policy { .. } => return None,
+        Problem::Policy { .. } | Problem::NoConfig { .. } => return None,
         Problem::Config { fault, .. } => Diagnostic {
             line: fault.line,
             ..finding(
@@ -156,9 +163,6 @@ fn diagnostic(problem: &Problem) -> Option<Diagnostic> {
         }
         Problem::NoSchema(source, _) | Problem::NoPolicy(source, _) => {
             finding(Severity::Error, source.to_string(), problem.to_string())
-        }
-        Problem::NoConfig { policy, .. } => {
-            finding(Severity::Warning, policy.to_string(), problem.to_string())
         }
     })
 }
@@ -176,6 +180,9 @@ impl Findings {
         for diagnostic in &self.diagnostics {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{diagnostic}\n");
+        }
+        for idle in &self.idle {
+            let _ = writeln!(text, "{idle}");
         }
         let warnings = self.diagnostics.len() - self.errors();
         let _ = writeln!(
@@ -199,6 +206,7 @@ impl Findings {
         json!({
             "policies": self.policies.iter().map(|file| json!({"name": file.name, "path": file.path.display().to_string()})).collect::<Vec<_>>(),
             "instances": self.instances,
+            "idle": self.idle,
             "errors": shown(Severity::Error),
             "warnings": shown(Severity::Warning),
         })
