@@ -114,6 +114,20 @@ pub struct KeyTxn {
     pub ops: Vec<Op>,
 }
 
+impl KeyTxn {
+    /// The leases whose beacons the guards name, in their order.
+    pub fn beacons(&self) -> impl Iterator<Item = LeaseId> {
+        self.guards.iter().filter_map(|guard| match guard {
+            Guard::Lit(lease) | Guard::Out(lease) => Some(*lease),
+            Guard::Absent
+            | Guard::HeldBy(_)
+            | Guard::Unchanged(_)
+            | Guard::NoClaims
+            | Guard::ClaimUnchanged(..) => None,
+        })
+    }
+}
+
 /// A condition of a [`KeyTxn`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Guard {

@@ -84,14 +84,10 @@ impl Etcd {
             return Answer::Void;
         }
         if !held || !missing.is_empty() {
-            let beacons = request.txn.guards.iter().filter_map(|guard| match guard {
-                Guard::Lit(lease) | Guard::Out(lease) => Some((*lease, self.lit.contains(lease))),
-                Guard::Absent
-                | Guard::HeldBy(_)
-                | Guard::Unchanged(_)
-                | Guard::NoClaims
-                | Guard::ClaimUnchanged(..) => None,
-            });
+            let beacons = request
+                .txn
+                .beacons()
+                .map(|lease| (lease, self.lit.contains(&lease)));
             return Answer::Refused {
                 view: view.clone(),
                 beacons: beacons.collect(),

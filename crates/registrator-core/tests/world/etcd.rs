@@ -99,17 +99,6 @@ fn lit(lease: LeaseId) -> Compare {
 }
 
 /// The beacons that a transaction's guards name.
-fn beacons_of(txn: &KeyTxn) -> impl Iterator<Item = LeaseId> {
-    txn.guards.iter().filter_map(|guard| match guard {
-        Guard::Lit(lease) | Guard::Out(lease) => Some(*lease),
-        Guard::Absent
-        | Guard::HeldBy(_)
-        | Guard::Unchanged(_)
-        | Guard::NoClaims
-        | Guard::ClaimUnchanged(..) => None,
-    })
-}
-
 fn child(txn: &KeyTxn) -> Txn {
     let node = || KeyRange::key(txn.key.as_str());
     let compare = txn.guards.iter().map(|guard| match guard {
@@ -169,7 +158,8 @@ pub fn commit(store: &mut Store, me: LeaseId, fence: (&str, i64), txns: &[KeyTxn
                 OpResult::Txn(child) if child.succeeded => KeyResult::Applied,
                 OpResult::Txn(child) => KeyResult::Refused {
                     view: view(&child.results),
-                    beacons: beacons_of(txn)
+                    beacons: txn
+                        .beacons()
                         .map(|lease| (lease, now.contains(&lease)))
                         .collect(),
                 },

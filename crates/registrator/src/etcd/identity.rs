@@ -1,7 +1,9 @@
 //! The identity key: which process speaks for a node name.
 
-use super::layout::parse_lease;
-use registrator_core::ownership::LeaseId;
+use super::layout::{Layout, Place, parse_lease};
+use super::reading;
+use etcd_api::KeyValue;
+use registrator_core::ownership::{LeaseId, NodeName};
 use serde_json::{Value as Json, json};
 use std::fmt;
 
@@ -63,6 +65,27 @@ impl fmt::Display for Holder {
             "instance {} (pid {} on host {:?}, version {})",
             self.instance, self.pid, self.host, self.version
         )
+    }
+}
+
+/// Of an identity key, the node name and the lease of the registrator.
+pub(super) fn registrator(layout: &Layout, kv: &KeyValue) -> Option<(NodeName, LeaseId)> {
+    match layout.place(&kv.key) {
+        Place::Identity(name) => Some((name.into(), lease_of(kv)?)),
+        _ => None,
+    }
+}
+
+/// The lease that an identity key names: the one that it is attached to, unless somebody detached it by hand.
+pub(super) fn lease_of(kv: &KeyValue) -> Option<LeaseId> {
+    reading::lease(kv).or_else(|| Holder::parse(&kv.value).map(|holder| holder.lease))
+}
+
+/// Of a beacon, the lease whose registrator lives.
+pub(super) fn lit(layout: &Layout, kv: &KeyValue) -> Option<LeaseId> {
+    match layout.place(&kv.key) {
+        Place::Beacon(lease) => Some(lease),
+        _ => None,
     }
 }
 

@@ -3,6 +3,8 @@
 use super::client::Client;
 use super::error::Error;
 use etcd_api::{KeyValue, RangeRequest};
+use registrator_core::node::Value;
+use registrator_core::ownership::{Held, LeaseId};
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
@@ -21,6 +23,20 @@ pub struct Listing {
     pub cluster: u64,
     /// The keys, in byte order.
     pub kvs: Vec<KeyValue>,
+}
+
+/// The lease that a key is attached to.
+pub(super) fn lease(kv: &KeyValue) -> Option<LeaseId> {
+    Some(LeaseId(kv.lease)).filter(|lease| lease.0 != 0)
+}
+
+/// A node or a claim as the core wants it.
+pub(super) fn held(kv: &KeyValue) -> Held {
+    Held {
+        value: Value::from_etcd(&kv.value),
+        lease: lease(kv),
+        mod_revision: kv.mod_revision,
+    }
 }
 
 /// A range of keys.

@@ -2,10 +2,11 @@
 
 use super::client::Client;
 use super::error::Error;
+use super::identity;
 use super::layout::{Layout, Place};
-use etcd_api::KeyValue;
-use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Held, LeaseId, NodeName, View, Who};
+use super::reading::held;
+use registrator_core::node::Key;
+use registrator_core::ownership::{LeaseId, View, Who};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads who the registrators are, what the one of `layout` has, and what is at the `wished` keys. Its lease is 0 if it has none.
@@ -22,19 +23,16 @@ pub async fn survey(
         .iter()
         .find(|kv| kv.key == layout.identity().as_bytes());
     let me = LeaseId(own.map_or(0, |kv| kv.lease));
+    let registrators = identities
+        .iter()
+        .filter_map(|kv| identity::registrator(layout, kv));
     let beacons = client.range_prefix(&layout.beacons()).await?.kvs;
     let who = Who {
         me,
-        registrators: identities
-            .iter()
-            .filter_map(|kv| named(layout, kv))
-            .collect(),
+        registrators: registrators.map(|(name, lease)| (lease, name)).collect(),
         beacons: beacons
             .iter()
-            .filter_map(|kv| match layout.place(&kv.key) {
-                Place::Beacon(lease) => Some(lease),
-                _ => None,
-            })
+            .filter_map(|kv| identity::lit(layout, kv))
             .collect(),
     };
     let mut keys = wished;
@@ -47,14 +45,6 @@ pub async fn survey(
     }
     let views = views(client, layout, &keys).await?;
     Ok((who, views))
-}
-
-/// A registrator's lease and name.
-fn named(layout: &Layout, kv: &KeyValue) -> Option<(LeaseId, NodeName)> {
-    match layout.place(&kv.key) {
-        Place::Identity(name) => Some((LeaseId(kv.lease), name.into())),
-        _ => None,
-    }
 }
 
 async fn views(
@@ -87,12 +77,4 @@ async fn views(
         }
     }
     Ok(views)
-}
-
-fn held(kv: &KeyValue) -> Held {
-    Held {
-        value: Value::from_etcd(&kv.value),
-        lease: Some(LeaseId(kv.lease)).filter(|lease| lease.0 != 0),
-        mod_revision: kv.mod_revision,
-    }
 }

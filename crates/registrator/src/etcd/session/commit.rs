@@ -196,7 +196,7 @@ fn fence_of(layout: &Layout, lease: LeaseId, fence: Revision) -> Vec<Compare> {
 fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
     let guards = txn.guards.iter();
     let ops = txn.ops.iter();
-    let beacons = beacons_of(txn).map(|lease| {
+    let beacons = txn.beacons().map(|lease| {
         let range = KeyRange::exact(&layout.beacon(lease));
         operation(Operation::RequestRange(range.request(0)))
     });
@@ -206,18 +206,6 @@ fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
         success: ops.map(|one| op(layout, &txn.key, one)).collect(),
         failure: reads.into_iter().chain(beacons).collect(),
     }))
-}
-
-/// The leases whose beacons the guards name.
-fn beacons_of(txn: &KeyTxn) -> impl Iterator<Item = LeaseId> {
-    txn.guards.iter().filter_map(|guard| match guard {
-        Guard::Lit(lease) | Guard::Out(lease) => Some(*lease),
-        Guard::Absent
-        | Guard::HeldBy(_)
-        | Guard::Unchanged(_)
-        | Guard::NoClaims
-        | Guard::ClaimUnchanged(..) => None,
-    })
 }
 
 fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
@@ -284,7 +272,7 @@ fn result(layout: &Layout, txn: &KeyTxn, response: &ResponseOp) -> Option<KeyRes
             let lit = beacons
                 .iter()
                 .map(|beacon| Some(!views::range(beacon)?.is_empty()));
-            let beacons = beacons_of(txn).zip(lit);
+            let beacons = txn.beacons().zip(lit);
             Some(KeyResult::Refused {
                 view: views::decode(layout, view)?,
                 beacons: beacons

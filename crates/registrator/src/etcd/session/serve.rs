@@ -3,16 +3,17 @@
 use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
-use super::start::{self, Beginning, identity_lease};
-use super::{Context, Keepers, Request, Stop, Task, Update, views};
+use super::start::{self, Beginning};
+use super::{Context, Keepers, Request, Stop, Task, Update};
 use crate::etcd::backoff::LONGEST;
 use crate::etcd::error::Error;
+use crate::etcd::identity;
 use crate::etcd::layout::Place;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, held};
 use crate::etcd::watch::{Follower, Position, Report};
 use etcd_api::{Event, event::EventType};
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, Revision, View, Who};
+use registrator_core::ownership::{LeaseId, NodeName, Revision, View, Who};
 use registrator_core::session::{Commit, Outcome, Seen, Session, SessionEvent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -54,7 +55,7 @@ struct Serving {
     held: Held,
     number: u64,
     /// The registrators' leases by node name.
-    identities: BTreeMap<String, LeaseId>,
+    identities: BTreeMap<NodeName, LeaseId>,
     waiting: VecDeque<Commit>,
     in_flight: JoinSet<(u64, Performed)>,
     /// The ids of `in_flight`.
@@ -112,7 +113,7 @@ impl Task {
             self.reporter.send(Update::Stray { key });
         }
         let identities = beginning.identities.iter();
-        let registrators = identities.map(|(name, lease)| (*lease, name.as_str().into()));
+        let registrators = identities.map(|(name, lease)| (*lease, name.clone()));
         self.reporter.session(SessionEvent::Established(Session {
             number: self.number,
             who: Who {
@@ -283,13 +284,13 @@ impl Serving {
         match task.context.layout.place(&kv.key) {
             Place::Node(key) => task.reporter.session(SessionEvent::Seen(Seen::Node {
                 key,
-                node: present.map(views::held),
+                node: present.map(held),
                 revision,
             })),
             Place::Claim(key, lease) => task.reporter.session(SessionEvent::Seen(Seen::Claim {
                 key,
                 lease,
-                claim: present.map(views::held),
+                claim: present.map(held),
                 revision,
             })),
             Place::Identity(name) if name == task.context.layout.node_name() => {
@@ -298,7 +299,7 @@ impl Serving {
                 }
             }
             Place::Identity(name) => {
-                self.see_identity(task, name, present.and_then(identity_lease))
+                self.see_identity(task, name.into(), present.and_then(identity::lease_of))
             }
             Place::Beacon(lease) if lease == self.held.lease => {
                 if revision > self.held.fence {
@@ -318,7 +319,7 @@ impl Serving {
         Ok(())
     }
 
-    fn see_identity(&mut self, task: &Task, name: String, lease: Option<LeaseId>) {
+    fn see_identity(&mut self, task: &Task, name: NodeName, lease: Option<LeaseId>) {
         let before = match lease {
             Some(lease) => self.identities.insert(name.clone(), lease),
             None => self.identities.remove(&name),
@@ -327,7 +328,7 @@ impl Serving {
             return;
         }
         let gone = before.map(|lease| (lease, None));
-        let new = lease.map(|lease| (lease, Some(name.into())));
+        let new = lease.map(|lease| (lease, Some(name)));
         for (lease, name) in gone.into_iter().chain(new) {
             let seen = Seen::Registrator { lease, name };
             task.reporter.session(SessionEvent::Seen(seen));

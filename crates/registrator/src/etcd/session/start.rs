@@ -6,12 +6,11 @@ use super::Context;
 use super::claim::Held;
 use super::views;
 use crate::etcd::error::Error;
-use crate::etcd::identity::Holder;
+use crate::etcd::identity;
 use crate::etcd::layout::Place;
 use crate::etcd::reading::KeyRange;
-use etcd_api::KeyValue;
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, Revision, View};
+use registrator_core::ownership::{LeaseId, NodeName, Revision, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ pub(super) struct Beginning {
     /// Every key attached to the lease.
     pub(super) views: BTreeMap<Key, View>,
     /// The registrators' leases by node name.
-    pub(super) identities: BTreeMap<String, LeaseId>,
+    pub(super) identities: BTreeMap<NodeName, LeaseId>,
     /// The leases whose beacons are lit.
     pub(super) beacons: BTreeSet<LeaseId>,
     /// Keys under the lease that are no node.
@@ -61,36 +60,22 @@ pub(super) async fn read_again(
 async fn read_identities(
     context: &Context,
     held: &Held,
-) -> Result<BTreeMap<String, LeaseId>, Error> {
+) -> Result<BTreeMap<NodeName, LeaseId>, Error> {
     let range = KeyRange::prefix(&context.layout.identities());
     let listing = context.client.list(&range, held.fence).await?;
-    let entries = listing.kvs.iter().filter_map(|kv| identity(context, kv));
-    Ok(entries.collect())
-}
-
-fn identity(context: &Context, kv: &KeyValue) -> Option<(String, LeaseId)> {
-    match context.layout.place(&kv.key) {
-        Place::Identity(name) => Some((name, identity_lease(kv)?)),
-        _ => None,
-    }
-}
-
-/// The lease that an identity key names: the one that it is attached to, unless somebody detached it by hand.
-pub(super) fn identity_lease(kv: &KeyValue) -> Option<LeaseId> {
-    views::lease(kv).or_else(|| Holder::parse(&kv.value).map(|holder| holder.lease))
+    let found = listing.kvs.iter();
+    Ok(found
+        .filter_map(|kv| identity::registrator(&context.layout, kv))
+        .collect())
 }
 
 async fn read_beacons(context: &Context, held: &Held) -> Result<BTreeSet<LeaseId>, Error> {
     let range = KeyRange::prefix(&context.layout.beacons());
     let listing = context.client.list(&range, held.fence).await?;
-    let beacons = listing
-        .kvs
-        .iter()
-        .filter_map(|kv| match context.layout.place(&kv.key) {
-            Place::Beacon(lease) => Some(lease),
-            _ => None,
-        });
-    Ok(beacons.collect())
+    let found = listing.kvs.iter();
+    Ok(found
+        .filter_map(|kv| identity::lit(&context.layout, kv))
+        .collect())
 }
 
 /// The keys that are attached to the lease, as nodes or as claims, and what else is attached.

@@ -4,13 +4,13 @@ use super::Context;
 use super::claim::operation;
 use crate::etcd::error::Error;
 use crate::etcd::layout::{Layout, Place};
-use crate::etcd::reading::{KeyRange, at_once};
+use crate::etcd::reading::{KeyRange, at_once, held};
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
 use etcd_api::response_op::Response as Answer;
 use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, ResponseOp, TxnRequest};
-use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Held, LeaseId, Revision, View};
+use registrator_core::node::Key;
+use registrator_core::ownership::{Revision, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,20 +63,6 @@ pub(super) fn range(answer: &ResponseOp) -> Option<&[KeyValue]> {
         Some(Answer::ResponseRange(range)) => Some(&range.kvs),
         _ => None,
     }
-}
-
-/// A key as the core wants it.
-pub(super) fn held(kv: &KeyValue) -> Held {
-    Held {
-        value: Value::from_etcd(&kv.value),
-        lease: lease(kv),
-        mod_revision: kv.mod_revision,
-    }
-}
-
-/// The lease that a key is attached to.
-pub(super) fn lease(kv: &KeyValue) -> Option<LeaseId> {
-    Some(LeaseId(kv.lease)).filter(|lease| lease.0 != 0)
 }
 
 /// The views of many keys at `revision` (0 for the newest, which may then differ between keys).
