@@ -117,6 +117,8 @@ pub struct Plan {
     pub errors: Vec<PlannedError>,
     /// Why policies have nothing to do.
     pub idle: Vec<String>,
+    /// What policies printed or logged, with the container.
+    pub printed: Vec<String>,
 }
 
 impl Plan {
@@ -133,6 +135,7 @@ impl Plan {
             conflicts: conflicts(reconciler, who, views),
             errors: errors(reconciler),
             idle: idle(reconciler),
+            printed: Vec::new(),
         }
     }
 
@@ -141,7 +144,7 @@ impl Plan {
         self.nodes.iter().any(|node| node.action.writes())
     }
 
-    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`.
+    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`, `printed`.
     pub fn to_json(&self) -> Json {
         json!({
             "nodes": self.nodes.iter().map(|node| json!({
@@ -166,6 +169,7 @@ impl Plan {
                 "at": error.at,
             })).collect::<Vec<_>>(),
             "idle": self.idle,
+            "printed": self.printed,
         })
     }
 }
@@ -346,7 +350,8 @@ fn problem(problem: &Problem) -> PlannedError {
     }
 }
 
-/// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, and what is idle.
+/// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, what is idle, and what was
+/// printed.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
@@ -365,8 +370,8 @@ impl fmt::Display for Plan {
         for error in &self.errors {
             writeln!(f, "{error}")?;
         }
-        for idle in &self.idle {
-            writeln!(f, "{idle}")?;
+        for line in self.idle.iter().chain(&self.printed) {
+            writeln!(f, "{line}")?;
         }
         let count = |action| {
             self.nodes

@@ -268,7 +268,8 @@ fn as_json() {
               "at": "p.star:1:1"
             }
           ],
-          "idle": []
+          "idle": [],
+          "printed": []
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&plan.to_json()).unwrap());
 }

@@ -21,6 +21,8 @@ const POLICY: &str = r#"config(attrs = {"domain": attr(str), "ttl": attr(int, de
 def docker_container(container, config):
     if container.label("fail"):
         fail("no idea")
+    if container.label("value") == None:
+        print("no value")
     return {
         "/" + config.domain + "/" + container.name: {"ttl": config.ttl},
         "/" + config.domain + "/shared": container.label("value"),
@@ -335,7 +337,7 @@ fn plan_as_json() {
     contains(error["message"].as_str().unwrap(), &["no idea"]);
     let mut members: Vec<_> = plan.as_object().unwrap().keys().collect();
     members.sort();
-    assert_eq!(members, ["conflicts", "errors", "idle", "nodes"]);
+    assert_eq!(members, ["conflicts", "errors", "idle", "nodes", "printed"]);
 }
 
 #[test]
@@ -350,6 +352,7 @@ fn plan_as_text() {
             "9",
             "no idea",
             "p.star:5",
+            "policy says for container plain (p:one): no value",
         ],
     );
 }

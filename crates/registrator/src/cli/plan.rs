@@ -12,6 +12,7 @@ use crate::settings::{Environment, PlanSettings};
 use anyhow::{Context, anyhow, bail};
 use registrator_core::container::Container;
 use registrator_core::etcd_path::EtcdPath;
+use registrator_core::notice::Notice;
 use registrator_core::ownership::{LeaseId, Who};
 use registrator_core::plan::Plan;
 use registrator_core::reconciler::{Command, Event, Reconciler, Settings};
@@ -98,8 +99,17 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
     if !reconciler.started() {
         bail!("not everything could be evaluated");
     }
-    let plan = runtime.block_on(compare(&reconciler, world.etcd.as_ref()))?;
+    let mut plan = runtime.block_on(compare(&reconciler, world.etcd.as_ref()))?;
+    plan.printed = printed(&mut reconciler);
     show(&plan, settings)
+}
+
+/// What policies print says why a container has no nodes, for one.
+fn printed(reconciler: &mut Reconciler) -> Vec<String> {
+    std::iter::from_fn(|| reconciler.next_notice())
+        .filter(|notice| matches!(notice, Notice::Printed { .. }))
+        .map(|notice| notice.to_string())
+        .collect()
 }
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {
