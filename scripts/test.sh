@@ -13,6 +13,9 @@ cd "$(dirname "$0")/.."
 readonly LOGS=.cache/test-logs
 readonly LINES_OF_A_FAILURE=200
 export REGISTRATOR_REQUIRE_ALL=1
+# Most tests wait for other processes and for leases, and need little of a processor.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+export RUST_TEST_THREADS
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
 

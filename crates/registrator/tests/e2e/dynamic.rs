@@ -25,9 +25,11 @@ fn instances_follow_etcd(mut world: World) {
     let still = ("/t/web", "still");
     world.wait_for_nodes("/t/", &[still]);
     let before = world.node("/t/web");
-    world
-        .program()
-        .wait_for_line(&["WARN", "policy dyn does not run", "/conf/:zone/:service"]);
+    world.program().wait_for_line(&[
+        "INFO",
+        "policy dyn waits for a configuration",
+        "/conf/:zone/:service",
+    ]);
 
     world.put("/conf/eu/a", "{}");
     world.put("/conf/eu/b", r#"{"value": 2}"#);

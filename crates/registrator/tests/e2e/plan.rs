@@ -103,6 +103,8 @@ fn plan_without_etcd(world: World) {
         "nodes": [{"key": "/t/web", "value": "1", "action": "create", "origins": origins}],
         "conflicts": [],
         "errors": [],
+        "idle": [],
+        "printed": [],
     });
     assert_eq!(serde_json::from_str::<Json>(&json).unwrap(), expected);
     assert_eq!(code, Some(3));
