@@ -3,7 +3,7 @@
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
 #   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, HAProxy,
-#                                   iproute2, iptables, Python, Ruby, Go
+#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
 # to install and ends with an error. It never installs a Rust toolchain, nor a Go newer than the distribution's: it says
@@ -48,6 +48,8 @@ needed_to_test() {
     need docker.io docker
     need etcd-server etcd
     need haproxy haproxy
+    need nginx-light nginx
+    need bind9-dnsutils dig
     need iproute2 ip
     need util-linux nsenter
     need iptables iptables
@@ -63,9 +65,9 @@ needed_to_test() {
 }
 
 # Debian starts what it installs. An etcd nobody asked for would sit on the port of the embedded one, so its service stays
-# down, and HAProxy's with it; and without systemd, as in a container, nothing could be started properly.
+# down, and those of HAProxy and nginx with it; and without systemd, as in a container, nothing could be started properly.
 without_starting_services() {
-    local policy=/usr/sbin/policy-rc.d kept_down='etcd|haproxy'
+    local policy=/usr/sbin/policy-rc.d kept_down='etcd|haproxy|nginx'
     if [ -e "$policy" ]; then
         "$@"
         return
@@ -142,7 +144,7 @@ check_go() {
     local found
     found=$(PATH="$PATH:/usr/local/go/bin" go env GOVERSION) && found=${found#go}
     at_least "$GO_NEEDED" "$found" && return
-    say "Go $GO_NEEDED or newer is needed to build etcd 3.6 and CoreDNS for the tests, and this machine has $found."
+    say "Go $GO_NEEDED or newer is needed to build etcd 3.6, CoreDNS and confd for the tests, and this machine has $found."
     say "Install a newer one, as the Go project's own site explains or from your distribution's backports, and try again."
     exit 1
 }

@@ -77,7 +77,7 @@ summary() {
 }
 
 everything() {
-    phase "servers to test with" fetch_servers etcd coredns traefik && export_servers || return 0
+    phase "servers to test with" fetch_servers etcd coredns traefik confd && export_servers || return 0
     phase "lints" scripts/lint.sh || true
     phase "build" cargo test --locked --workspace --no-run || return 0
     phase "tests" cargo test --locked --workspace --no-fail-fast || true
