@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::dns::{Answer, Type, ask, reverse_v4, reverse_v6};
+use crate::dns::{Answer, Resolver, Type, reverse_v4, reverse_v6};
 use crate::etcd::Kind;
 use crate::process::{Process, find, free_port};
 use crate::world::{LEASE_TTL, World, eventually};
@@ -252,14 +252,7 @@ fn a_published_port_is_the_host_s(world: &World, dns: &Dns) {
 }
 
 fn ipv6_has_names_both_ways(world: &World, dns: &Dns) {
-    // Other tests have such a network at the same time: its number is that of the daemon.
-    let ip = world.ip("web");
-    let number = ip.split('.').nth(2).unwrap();
-    let create = ["network", "create", "--ipv6", "--subnet"];
-    let subnet = format!("fd00:52:{number}::/64");
-    world
-        .docker
-        .docker(&[create.as_slice(), &[&subnet, "six"]].concat());
+    world.create_network_with_ipv6();
     world.docker.docker(&["network", "connect", "six", "web"]);
     let of = |field: &str| {
         world.inspect(
@@ -308,7 +301,7 @@ fn names_end_with_the_lease(kind: Kind) {
 /// A running CoreDNS.
 struct Dns {
     process: Process,
-    address: SocketAddr,
+    resolver: Resolver,
     _folder: TempDir,
 }
 
@@ -320,8 +313,9 @@ impl Dns {
             "COREDNS_BIN",
             "scripts/fetch-coredns.sh builds it",
         )?;
-        let world = world()?;
         let (folder, address) = (tempfile::tempdir().unwrap(), free_port());
+        let resolver = Resolver::new(address)?;
+        let world = world()?;
         let corefile = folder.path().join("Corefile");
         std::fs::write(
             &corefile,
@@ -332,18 +326,18 @@ impl Dns {
         command.arg("-conf").arg(corefile);
         let mut process = Process::start("coredns", &mut command);
         let zone = zones.split(' ').next().unwrap();
-        process
-            .until_ready(|| ask(address, Type::Soa, zone).is_ok_and(|soa| soa.code == "NOERROR"));
+        let soa = || resolver.ask(Type::Soa, zone);
+        process.until_ready(|| soa().is_ok_and(|soa| soa.code == "NOERROR"));
         let dns = Dns {
             process,
-            address,
+            resolver,
             _folder: folder,
         };
         Some((world, dns))
     }
 
     fn ask(&self, kind: Type, name: &str) -> Result<Answer, String> {
-        ask(self.address, kind, name)
+        self.resolver.ask(kind, name)
     }
 
     /// Waits for exactly these records.

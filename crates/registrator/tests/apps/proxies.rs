@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::confd::Confd;
 use crate::etcd::Kind;
 use crate::http;
-use crate::process::find;
+use crate::process::{PATIENCE, find};
 use crate::world::{World, eventually};
 
 const CONFIGURATIONS: &[(&str, &str)] = &[
@@ -79,7 +79,7 @@ fn a_container_that_is_asked_to_stop_gets_no_more_requests(world: &World, confd:
     world.docker.docker(&["kill", "--signal=TERM", "web-3"]);
     expect_answers(world, confd, &["web-2"]);
     let address = format!("{}:80", world.ip("web-3")).parse().unwrap();
-    let answer = http::get(address, "web", "/");
+    let answer = http::get_within(PATIENCE, address, "web", "/");
     assert_eq!(answer, Ok((200, "web-3".to_owned())));
     assert_eq!(world.inspect("web-3", "{{.State.Running}}"), "true");
 }

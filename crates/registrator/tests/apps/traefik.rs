@@ -2,7 +2,7 @@
 //!
 //! Unlike CoreDNS, which reads for each question, Traefik lists once and then watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::dockerd::Dockerd;
 use crate::etcd::{Etcd, Kind};
 use crate::http;
 use crate::process::{Process, find, free_port};
 use crate::world::{World, eventually};
 
+mod addresses;
 mod differential;
 mod routes;
+mod transports;
 
 /// The policy's defaults.
 const DEFAULTS: &[(&str, &str)] = &[("traefik/test.json", "{}")];
@@ -39,7 +42,8 @@ impl Traefik {
     /// The world, and a Traefik on its etcd. The policy has these configurations.
     fn with_world(kind: Kind, configurations: &[(&str, &str)]) -> Option<(World, Traefik)> {
         find("traefik", "TRAEFIK_BIN", "scripts/fetch-traefik.sh gets it")?;
-        let world = World::configured(kind, configurations)?;
+        let docker = Dockerd::with_published_ports()?;
+        let world = World::on(docker, kind, configurations)?;
         let traefik = Traefik::on_etcd(&world.etcd)?;
         Some((world, traefik))
     }
@@ -87,11 +91,21 @@ impl Traefik {
         _ = eventually(&what, &logs, ask, |answer| *answer == expected);
     }
 
+    /// Waits until six requests for a host name have these answers, and no other.
+    #[track_caller]
+    fn expect_answers(&self, world: &World, host: &str, expected: &[&str]) {
+        let logs = [&self.process, &world.registrator];
+        let ask = || (0..6).map(|_| http::get(self.web, host, "/").map(|(_, body)| body));
+        let expected: BTreeSet<_> = expected.iter().map(|body| Ok(body.to_string())).collect();
+        let ask = || ask().collect::<BTreeSet<_>>();
+        _ = eventually(host, &logs, ask, |answers| *answers == expected);
+    }
+
     /// What comes through the entry point for TCP; empty if there is no route.
     fn tcp(&self) -> String {
         let mut text = String::new();
         let read = TcpStream::connect(self.tcp).and_then(|mut stream| {
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
             stream.read_to_string(&mut text)
         });
         // A connection that is reset is one that nobody serves.
@@ -151,12 +165,38 @@ impl Traefik {
         let log = self.process.log();
         // That is how Traefik says that there is no container yet.
         let empty = "key not found in store";
-        // A request of the test that came between a container's end and its route's.
-        let late = "Error while dialing backend";
+        // A request of the test that came between a container's end and its route's, or before its process listened.
+        let unserved = [
+            "Error while dialing backend",
+            "Error while handling UDP stream",
+        ];
+        let known = |line: &str| {
+            [empty]
+                .iter()
+                .chain(&unserved)
+                .any(|part| line.contains(part))
+        };
         let errors = log.lines().filter(|line| line.contains(" ERR "));
-        let errors = errors.filter(|line| !line.contains(empty) && !line.contains(late));
+        let errors = errors.filter(|line| !known(line));
         assert_eq!(errors.count(), 0, "{log}");
     }
+}
+
+/// Runs a container that says this word to all who ask.
+fn serve(docker: &Dockerd, name: &str, word: &str, labels: &[&str], options: &[&str]) {
+    let say = format!("echo here is {word} >/tmp/index.html; exec httpd -f -p 80 -h /tmp");
+    let options = [&["--expose=80"], options].concat();
+    run(docker, name, labels, &options, &["sh", "-c", &say]);
+}
+
+fn run(docker: &Dockerd, name: &str, labels: &[&str], options: &[&str], command: &[&str]) {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|label| format!("--label={label}"))
+        .collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let fixed = ["run", "--detach", "--stop-signal=KILL", "--name", name];
+    docker.docker(&[&fixed, options, &labels, &["busybox"], command].concat());
 }
 
 /// The body of an answer in chunks, or as it is.

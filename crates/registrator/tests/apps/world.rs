@@ -44,8 +44,17 @@ impl World {
 
     /// With the shipped policies and these configurations: `skydns/test.json` and its content.
     pub(crate) fn configured(kind: Kind, configurations: &[(&str, &str)]) -> Option<World> {
+        World::on(Dockerd::start()?, kind, configurations)
+    }
+
+    /// The same, on a daemon of this kind.
+    pub(crate) fn on(
+        docker: Dockerd,
+        kind: Kind,
+        configurations: &[(&str, &str)],
+    ) -> Option<World> {
         let files = write(configurations);
-        let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
+        let etcd = Etcd::start(kind)?;
         let registrator = registrator("first", &docker, &etcd, files.path());
         Some(World {
             docker,
@@ -75,6 +84,17 @@ impl World {
     /// The container's address in the default network.
     pub(crate) fn ip(&self, name: &str) -> String {
         self.inspect(name, "{{.NetworkSettings.Networks.bridge.IPAddress}}")
+    }
+
+    /// Creates the network `six`, which has IPv6 too.
+    pub(crate) fn create_network_with_ipv6(&self) {
+        // Other tests have such a network at the same time: its number is that of the daemon.
+        let format = "{{(index .IPAM.Config 0).Gateway}}";
+        let gateway = ["network", "inspect", "--format", format, "bridge"];
+        let gateway = self.docker.docker(&gateway);
+        let subnet = format!("fd00:52:{}::/64", gateway.split('.').nth(2).unwrap());
+        let create = ["network", "create", "--ipv6", "--subnet", &subnet, "six"];
+        self.docker.docker(&create);
     }
 
     /// The short id of a container.

@@ -38,6 +38,8 @@ pub(crate) struct Dockerd {
     process: Option<Child>,
     /// Let containers live on without their daemon: `--live-restore`.
     live_restore: bool,
+    /// Let published ports of the host lead to their containers: `--userland-proxy`.
+    serve_published: bool,
 }
 
 impl Dockerd {
@@ -53,6 +55,15 @@ impl Dockerd {
     pub(crate) fn with_live_restore() -> Option<Self> {
         let mut dockerd = Self::absent()?;
         dockerd.live_restore = true;
+        dockerd.launch();
+        dockerd.import_busybox();
+        Some(dockerd)
+    }
+
+    /// As [`Dockerd::start`], with published ports that can be reached. They are only reserved otherwise.
+    pub(crate) fn with_published_ports() -> Option<Self> {
+        let mut dockerd = Self::absent()?;
+        dockerd.serve_published = true;
         dockerd.launch();
         dockerd.import_busybox();
         Some(dockerd)
@@ -79,6 +90,7 @@ impl Dockerd {
             containerd: None,
             process: None,
             live_restore: false,
+            serve_published: false,
         };
         dockerd.launch_containerd();
         Some(dockerd)
@@ -111,10 +123,8 @@ impl Dockerd {
                 "--default-address-pool=base=10.214.{}.0/24,size=28",
                 self.bridge.number
             ))
-            .args([
-                "--exec-opt=native.cgroupdriver=cgroupfs",
-                "--userland-proxy=false",
-            ])
+            .arg("--exec-opt=native.cgroupdriver=cgroupfs")
+            .arg(format!("--userland-proxy={}", self.serve_published))
             .args([
                 "--iptables=false",
                 "--ip6tables=false",

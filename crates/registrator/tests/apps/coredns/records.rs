@@ -1,9 +1,12 @@
 //! Each kind of record that the policies for CoreDNS write, wildcards, and what the domain itself answers.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::Dns;
 use crate::dns::Type;
 use crate::etcd::Kind;
-use crate::world::World;
+use crate::http;
+use crate::world::{World, eventually};
 
 const CONFIGURATIONS: &[(&str, &str)] = &[
     (
@@ -84,7 +87,7 @@ fn names_and_texts(world: &World, dns: &Dns) {
             world,
             Type::Txt,
             name,
-            &[&format!("{name}. 17 TXT the \"front\"")],
+            &[&format!(r#"{name}. 17 TXT "the \"front\"""#)],
         );
     }
     // What is above a name answers for it, the domain too; and an asterisk stands for any label.
@@ -113,18 +116,14 @@ fn host_addresses(world: &World, dns: &Dns) {
 }
 
 fn services_with_ipv6(world: &World, dns: &Dns) {
-    // Other tests have such a network at the same time: its number is that of the daemon.
-    let number = world.ip("web").split('.').nth(2).unwrap().to_owned();
-    let subnet = format!("fd00:53:{number}::/64");
-    let create = ["network", "create", "--ipv6", "--subnet", &subnet, "six"];
-    world.docker.docker(&create);
+    world.create_network_with_ipv6();
     let compose = [
         "--network=six",
         "--expose=80",
         "--label=com.docker.compose.project=shop",
         "--label=com.docker.compose.service=api",
     ];
-    world.docker.run("api", &compose);
+    serve_page(world, &compose);
     let of = |field: &str| {
         let field = format!("{{{{.NetworkSettings.Networks.six.{field}}}}}");
         world.inspect("api", &field)
@@ -148,6 +147,7 @@ fn services_with_ipv6(world: &World, dns: &Dns) {
     ];
     assert_eq!(found.additional, additional);
     dns.expect(world, Type::Aaaa, &second, &[&additional[1]]);
+    the_answers_lead_to_the_page(dns, name);
     // The project is above its services.
     let all = dns.ask(Type::Srv, "shop.six.test").unwrap();
     assert_eq!(all.records.len(), 2, "{all:?}");
@@ -159,6 +159,39 @@ fn services_with_ipv6(world: &World, dns: &Dns) {
     let name = "api.shop.all.test";
     let ip = world.ip("api");
     dns.expect(world, Type::A, name, &[&format!("{name}. 17 A {ip}")]);
+}
+
+/// Runs the container `api`, with a page that says so.
+fn serve_page(world: &World, options: &[&str]) {
+    let say = "echo here is api >/tmp/index.html; exec httpd -f -p 80 -h /tmp";
+    let run = ["run", "--detach", "--stop-signal=KILL", "--name=api"];
+    let command = ["busybox", "sh", "-c", say];
+    world.docker.docker(&[&run, options, &command].concat());
+}
+
+/// As a client does: from the service to names and ports, from a name to an address, and there.
+#[track_caller]
+fn the_answers_lead_to_the_page(dns: &Dns, service: &str) {
+    let found = dns.ask(Type::Srv, service).unwrap();
+    let mut families = Vec::new();
+    for record in &found.records {
+        let words: Vec<_> = record.split(' ').collect();
+        let [.., port, target] = words.as_slice() else {
+            panic!("{record}");
+        };
+        for kind in [Type::A, Type::Aaaa] {
+            for address in dns.ask(kind, target).unwrap().records {
+                let ip: IpAddr = address.rsplit(' ').next().unwrap().parse().unwrap();
+                let address = SocketAddr::new(ip, port.parse().unwrap());
+                let ask = || http::get(address, "api", "/");
+                let page = Ok((200, "here is api".to_owned()));
+                _ = eventually(&address.to_string(), &[], ask, |answer| *answer == page);
+                families.push(ip.is_ipv6());
+            }
+        }
+    }
+    families.sort_unstable();
+    assert_eq!(families, [false, true], "{found:?}");
 }
 
 fn services_of_skydns2(world: &World, dns: &Dns) {
