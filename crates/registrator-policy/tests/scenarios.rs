@@ -62,6 +62,19 @@ fn cases() -> Vec<Case> {
         ),
         case("skydns-srv", "skydns-srv", json!({ "network": null })),
         case("skydns-srv-host", "skydns-srv", at_host()),
+        case(
+            "traefik",
+            "traefik",
+            json!({ "family": "both", "lasting": false }),
+        ),
+        Case {
+            labels: json!({ "traefik.http.services.web.loadbalancer.server.port": "80" }),
+            ..case(
+                "traefik-host",
+                "traefik",
+                json!({ "address": "host", "family": "both", "lasting": false }),
+            )
+        },
         vulcand("vulcand", json!({})),
         vulcand("vulcand-host", json!({ "address": "host" })),
         Case {

@@ -13,6 +13,7 @@ use crate::world::{World, eventually};
 const CONTAINERS: &[&[&str]] = &[
     &["--name=plain", "--expose=80"],
     &["--name=Odd_name.1", "--expose=8080", "--expose=443"],
+    &["--name=two-protocols", "--expose=53/udp", "--expose=80"],
     &["--name=no-port"],
     &[
         "--name=disabled",
