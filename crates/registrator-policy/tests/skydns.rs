@@ -67,6 +67,71 @@ fn names_of_compose() {
     );
 }
 
+/// Too long with the domain and the instance before it; or what CoreDNS takes for an asterisk.
+#[test]
+fn names_that_nobody_can_ask_for() {
+    let label = |text: &str| json!({ "io.kontena.skydns.names": text });
+    let names = json!({ "names": ["label"] });
+    let long = vec!["x".repeat(63); 3].join(".");
+    let told = |name: &str| {
+        format!(
+            "error: the name {name:?} has more than the 253 characters that DNS allows: give the container a shorter one"
+        )
+    };
+    let at = format!("{long}.{}", "y".repeat(35));
+    let name = |name: &str| format!("113ad94dfc20.{name}.skydns.local");
+    let path = format!("{}/{}", "y".repeat(35), vec!["x".repeat(63); 3].join("/"));
+    let longest = format!(
+        "/skydns/local/skydns/{path}/113ad94dfc20 = {{\"host\":\"172.17.0.2\",\"ttl\":30}}"
+    );
+    assert_eq!(name(&at).len(), 253);
+    check("skydns", names.clone(), "web", label(&at), &[&longest]);
+    let too_long = format!("{at}y");
+    let refused = told(&name(&too_long));
+    check(
+        "skydns",
+        names.clone(),
+        "web",
+        label(&too_long),
+        &[&refused],
+    );
+
+    let any = |name: &str| {
+        format!(
+            "error: CoreDNS takes \"any\" in a name for any label, so nobody can ask for {name:?}: give the container another name"
+        )
+    };
+    let refused = any("113ad94dfc20.any.shop.skydns.local");
+    check("skydns", names, "web", label("Any.Shop"), &[&refused]);
+    let service = json!({ "io.kontena.skydns.service": "any" });
+    let refused = any("113ad94dfc20-80.any.svc.skydns.local");
+    check("skydns-srv", json!({}), "web", service, &[&refused]);
+    let name = json!({ "SERVICE_NAME": "any", "SERVICE_ID": "a" });
+    let refused = any("a.any.skydns.local");
+    let given = json!({ "address": "container", "host_name": "node1" });
+    check("skydns2", given, "web", name, &[&refused]);
+}
+
+#[test]
+fn ports_of_a_label() {
+    let check = |text: &str, expected: &[&str]| {
+        let label = json!({ "io.kontena.skydns.ports": text, "io.kontena.skydns.service": "web" });
+        check("skydns-srv", json!({}), "web-published", label, expected);
+    };
+    let id = "/skydns/local/skydns/svc/web/83f4cf8c952c";
+    let value = |port: u16| format!(r#"{{"host":"172.17.0.4","port":{port},"ttl":30}}"#);
+    let [http, dns] = [
+        format!("{id}-80 = {}", value(80)),
+        format!("{id}-53-udp = {}", value(53)),
+    ];
+    check("80", &[&http]);
+    check(" 53,80, ", &[&dns, &http]);
+    // The image need not declare what the label says.
+    check("8080", &[&format!("{id}-8080 = {}", value(8080))]);
+    let told = "error: label io.kontena.skydns.ports must be a port from 1 to 65535, not \"80;53\"";
+    check("80;53", &[told]);
+}
+
 #[test]
 fn texts() {
     let given = json!({ "text_label": "about" });

@@ -94,6 +94,8 @@ fn names_and_texts(world: &World, dns: &Dns) {
     for name in [
         "green.all.test",
         "*.green.all.test",
+        // So this can be nobody's name.
+        "any.green.all.test",
         "blue.*.all.test",
         "all.test",
     ] {
