@@ -78,6 +78,15 @@ fn containers_have_names(kind: Kind) {
         dns.expect(&world, Type::A, name, &[&format!("{name}. 30 A {ip}")]);
     }
 
+    // The first process of a container ignores a signal that it does not handle, so this one lives on.
+    let slow = ["--stop-signal=TERM", "--stop-timeout=5"];
+    world.docker.run("slow", &slow);
+    let ip = world.ip("slow");
+    let back = format!("slow.skydns.local. 30 A {ip}");
+    dns.expect(&world, Type::A, "slow.skydns.local", &[&back]);
+    world.docker.docker(&["kill", "--signal=TERM", "slow"]);
+    dns.expect_nothing(&world, Type::A, "slow.skydns.local");
+
     a_service_has_its_port(&world, &dns);
 
     world.docker.docker(&["rename", "web", "app"]);
@@ -100,6 +109,8 @@ fn containers_have_names(kind: Kind) {
         &[&format!("app.skydns.local. 30 A {ip}")],
     );
     dns.expect_nothing(&world, Type::A, "nobody.skydns.local");
+    // Its grace time is over, and nobody asked it to stop again.
+    dns.expect(&world, Type::A, "slow.skydns.local", &[&back]);
 }
 
 fn a_service_has_its_port(world: &World, dns: &Dns) {

@@ -11,14 +11,8 @@ use crate::process::{PATIENCE, find};
 use crate::world::{World, eventually};
 
 const CONFIGURATIONS: &[(&str, &str)] = &[
-    (
-        "services/inside.json",
-        r#"{"address": "container", "host_name": "node1"}"#,
-    ),
-    (
-        "services/published.json",
-        r#"{"prefix": "/published", "host_ip": "192.0.2.10", "host_name": "node1"}"#,
-    ),
+    ("services/inside.json", r#"{"address": "container"}"#),
+    ("services/published.json", r#"{"prefix": "/published"}"#),
 ];
 
 #[test]

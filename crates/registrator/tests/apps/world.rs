@@ -10,6 +10,9 @@ use crate::dockerd::Dockerd;
 use crate::etcd::{Etcd, Kind};
 use crate::process::{PATIENCE, Process};
 
+/// What the registrator is told of its host.
+const HOST: &[&str] = &["--host-ip=192.0.2.10", "--host-name=node1"];
+
 /// The lease's time to live: the shortest that the program takes.
 pub(crate) const LEASE_TTL: Duration = Duration::from_secs(5);
 
@@ -151,6 +154,7 @@ fn registrator(name: &str, docker: &Dockerd, etcd: &Etcd, services: &Path) -> Pr
     command
         .args(["--docker-host", &docker.host(), "--node-name", name])
         .arg(etcd.flag())
+        .args(HOST)
         .args(["--lease-ttl", &format!("{}s", LEASE_TTL.as_secs())]);
     Process::start("kontena-registrator", &mut command)
 }
