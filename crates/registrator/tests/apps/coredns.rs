@@ -78,8 +78,10 @@ fn containers_have_names(kind: Kind) {
         dns.expect(&world, Type::A, name, &[&format!("{name}. 30 A {ip}")]);
     }
 
+    let opted_out = "--label=io.kontena.registrator.enable=false";
+    world.docker.run("hidden", &[opted_out]);
     // The first process of a container ignores a signal that it does not handle, so this one lives on.
-    let slow = ["--stop-signal=TERM", "--stop-timeout=5"];
+    let slow = ["--stop-signal=TERM", "--stop-timeout=8"];
     world.docker.run("slow", &slow);
     let ip = world.ip("slow");
     let back = format!("slow.skydns.local. 30 A {ip}");
@@ -111,6 +113,8 @@ fn containers_have_names(kind: Kind) {
     dns.expect_nothing(&world, Type::A, "nobody.skydns.local");
     // Its grace time is over, and nobody asked it to stop again.
     dns.expect(&world, Type::A, "slow.skydns.local", &[&back]);
+    // It was started before those that were found.
+    dns.expect_nothing(&world, Type::A, "hidden.skydns.local");
 }
 
 fn a_service_has_its_port(world: &World, dns: &Dns) {

@@ -50,6 +50,12 @@ const CONTAINERS: &[&[&str]] = &[
         "--health-interval=1h",
     ],
     &[
+        "--name=sound",
+        "--expose=80",
+        "--health-cmd=true",
+        "--health-interval=200ms",
+    ],
+    &[
         "--name=wrong",
         "--expose=80",
         "--label=traefik.http.routers.wrong.rulez=x",
@@ -91,6 +97,7 @@ const EXPECTED: &[&str] = &[
     "http/routers both",
     "http/routers plain",
     "http/services sidecar",
+    "http/services sound",
     "http/services web-shop",
     "tcp/middlewares m-inflightconn",
     "tcp/services mixed",
