@@ -1,11 +1,13 @@
-//! Keeps docs/policies.md true: its policies load without findings, and the fields and numbers that it names exist.
+//! Keeps docs/policies.md true: its policies load without findings, and what it names exists: fields, numbers, attributes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{Folder, config, inspect, lines, settings};
-use registrator_policy::{Limits, Settings, lint};
+use registrator_policy::{Limits, Settings, lint, load};
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 fn text() -> String {
     std::fs::read_to_string("../../docs/policies.md").unwrap()
@@ -61,6 +63,63 @@ fn the_policies_give_the_nodes_that_are_told() {
         "/demo/web = 172.17.0.2\n",
     ];
     assert_eq!(outcomes.collect::<Vec<_>>(), expected);
+}
+
+/// Each member of the shipped policies' configurations is told of, with its default where a table has one.
+#[test]
+fn the_shipped_policies_have_their_attributes_documented() {
+    let text = text();
+    let traefik = std::fs::read_to_string("../../docs/applications/traefik.md").unwrap();
+    let own = |name: &str| match name {
+        "traefik" => traefik.clone(),
+        "skydns2" => section(&text, "### services\n") + &section(&text, "### skydns2\n"),
+        name => section(&text, &format!("### {name}\n")),
+    };
+    let selection = section(&text, "## Selection\n");
+    for name in [
+        "kontena-lb",
+        "services",
+        "skydns",
+        "skydns-srv",
+        "skydns2",
+        "traefik",
+        "vulcand",
+    ] {
+        let path = format!("../../etc/policies/{name}.star");
+        let policy = load(Path::new(&path), &settings(&[])).unwrap();
+        let own = own(name);
+        for attribute in &policy.spec().schema.as_ref().unwrap().attributes {
+            let named = format!("`{}`", attribute.name);
+            let told = own.contains(&named) || selection.contains(&named);
+            assert!(told, "{name}: {named} is not documented");
+            let row = own
+                .lines()
+                .find(|line| line.starts_with(&format!("| {named} | ")));
+            let Some(row) = row else { continue };
+            // The last of the literals counts: the environment variables before it are not set here.
+            let cell = row.split(" | ").nth(1).unwrap();
+            let whole = cell
+                .strip_prefix("``")
+                .and_then(|rest| rest.strip_suffix("``"));
+            let literals = cell.split('`').skip(1).step_by(2);
+            let last = whole.or_else(|| literals.last()).unwrap();
+            let default = match attribute.default.as_ref().unwrap() {
+                Json::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let right = default == last || (cell.contains('$') && default.ends_with(last));
+            assert!(right, "{name}: {row}, but {default}");
+        }
+    }
+}
+
+/// What is between this heading and the next of its level, or of a higher one.
+fn section(text: &str, heading: &str) -> String {
+    let (_, after) = text.split_once(heading).expect(heading);
+    let level = heading.split(' ').next().unwrap();
+    let end = ["\n## ".to_owned(), format!("\n{level} ")];
+    let ends = end.iter().filter_map(|mark| after.find(mark.as_str()));
+    after[..ends.min().unwrap_or(after.len())].to_owned()
 }
 
 /// A policy with all fields in the tables has no type error, and an invented one has.
