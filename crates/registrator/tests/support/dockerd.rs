@@ -45,28 +45,27 @@ pub(crate) struct Dockerd {
 impl Dockerd {
     /// A running daemon with the image `busybox`; `None`, after a loud line, where that is impossible.
     pub(crate) fn start() -> Option<Self> {
-        let mut dockerd = Self::absent()?;
-        dockerd.launch();
-        dockerd.import_busybox();
-        Some(dockerd)
+        Some(Self::absent()?.started())
     }
 
     /// As [`Dockerd::start`], with containers that outlive their daemon and are found again by the next.
     pub(crate) fn with_live_restore() -> Option<Self> {
         let mut dockerd = Self::absent()?;
         dockerd.live_restore = true;
-        dockerd.launch();
-        dockerd.import_busybox();
-        Some(dockerd)
+        Some(dockerd.started())
     }
 
     /// As [`Dockerd::start`], with published ports that can be reached. They are only reserved otherwise.
     pub(crate) fn with_published_ports() -> Option<Self> {
         let mut dockerd = Self::absent()?;
         dockerd.serve_published = true;
-        dockerd.launch();
-        dockerd.import_busybox();
-        Some(dockerd)
+        Some(dockerd.started())
+    }
+
+    fn started(mut self) -> Self {
+        self.launch();
+        self.import_busybox();
+        self
     }
 
     /// A daemon that was never started; `None`, after a loud line, where starting it would be impossible.
