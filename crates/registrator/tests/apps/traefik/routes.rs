@@ -95,7 +95,7 @@ fn a_container_that_is_asked_to_stop_gets_no_requests(
     labels: &[&str],
 ) {
     // The first process of a container ignores a signal that it does not handle.
-    let options = ["--stop-signal=TERM", "--stop-timeout=600"];
+    let options = ["--stop-signal=TERM", "--stop-timeout=60"];
     serve(&world.docker, "slow", "slow", labels, &options);
     let all = ["here is one", "here is slow", "here is two"];
     traefik.expect_answers(world, "shop.test", &all);
