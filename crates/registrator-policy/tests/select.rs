@@ -167,6 +167,41 @@ fn networks() {
     check(json!({}), &container("sidecar", &[]), " @ none -> ");
 }
 
+/// What is printed of a container that cannot be reached; the policy asks for its endpoints and for its addresses.
+fn said(given: Json, container: &Container) -> Vec<String> {
+    let mut policy = folder().load("p.star", &settings(&[])).unwrap();
+    let given = config(policy.as_ref(), &given.to_string());
+    let done = policy.evaluate(given.as_ref(), container).unwrap();
+    done.log.into_iter().map(|line| line.text).collect()
+}
+
+#[test]
+fn why_a_container_cannot_be_reached_is_printed() {
+    let one = |given: Json, container: &Container| said(given, container).swap_remove(0);
+    let two = container("two-nets", &[]);
+    assert!(said(json!({ "network": "front" }), &two).is_empty());
+    assert_eq!(
+        said(json!({ "network": "other" }), &two),
+        ["the container cannot be reached: it has no address of the family \"any\" in the network other, and is in the networks: back, front";
+            2]
+    );
+    assert_eq!(
+        one(json!({ "family": "ipv6" }), &container("web", &[])),
+        "the container cannot be reached: it has no address of the family \"ipv6\" in its network, and is in the networks: bridge"
+    );
+    assert_eq!(
+        one(
+            json!({ "address": "host", "host_ip": "192.0.2.1" }),
+            &container("web", &[])
+        ),
+        "the container cannot be reached: port 80/tcp is not published on the host at an address that others can use, of the family \"any\""
+    );
+    assert_eq!(
+        one(json!({}), &container("hostnet", &[])),
+        "the container cannot be reached: the host's address is not known, or not of the family \"any\": see host_ip, host_ipv6 and --host-ip"
+    );
+}
+
 #[test]
 fn families() {
     let dual = container("dual", &[]);
