@@ -29,6 +29,12 @@ fn say_skipped() {
     );
 }
 
+/// Whether the interpreter is of this version, written `3.4`, or newer: some messages are Ruby's own.
+pub fn at_least(version: &str) -> bool {
+    let code = format!("Gem::Version.new(RUBY_VERSION) >= Gem::Version.new('{version}')");
+    expression(&code, &inspect("web")) == "[true]"
+}
+
 /// Loads `p.rb` with this text.
 pub fn policy_with(text: &str, settings: &Settings) -> Result<(Folder, Box<dyn Policy>), String> {
     let folder = Folder::with(&[("p.rb", text)]);

@@ -29,6 +29,22 @@ docker_container -> (container) { { key(container.name) => Helper.value } }
 }
 
 #[test]
+fn the_file_is_loaded_once_for_all_evaluations() {
+    if !ruby::is_there() {
+        return;
+    }
+    let text = "puts 'loaded'\ndef docker_container(container)\n  { '/pid' => Process.pid }\nend\n";
+    let (_folder, mut policy) = policy_with(text, &patient()).unwrap();
+    let mut evaluate = || policy.evaluate(None, &inspect("web")).unwrap();
+    let first = evaluate();
+    assert_eq!(first.log.len(), 1);
+    for _ in 0..3 {
+        let next = evaluate();
+        assert_eq!((lines(&next), next.log.len()), (lines(&first), 0));
+    }
+}
+
+#[test]
 fn the_environment_is_readable_at_load() {
     if !ruby::is_there() {
         return;
@@ -39,13 +55,13 @@ fn the_environment_is_readable_at_load() {
     let (_folder, mut policy) = policy_with(text, &settings).unwrap();
     let done = policy.evaluate(None, &inspect("web")).unwrap();
     assert_eq!(lines(&done), "/e = [\"ä\",null,\"default\"]\n");
-    // Nothing else of this process's environment gets there.
+    // Nothing else of this process's environment gets there, but what the interpreter itself is given.
     let names = "docker_container -> (c) { { '/e' => ENV.keys.sort } }";
     let (_folder, mut policy) = policy_with(names, &settings).unwrap();
     let done = policy.evaluate(None, &inspect("web")).unwrap();
     assert_eq!(
         lines(&done),
-        "/e = [\"A\",\"MALLOC_ARENA_MAX\",\"SECRET_\"]\n"
+        "/e = [\"A\",\"KONTENA_REGISTRATOR_INTERPRETER\",\"LC_ALL\",\"MALLOC_ARENA_MAX\",\"SECRET_\"]\n"
     );
 }
 

@@ -16,7 +16,7 @@ module Kontena
 
       def format(severity, _time, program, message)
         text = program.nil? ? words(message) : "#{program}: #{words(message)}"
-        text.split("\n").map { |line| "#{MARK}#{severity[0]}#{line}\n" }.join
+        text.split("\n").map { |line| "#{MARK}#{severity[0]}#{line}\n" }.join('')
       end
 
       def words(message)
@@ -32,7 +32,8 @@ end
 
 # Not in the modules above, so that their names do not hide those that a policy means.
 module RegistratorEvaluation
-  def self.policy_file(__registrator_class__, __registrator_text__, __registrator_path__)
+  # No method, since `using` is not allowed in one.
+  POLICY_FILE = lambda do |__registrator_class__, __registrator_text__, __registrator_path__|
     __registrator_class__.class_eval(__registrator_text__, __registrator_path__, 1)
   end
 end

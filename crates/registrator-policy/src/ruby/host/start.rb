@@ -1,2 +1,3 @@
+require 'etc'
 require 'json'
 require 'logger'
