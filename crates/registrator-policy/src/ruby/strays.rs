@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 /// The environment variable that has the mark.
-const VARIABLE: &str = "KONTENA_REGISTRATOR_INTERPRETER";
+const VARIABLE: &str = "REGISTRATOR_INTERPRETER";
 
 /// How long it is looked for processes that go on starting others.
 const PATIENCE: Duration = Duration::from_millis(500);
