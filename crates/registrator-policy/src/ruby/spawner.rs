@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
 /// Reads the host script of the given length, and begins it. What the policy reads and prints must not be the protocol's, so
-/// the two ends of it are taken from the standard streams first.
-const BOOT: &str = "i=$stdin.dup;o=$stdout.dup;eval(i.read(i.gets.to_i),nil,'(registrator)');Kontena::Registrator::Host.new(i,o).run";
+/// the two ends of it are taken from the standard streams first. Policies see the local variables here, so their names are long.
+const BOOT: &str = "__registrator_in__=$stdin.dup;__registrator_out__=$stdout.dup;eval(__registrator_in__.read(__registrator_in__.gets.to_i),nil,'(registrator)');Kontena::Registrator::Host.new(__registrator_in__,__registrator_out__).run";
 
 /// Where programs are that no `PATH` leads to.
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";

@@ -65,6 +65,20 @@ fn the_environment_is_readable_at_load() {
     );
 }
 
+/// The options of Ruby in the environment are the operator's.
+#[test]
+fn an_interpreter_without_gems_will_do() {
+    if !ruby::is_there() {
+        return;
+    }
+    let mut settings = patient();
+    settings.env = crate::common::settings(&[("RUBYOPT", "--disable-gems")]).env;
+    let text = "docker_container -> (c) { { '/k' => [defined?(Gem).nil?, c.name] } }";
+    let (_folder, mut policy) = policy_with(text, &settings).unwrap();
+    let done = policy.evaluate(None, &inspect("web")).unwrap();
+    assert_eq!(lines(&done), "/k = [true,\"web\"]\n");
+}
+
 #[test]
 fn lambdas_and_methods_run_as_the_policy() {
     if !ruby::is_there() {

@@ -18,7 +18,8 @@ module Kontena
       MESSAGE = 4000
 
       HOST = ['(registrator)', '-e:'].freeze
-      GEMS = defined?(Gem) ? Gem.path : []
+      # There may be no RubyGems, or only its name.
+      GEMS = defined?(Gem) && Gem.respond_to?(:path) ? Gem.path : []
       LIBRARIES = ['<internal:', RbConfig::CONFIG['rubylibprefix'].to_s, *GEMS].reject(&:empty?).freeze
 
       class << self

@@ -89,7 +89,7 @@ module Kontena
       def load(name, path, text)
         type = Class.new(Policy)
         Policies.const_set(constant(name), type)
-        RegistratorEvaluation::POLICY_FILE.call(type, text.force_encoding(Encoding::UTF_8), path)
+        REGISTRATOR_POLICY_FILE.call(type, text.force_encoding(Encoding::UTF_8), path)
         type.seal
         @type = type
         { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type) }

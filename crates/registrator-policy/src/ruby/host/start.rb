@@ -1,3 +1,4 @@
 require 'etc'
 require 'json'
 require 'logger'
+require 'rbconfig'
