@@ -11,6 +11,7 @@ mod restart;
 mod schema;
 mod sent;
 mod spawner;
+mod strays;
 
 use crate::Policy;
 use crate::canceller::Canceller;

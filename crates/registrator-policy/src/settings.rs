@@ -26,7 +26,7 @@ pub struct Limits {
     pub log_lines: usize,
     /// Bytes kept of what one evaluation prints.
     pub log_bytes: usize,
-    /// Bytes of address space of the process that runs a policy in Ruby.
+    /// Bytes of address space of the process that runs a policy in Ruby, beyond those of the interpreter by itself.
     pub process_bytes: u64,
 }
 

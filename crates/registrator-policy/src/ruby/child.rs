@@ -2,6 +2,7 @@
 //!
 //! Nothing blocks for longer than it is told to, whatever the other side does: all three pipes are polled together.
 
+use super::strays::Mark;
 use crate::settings::Settings;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
@@ -34,12 +35,15 @@ pub(super) enum Waited {
 /// A running interpreter in a process group of its own. Ends, with all that it started, when it is dropped.
 pub(super) struct Child {
     process: std::process::Child,
+    mark: Mark,
     input: ChildStdin,
     output: ChildStdout,
     errors: ChildStderr,
     errors_open: bool,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
+    /// How many bytes of these have no end of a line.
+    searched: usize,
     printed: Vec<u8>,
 }
 
@@ -49,7 +53,8 @@ impl Child {
     /// # Errors
     /// Why it cannot be started, and what to do.
     pub(super) fn start(settings: &Settings) -> Result<Child, String> {
-        let mut process = super::spawner::spawn(settings)?;
+        let mark = Mark::new();
+        let mut process = super::spawner::spawn(settings, &mark)?;
         let pipes = (
             process.stdin.take(),
             process.stdout.take(),
@@ -60,12 +65,14 @@ impl Child {
         };
         let child = Child {
             process,
+            mark,
             input,
             output,
             errors,
             errors_open: true,
             outgoing: Vec::new(),
             incoming: Vec::new(),
+            searched: 0,
             printed: Vec::new(),
         };
         let fds = [
@@ -215,7 +222,13 @@ impl Child {
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
-        let end = self.incoming.iter().position(|byte| *byte == b'\n')?;
+        let unseen = self.incoming.get(self.searched..).unwrap_or_default();
+        let Some(found) = unseen.iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.incoming.len();
+            return None;
+        };
+        let end = self.searched + found;
+        self.searched = 0;
         let rest = self.incoming.split_off(end + 1);
         let mut line = std::mem::replace(&mut self.incoming, rest);
         line.pop();
@@ -242,6 +255,7 @@ impl Child {
         // It may have left its group.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        self.mark.kill_all();
     }
 }
 

@@ -87,6 +87,10 @@ fn headline(fault: &Fault) -> String {
             "the policy left processes running ({}): wait for what it starts",
             fault.message
         ),
+        "threads" => format!(
+            "the policy left threads running that do not end ({}): join what it starts",
+            fault.message
+        ),
         "time" => "the policy was still running here when its time was up".into(),
         _ => format!("{}: {}", fault.class, fault.message),
     }

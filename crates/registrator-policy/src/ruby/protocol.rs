@@ -96,7 +96,7 @@ pub(super) struct Hello {
 /// An exception in the child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// `raised`, `type`, `time`, `memory`, `depth`, `exit`, `processes`.
+    /// `raised`, `type`, `time`, `memory`, `depth`, `exit`, `processes`, `threads`.
     pub(super) kind: String,
     /// The exception's class.
     pub(super) class: String,

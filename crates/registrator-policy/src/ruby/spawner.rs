@@ -3,6 +3,7 @@
 //! Linux ends a child with the *thread* that started it, if the child asks for that (`PR_SET_PDEATHSIG`). So one thread, which
 //! lives as long as the process, starts all of them.
 
+use super::strays::Mark;
 use crate::settings::Settings;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -12,19 +13,19 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
 /// Reads the host script of the given length, and begins it. What the policy reads and prints must not be the protocol's, so
-/// the two ends of it are taken from the standard streams first.
-const BOOT: &str = "i=$stdin.dup;o=$stdout.dup;eval(i.read(i.gets.to_i),nil,'(registrator)');Kontena::Registrator::Host.new(i,o).run";
+/// the two ends of it are taken from the standard streams first. Policies see the local variables here, so their names are long.
+const BOOT: &str = "__registrator_in__=$stdin.dup;__registrator_out__=$stdout.dup;eval(__registrator_in__.read(__registrator_in__.gets.to_i),nil,'(registrator)');Kontena::Registrator::Host.new(__registrator_in__,__registrator_out__).run";
 
 /// Where programs are that no `PATH` leads to.
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 
 type Job = (Command, Sender<io::Result<Child>>);
 
-/// Starts an interpreter that waits for the host script.
+/// Starts an interpreter that waits for the host script, with this mark.
 ///
 /// # Errors
 /// There is no interpreter, or it cannot be started; in words for people.
-pub(super) fn spawn(settings: &Settings) -> Result<Child, String> {
+pub(super) fn spawn(settings: &Settings, mark: &Mark) -> Result<Child, String> {
     let program = find(settings)?;
     let mut command = Command::new(&program);
     command
@@ -33,6 +34,9 @@ pub(super) fn spawn(settings: &Settings) -> Result<Child, String> {
         .envs(settings.env.iter())
         // Two arenas: threads must not each reserve a part of the address space, which is limited.
         .env("MALLOC_ARENA_MAX", "2")
+        // The environment is text in this locale's encoding, before Ruby 3.0.
+        .env("LC_ALL", "C.UTF-8")
+        .envs([mark.variable()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -29,6 +29,14 @@ fn say_skipped() {
     );
 }
 
+/// Whether the interpreter is of this version, written `3.4`, or newer: some messages are Ruby's own.
+pub fn at_least(version: &str) -> bool {
+    let numbers = |text: &str| format!("{text}.split('.').map(&:to_i)");
+    let wanted = numbers(&format!("'{version}'"));
+    let code = format!("({} <=> {wanted}) >= 0", numbers("RUBY_VERSION"));
+    expression(&code, &inspect("web")) == "[true]"
+}
+
 /// Loads `p.rb` with this text.
 pub fn policy_with(text: &str, settings: &Settings) -> Result<(Folder, Box<dyn Policy>), String> {
     let folder = Folder::with(&[("p.rb", text)]);

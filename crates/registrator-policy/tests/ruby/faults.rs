@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Does what the container's label `do` says, and gives a node with the number of its process.
-fn obedient(cases: &[(&str, &str)]) -> String {
+pub(crate) fn obedient(cases: &[(&str, &str)]) -> String {
     let branches = cases
         .iter()
         .map(|(name, code)| format!("  when '{name}' then {code}\n"));
@@ -21,22 +21,22 @@ fn obedient(cases: &[(&str, &str)]) -> String {
     )
 }
 
-fn told_to(what: &str) -> Container {
+pub(crate) fn told_to(what: &str) -> Container {
     let json =
         json!({"Id": format!("{what:0<64}"), "Name": "/web", "Config": {"Labels": {"do": what}}});
     Container::from_inspect(json).unwrap()
 }
 
-fn pid(evaluation: &Evaluation) -> String {
+pub(crate) fn pid(evaluation: &Evaluation) -> String {
     let (_, values) = evaluation.nodes.iter().next().unwrap();
     values.iter().next().unwrap().to_string()
 }
 
-fn healthy(policy: &mut dyn Policy) -> String {
+pub(crate) fn healthy(policy: &mut dyn Policy) -> String {
     pid(&policy.evaluate(None, &inspect("web")).unwrap())
 }
 
-fn brief() -> Settings {
+pub(crate) fn brief() -> Settings {
     let mut settings = patient();
     settings.limits.time = Duration::from_secs(2);
     settings
@@ -64,14 +64,16 @@ fn check_with(settings: &Settings, code: &str, kind: EvalErrorKind, part: &str, 
     }
 }
 
-/// Whether there is no such process, or only what a dead one leaves until its parent looks.
-fn is_gone(pid: &str) -> bool {
+/// Whether there is no such process, or only what a dead one leaves until its parent looks: that it does not see before all
+/// threads have ended.
+pub(crate) fn is_gone(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    status.is_empty() || status.contains(") Z ")
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    status.is_empty() || status.contains(") Z ") && threads <= 1
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
@@ -137,7 +139,7 @@ fn memory_and_stack_are_bounded() {
         "NoMemoryError",
         false,
     );
-    check("def self.f = f", Raised, "", true);
+    check("def self.f; end", Raised, "FrozenError", true);
     check(
         "f = -> (g) { [g.call(g)] }\n f.call(f)",
         Limit,
@@ -306,6 +308,11 @@ fn loading_that_fails_or_hangs_is_an_error() {
     if !ruby::is_there() {
         return;
     }
+    let error = policy_with("x = 1\nsleep\n", &brief()).err().unwrap();
+    assert!(
+        error.contains("the policy was not loaded after 20s: make its top level do less"),
+        "{error}"
+    );
     let error = policy_with("fork { sleep 1000 }\n", &brief())
         .err()
         .unwrap();

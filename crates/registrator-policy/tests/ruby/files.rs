@@ -29,6 +29,22 @@ docker_container -> (container) { { key(container.name) => Helper.value } }
 }
 
 #[test]
+fn the_file_is_loaded_once_for_all_evaluations() {
+    if !ruby::is_there() {
+        return;
+    }
+    let text = "puts 'loaded'\ndef docker_container(container)\n  { '/pid' => Process.pid }\nend\n";
+    let (_folder, mut policy) = policy_with(text, &patient()).unwrap();
+    let mut evaluate = || policy.evaluate(None, &inspect("web")).unwrap();
+    let first = evaluate();
+    assert_eq!(first.log.len(), 1);
+    for _ in 0..3 {
+        let next = evaluate();
+        assert_eq!((lines(&next), next.log.len()), (lines(&first), 0));
+    }
+}
+
+#[test]
 fn the_environment_is_readable_at_load() {
     if !ruby::is_there() {
         return;
@@ -39,14 +55,28 @@ fn the_environment_is_readable_at_load() {
     let (_folder, mut policy) = policy_with(text, &settings).unwrap();
     let done = policy.evaluate(None, &inspect("web")).unwrap();
     assert_eq!(lines(&done), "/e = [\"ä\",null,\"default\"]\n");
-    // Nothing else of this process's environment gets there.
+    // Nothing else of this process's environment gets there, but what the interpreter itself is given.
     let names = "docker_container -> (c) { { '/e' => ENV.keys.sort } }";
     let (_folder, mut policy) = policy_with(names, &settings).unwrap();
     let done = policy.evaluate(None, &inspect("web")).unwrap();
     assert_eq!(
         lines(&done),
-        "/e = [\"A\",\"MALLOC_ARENA_MAX\",\"SECRET_\"]\n"
+        "/e = [\"A\",\"LC_ALL\",\"MALLOC_ARENA_MAX\",\"REGISTRATOR_INTERPRETER\",\"SECRET_\"]\n"
     );
+}
+
+/// The options of Ruby in the environment are the operator's.
+#[test]
+fn an_interpreter_without_gems_will_do() {
+    if !ruby::is_there() {
+        return;
+    }
+    let mut settings = patient();
+    settings.env = crate::common::settings(&[("RUBYOPT", "--disable-gems")]).env;
+    let text = "docker_container -> (c) { { '/k' => [defined?(Gem).nil?, c.name] } }";
+    let (_folder, mut policy) = policy_with(text, &settings).unwrap();
+    let done = policy.evaluate(None, &inspect("web")).unwrap();
+    assert_eq!(lines(&done), "/k = [true,\"web\"]\n");
 }
 
 #[test]

@@ -99,10 +99,21 @@ fn what_a_lambda_captured_is_frozen_too() {
     if !ruby::is_there() {
         return;
     }
-    let text = "seen = []\ndocker_container -> (c) { seen << c.name; nil }";
-    let error = outcome(text, "{}").unwrap_err();
-    assert!(
-        error.contains("p.rb:2: FrozenError: can't modify frozen Array"),
-        "{error}"
-    );
+    for text in [
+        "seen = []\ndocker_container -> (c) { seen << c.name; nil }",
+        "seen = []\ndocker_container(proc { |c| seen << c.name; nil })",
+        "seen = []\ndefine_method(:see) { |name| seen << name }\ndef docker_container(c) see(c.name) end",
+        "seen = []\nSEE = -> (name) { seen << name }\ndef docker_container(c) SEE.call(c.name) end",
+        "seen = []\nBY = Hash.new { |_, name| seen << name }\ndef docker_container(c) BY[c.name] end",
+        "seen = []\nconfig do\n  define_method(:see) { |name| seen << name }\nend\ndef docker_container(c) config.see(c.name) end",
+    ] {
+        let error = outcome(text, "{}").expect_err(text);
+        assert!(
+            error.contains("FrozenError: can't modify frozen Array"),
+            "{text}: {error}"
+        );
+        assert!(error.starts_with("raised: p.rb:"), "{text}: {error}");
+    }
+    let text = "def docker_container(c)\n  { '/k' => [c.name].map(&ID) + [MANY['x'].class.name] }\nend\nID = :upcase.to_proc\nMANY = Hash.new([])\n";
+    assert_eq!(ruby::shown(text, "{}"), "/k = [\"WEB\",\"Array\"]\n");
 }

@@ -9,6 +9,8 @@ mod docs;
 mod faults;
 mod files;
 mod freezing;
+mod hostile;
+mod old;
 mod results;
 
 /// The shipped policy.

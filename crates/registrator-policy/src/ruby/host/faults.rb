@@ -18,7 +18,9 @@ module Kontena
       MESSAGE = 4000
 
       HOST = ['(registrator)', '-e:'].freeze
-      LIBRARIES = ['<internal:', RbConfig::CONFIG['rubylibprefix'].to_s].reject(&:empty?).freeze
+      # There may be no RubyGems, or only its name.
+      GEMS = defined?(Gem) && Gem.respond_to?(:path) ? Gem.path : []
+      LIBRARIES = ['<internal:', RbConfig::CONFIG['rubylibprefix'].to_s, *GEMS].reject(&:empty?).freeze
 
       class << self
         # The part of the configuration that is being converted.
@@ -30,11 +32,15 @@ module Kontena
       def describe(error)
         {
           'kind' => kind(error),
-          'class' => (NotNodes === error ? error.class.superclass : error.class).to_s,
+          'class' => name(NotNodes === error ? error.class.superclass : error.class),
           'message' => message(error),
           'places' => places(error),
           'spoilt' => NoMemoryError === error
         }
+      end
+
+      def name(type)
+        Module.instance_method(:to_s).bind(type).call
       end
 
       def kind(error)
@@ -59,12 +65,17 @@ module Kontena
 
       # Where in the policy it happened, the innermost first: path, line, name of the method.
       def places(error)
-        lines = error.backtrace.to_a.map { |line| line.dup.force_encoding(Encoding::UTF_8).scrub('?') }
+        lines = backtrace(error).map { |line| line.dup.force_encoding(Encoding::UTF_8).scrub('?') }
         own = lines.reject { |line| line.start_with?(*HOST, *LIBRARIES) }
         own.first(PLACES).map do |line|
           match = line.match(/\A(.+?):(\d+)(?::in (.*))?\z/m)
           match ? [match[1], match[2].to_i, match[3].to_s] : [line, 0, '']
         end
+      end
+
+      # A policy's own exceptions may have methods that fail.
+      def backtrace(error)
+        Exception.instance_method(:backtrace).bind(error).call.to_a
       end
     end
   end

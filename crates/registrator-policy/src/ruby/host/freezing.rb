@@ -22,7 +22,7 @@ module Kontena
 
       # Data, models, and objects of the policy's own classes.
       def own?(object)
-        return true if DATA.any? { |type| type === object } || JSON::Model === object
+        return true if DATA.any? { |type| type === object } || JSON::Model === object || Proc === object
         return true if defined?(::Set) && ::Set === object
 
         object.class.name.to_s.start_with?(POLICIES) && !(Module === object)
@@ -53,16 +53,19 @@ module Kontena
           space.class_variables(false).map { |name| space.class_variable_get(name) }
       end
 
-      # The local variables that a lambda of the policy can see.
+      # The local variables that a block or lambda of the policy can see. Those that Ruby makes itself see none.
       def captured(lambda)
         binding = lambda.binding
-        binding.local_variables.each { |name| deep(binding.local_variable_get(name)) }
+        binding.local_variables.map { |name| binding.local_variable_get(name) }
+      rescue ArgumentError
+        []
       end
 
       def parts(object)
         own = object.instance_variables.map { |name| object.instance_variable_get(name) }
         case object
-        when Hash then own + object.keys + object.values
+        when Hash then own + object.keys + object.values + [object.default, object.default_proc]
+        when Proc then own + captured(object)
         when Array, Struct, defined?(::Set) ? ::Set : Array then own + object.to_a
         when Range then own + [object.begin, object.end]
         else own

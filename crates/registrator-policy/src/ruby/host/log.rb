@@ -16,7 +16,7 @@ module Kontena
 
       def format(severity, _time, program, message)
         text = program.nil? ? words(message) : "#{program}: #{words(message)}"
-        text.split("\n").map { |line| "#{MARK}#{severity[0]}#{line}\n" }.join
+        text.split("\n").map { |line| "#{MARK}#{severity[0]}#{line}\n" }.join('')
       end
 
       def words(message)
@@ -30,9 +30,8 @@ module Kontena
   end
 end
 
-# Not in the modules above, so that their names do not hide those that a policy means.
-module RegistratorEvaluation
-  def self.policy_file(__registrator_class__, __registrator_text__, __registrator_path__)
-    __registrator_class__.class_eval(__registrator_text__, __registrator_path__, 1)
-  end
+# Not in the modules above, so that their names do not hide those that a policy means. No method, since `using` is not allowed in one.
+# Not in a class either: Ruby 3.4 has been seen to crash there when a policy uses regular expressions.
+REGISTRATOR_POLICY_FILE = lambda do |__registrator_class__, __registrator_text__, __registrator_path__|
+  __registrator_class__.class_eval(__registrator_text__, __registrator_path__, 1)
 end

@@ -8,9 +8,15 @@ module Kontena
       OVERDUE = 'USR1'.freeze
 
       # The number of the system call prctl.
-      PRCTL = { 'x86_64' => 157, 'aarch64' => 167, 'arm64' => 167 }[RbConfig::CONFIG['host_cpu']]
+      PRCTL = {
+        'x86_64' => 157, 'aarch64' => 167, 'arm64' => 167, 'riscv64' => 167, 'loongarch64' => 167,
+        'powerpc64le' => 171, 'arm' => 172, 'armv6l' => 172, 'armv7l' => 172, 'i386' => 172, 'i686' => 172, 's390x' => 172
+      }[RbConfig::CONFIG['host_cpu']]
       PR_SET_PDEATHSIG = 1
       PR_SET_CHILD_SUBREAPER = 36
+
+      # The address space of an interpreter that cannot look at it.
+      OWN_MEMORY = 512 << 20
 
       # Older versions of the JSON library ignore the option.
       PARSES_FROZEN = ::JSON.parse('[{"a":["b"]}]', freeze: true).first.frozen?
@@ -28,7 +34,7 @@ module Kontena
 
       def run
         move_off_standard_streams
-        hello = parse(@input.gets)
+        hello = parse(line)
         text = @input.read(hello['bytes'])
         confine(hello)
         @limit = hello['seconds']
@@ -50,7 +56,7 @@ module Kontena
       end
 
       def confine(hello)
-        { AS: hello['memory'], CORE: 0, NOFILE: 256 }.each do |name, limit|
+        { AS: hello['memory'] + own_memory, CORE: 0, NOFILE: 256 }.each do |name, limit|
           Process.setrlimit(name, limit)
         rescue SystemCallError, ArgumentError
           nil # It is lower already.
@@ -58,11 +64,18 @@ module Kontena
         end_with_the_registrator(hello['parent'])
       end
 
+      # How many bytes of address space the interpreter takes by itself: Ruby 3.3 reserves 400 MB at its start, others little.
+      def own_memory
+        File.read('/proc/self/statm').to_i * Etc.sysconf(Etc::SC_PAGESIZE)
+      rescue SystemCallError
+        OWN_MEMORY
+      end
+
       # Not even an endless loop may outlive the registrator, and no process that a policy starts may get lost.
       def end_with_the_registrator(parent)
+        verbose = $VERBOSE
         return unless PRCTL
 
-        verbose = $VERBOSE
         $VERBOSE = nil
         syscall(PRCTL, PR_SET_PDEATHSIG, Signal.list['KILL'], 0, 0, 0)
         syscall(PRCTL, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -76,7 +89,7 @@ module Kontena
       def load(name, path, text)
         type = Class.new(Policy)
         Policies.const_set(constant(name), type)
-        RegistratorEvaluation.policy_file(type, text.force_encoding(Encoding::UTF_8), path)
+        REGISTRATOR_POLICY_FILE.call(type, text.force_encoding(Encoding::UTF_8), path)
         type.seal
         @type = type
         { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type) }
@@ -84,7 +97,7 @@ module Kontena
 
       def constant(name)
         words = name.split(/[^a-zA-Z0-9]+/).reject(&:empty?).map { |word| word[0].upcase + word[1..-1] }
-        constant = words.join
+        constant = words.join('')
         constant.match?(/\A[A-Z]/) ? constant : "Policy#{constant}"
       end
 
@@ -120,9 +133,14 @@ module Kontena
         nil
       end
 
+      # What a policy makes of `$/` must not count here.
+      def line
+        @input.gets("\n")
+      end
+
       def serve
-        while (line = @input.gets)
-          request = parse(line)
+        while (text = line)
+          request = parse(text)
           id = request['id']
           @marks.write("\0#{id}\n")
           answer(id) { evaluate(request) }
@@ -203,9 +221,24 @@ module Kontena
         exit!(0) unless Process.pid == @pid
       end
 
-      # Processes and threads would disturb later evaluations, so they end here. A process is a fault.
+      # Threads and processes would disturb later evaluations, so they end here. A process is a fault, and a thread that does not end.
       def left_behind
-        Thread.list.each { |thread| thread.kill unless thread == Thread.main }
+        left_threads || left_processes
+      end
+
+      def left_threads
+        threads = Thread.list - [Thread.main]
+        threads.each(&:kill)
+        patience = 20
+        while threads.any?(&:alive?)
+          return left('threads', threads.count(&:alive?)) if patience.zero?
+
+          patience -= 1
+          sleep 0.005
+        end
+      end
+
+      def left_processes
         patience = 20
         loop do
           next if Process.wait(-1, Process::WNOHANG)
@@ -221,9 +254,13 @@ module Kontena
       def end_processes
         pids = Dir.glob('/proc/self/task/*/children').flat_map { |path| File.read(path).split.map(&:to_i) }
         pids.each { |pid| Process.kill(:KILL, pid) }
-        { 'kind' => 'processes', 'class' => '', 'message' => pids.join(', '), 'places' => [] }
+        left('processes', pids.join(', '))
       rescue SystemCallError => error
-        { 'kind' => 'processes', 'class' => '', 'message' => error.message, 'places' => [] }
+        left('processes', error.message)
+      end
+
+      def left(kind, message)
+        { 'kind' => kind, 'class' => '', 'message' => message.to_s, 'places' => [] }
       end
 
       def send_line(value)

@@ -18,17 +18,21 @@ module Kontena
 
     # Collects the nodes of one evaluation.
     class Nodes
+      # How many bytes all keys and values may have. What Starlark policies make is bounded alike.
+      BYTES = 8 << 20
+
       attr_reader :pairs
 
       def initialize
         @pairs = []
+        @room = BYTES
       end
 
       def add(nodes)
-        return if nodes.nil?
+        return if NilClass === nodes
 
         unless Hash === nodes
-          raise InvalidNodes, "docker_container must give a Hash of etcd keys and values, or nil, not #{nodes.class}: #{shown(nodes)}"
+          raise InvalidNodes, "docker_container must give a Hash of etcd keys and values, or nil, not #{class_of(nodes)}: #{shown(nodes)}"
         end
 
         nodes.each { |key, value| add_node(key, value) }
@@ -38,13 +42,14 @@ module Kontena
 
       def add_node(key, value)
         unless String === key
-          raise InvalidNodes, "a key must be a String, an absolute path in etcd, not #{key.class}: #{shown(key)}"
+          raise InvalidNodes, "a key must be a String, an absolute path in etcd, not #{class_of(key)}: #{shown(key)}"
         end
-        return if value.nil?
+        return if NilClass === value
 
+        key = bytes(key, "the key #{shown(key)}")
         raise InvalidNodes, "the key #{shown(key)} must be an absolute path in etcd: begin it with a slash" unless key.start_with?('/')
 
-        @pairs << [bytes(key, "the key #{shown(key)}"), text(key, value)]
+        @pairs << [key, text(key, value)]
       end
 
       # A String is stored as it is, most else as Ruby's own JSON.
@@ -54,7 +59,7 @@ module Kontena
         when true, false, Integer, Float, Array, Hash then bytes(json(key, value), "the value of #{key}")
         else
           raise InvalidValue,
-                "the value of #{key} is of class #{value.class}: it must be nil, true, false, a String, an Integer, a Float, an Array or a Hash"
+                "the value of #{key} is of class #{class_of(value)}: it must be nil, true, false, a String, an Integer, a Float, an Array or a Hash"
         end
       end
 
@@ -64,17 +69,27 @@ module Kontena
         raise InvalidValue, "the value of #{key} cannot be written as JSON: #{error.message}"
       end
 
-      # The bytes decide, whatever encoding Ruby takes them for.
+      # The bytes decide, whatever encoding Ruby takes them for, and whatever a class derived from String makes of them.
       def bytes(string, what)
-        text = string.encoding == Encoding::UTF_8 ? string : string.dup.force_encoding(Encoding::UTF_8)
+        text = String.new(string).force_encoding(Encoding::UTF_8)
         raise InvalidValue, "#{what} is not valid UTF-8: #{shown(string)}" unless text.valid_encoding?
 
+        @room -= text.bytesize
+        raise InvalidNodes, "docker_container gave more than #{BYTES} bytes of keys and values" if @room.negative?
+
         text
+      end
+
+      # Also of what has no methods at all.
+      def class_of(value)
+        Kernel.instance_method(:class).bind(value).call
       end
 
       def shown(value)
         text = value.inspect
         text.length > 200 ? "#{text[0, 200]}..." : text
+      rescue StandardError
+        '(it cannot be shown)'
       end
     end
   end

@@ -47,6 +47,7 @@ module Kontena
         def config(etcd_path: nil, &block)
           raise ArgumentError, 'config is declared twice' if !frozen? && @configuration
 
+          closed_over(block)
           @configuration_line = caller_locations(1, 1).first.lineno
           @configuration = Class.new(Configuration)
           Policies.const_set(:"#{name.split('::').last}Config", @configuration)
@@ -61,14 +62,17 @@ module Kontena
           end
 
           define_method(:docker_container, &body)
-          @lambdas = (@lambdas || []) + [body]
-          :docker_container
+        end
+
+        def define_method(name, *method, &block)
+          super
+          closed_over(*method, block)
+          name.to_sym
         end
 
         # To be called when the file was evaluated.
         def seal
           @yields = yields?(instance_method(:docker_container))
-          (@lambdas || []).each { |lambda| Freezing.captured(lambda) }
           Freezing.namespace(@configuration) if @configuration
           Freezing.namespace(self)
         end
@@ -79,6 +83,11 @@ module Kontena
         end
 
         private
+
+        # Keeps blocks, for what they see is frozen with the class.
+        def closed_over(*blocks)
+          @blocks = (@blocks || []) + blocks.grep(Proc)
+        end
 
         def yields?(method)
           return true if method.parameters.any? { |kind, _| kind == :block }

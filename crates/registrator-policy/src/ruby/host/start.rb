@@ -1,2 +1,4 @@
+require 'etc'
 require 'json'
 require 'logger'
+require 'rbconfig'
