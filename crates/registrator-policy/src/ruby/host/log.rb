@@ -31,7 +31,7 @@ module Kontena
 end
 
 # Not in the modules above, so that their names do not hide those that a policy means. No method, since `using` is not allowed in one.
-# Not in a class either: Ruby 3.4 has been seen to crash there when a policy uses regular expressions.
+# Not in a class either: a WebAssembly build of Ruby 3.4.1 crashed there in tests/ruby/old/control.rb; the cause is not known.
 REGISTRATOR_POLICY_FILE = lambda do |__registrator_class__, __registrator_text__, __registrator_path__|
   __registrator_class__.class_eval(__registrator_text__, __registrator_path__, 1)
 end
