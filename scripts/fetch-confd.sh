@@ -9,19 +9,7 @@
 set -eu
 
 scripts=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-cache=$(dirname -- "$scripts")/.cache/confd
-confd=$cache/confd
-mkdir -p "$cache"
-
-outdated() {
-    [ ! -x "$confd" ] || [ -n "$(find "$scripts/confd" -type f -newer "$confd")" ]
-}
-
-# Made under another name first: a run that was cut off leaves nothing that looks finished.
-if outdated; then
-    echo "building confd" >&2
-    (cd "$scripts/confd" && go build -trimpath -o "$confd.new" github.com/kelseyhightower/confd) >&2
-    mv "$confd.new" "$confd"
-fi
+confd=$(dirname -- "$scripts")/.cache/confd/confd
+"$scripts/build-go.sh" "$scripts/confd" github.com/kelseyhightower/confd "$confd"
 
 echo "CONFD_BIN=$confd"

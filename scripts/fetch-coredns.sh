@@ -9,19 +9,7 @@
 set -eu
 
 scripts=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-cache=$(dirname -- "$scripts")/.cache/coredns
-coredns=$cache/coredns
-mkdir -p "$cache"
-
-outdated() {
-    [ ! -x "$coredns" ] || [ -n "$(find "$scripts/coredns" -type f -newer "$coredns")" ]
-}
-
-# Made under another name first: a run that was cut off leaves nothing that looks finished.
-if outdated; then
-    echo "building CoreDNS" >&2
-    (cd "$scripts/coredns" && go build -trimpath -o "$coredns.new" .) >&2
-    mv "$coredns.new" "$coredns"
-fi
+coredns=$(dirname -- "$scripts")/.cache/coredns/coredns
+"$scripts/build-go.sh" "$scripts/coredns" . "$coredns"
 
 echo "COREDNS_BIN=$coredns"

@@ -26,12 +26,7 @@ if [ ! -x "$etcd_3_5" ]; then
     rm -rf "$work"
 fi
 
-if [ ! -x "$etcd_3_6" ] || [ "$scripts/etcd-3.6/go.sum" -nt "$etcd_3_6" ]; then
-    echo "building etcd 3.6" >&2
-    mkdir -p "$cache/3.6"
-    (cd "$scripts/etcd-3.6" && go build -trimpath -o "$etcd_3_6.new" .) >&2
-    mv "$etcd_3_6.new" "$etcd_3_6"
-fi
+"$scripts/build-go.sh" "$scripts/etcd-3.6" . "$etcd_3_6"
 
 echo "ETCD_3_5_BIN=$etcd_3_5"
 echo "ETCD_3_6_BIN=$etcd_3_6"

@@ -114,6 +114,12 @@ impl Problem {
         matches!(self, Problem::NoConfig { .. })
     }
 
+    /// Those of `problems` that are [idle](Problem::is_idle), in words.
+    pub fn idle(problems: &[Problem]) -> Vec<String> {
+        let idle = problems.iter().filter(|problem| problem.is_idle());
+        idle.map(Problem::to_string).collect()
+    }
+
     /// Whether nodes may be missing because of it: nothing of a predecessor may then be removed as unexplained.
     pub fn hides_nodes(&self) -> bool {
         match self {

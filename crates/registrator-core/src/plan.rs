@@ -134,7 +134,7 @@ impl Plan {
                 .collect(),
             conflicts: conflicts(reconciler, who, views),
             errors: errors(reconciler),
-            idle: idle(reconciler),
+            idle: Problem::idle(reconciler.problems()),
             printed: Vec::new(),
         }
     }
@@ -293,11 +293,7 @@ fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Opt
 }
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
-    let problems = reconciler
-        .problems()
-        .iter()
-        .filter(|problem| !problem.is_idle());
-    let problems = problems.map(problem);
+    let problems = reconciler.problems().iter().filter_map(problem);
     let failures = reconciler
         .failures()
         .iter()
@@ -311,15 +307,8 @@ fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
     problems.chain(failures).collect()
 }
 
-fn idle(reconciler: &Reconciler) -> Vec<String> {
-    let idle = reconciler
-        .problems()
-        .iter()
-        .filter(|problem| problem.is_idle());
-    idle.map(Problem::to_string).collect()
-}
-
-fn problem(problem: &Problem) -> PlannedError {
+/// `None` if nothing is wrong.
+fn problem(problem: &Problem) -> Option<PlannedError> {
     let (instance, kind, at) = match problem {
         Problem::Policy { name, .. } => (name.clone(), "policy", None),
         Problem::Config { policy, fault, .. } => {
@@ -339,15 +328,15 @@ fn problem(problem: &Problem) -> PlannedError {
         Problem::NoSchema(source, policy) | Problem::NoPolicy(source, policy) => {
             (policy.to_string(), "config", Some(source.to_string()))
         }
-        Problem::NoConfig { policy, .. } => (policy.to_string(), "config", None),
+        Problem::NoConfig { .. } => return None,
     };
-    PlannedError {
+    Some(PlannedError {
         instance: Some(instance),
         container: None,
         kind: kind.into(),
         message: problem.to_string(),
         at,
-    }
+    })
 }
 
 /// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, what is idle, and what was

@@ -2,25 +2,16 @@
 
 use super::decision::{Decider, Question};
 use super::etcd::Fence;
+use super::scenario::Protocol;
 use super::state::{
     Answer, Compare, Event, Identity, KEYS, LEASES, Life, META, NODES, Process, Progress, Request,
     State, Tracked, Txn, bit,
 };
 
-/// How processes behave: as they ought to, or in a way that is known to be wrong.
+/// How processes behave, and what is remembered of the decisions of all.
 pub struct Rules {
     pub decider: Decider,
-    pub fence: Fence,
-    /// What is seen of a key during its transaction waits for the answer.
-    pub events_wait: bool,
-    /// A request without an answer ends the session. If not, it is taken for one that never happened.
-    pub doubts: bool,
-    /// A refusal tells the node and the claims of one moment.
-    pub reads_at_once: bool,
-    /// What was seen of a beacon after a transaction was performed counts more than what its answer says.
-    pub news_counts: bool,
-    /// The lease is not revoked if a node is attached to it.
-    pub revokes_with_care: bool,
+    pub protocol: Protocol,
 }
 
 /// What becomes of a process that looks at its identity.
@@ -289,7 +280,7 @@ impl State {
                 rev,
             } => {
                 key.view = slot;
-                if !rules.reads_at_once {
+                if !rules.protocol.reads_at_once {
                     key.view.claims = slots[usize::from(request.key)].claims;
                 }
                 (key.node_at, key.claims_at) = (rev, rev);
@@ -306,7 +297,7 @@ impl State {
 
     /// The answer to a request never comes.
     pub fn give_up_waiting(&mut self, number: usize, at: usize, rules: &Rules) {
-        if rules.doubts {
+        if rules.protocol.doubts {
             return self.suspend(number);
         }
         let process = &mut self.processes[number];
@@ -372,7 +363,7 @@ impl Process {
     fn see(&mut self, event: Event, rules: &Rules) {
         match event {
             Event::Node { key, .. } | Event::Claim { key, .. }
-                if self.keys[usize::from(key)].flying && rules.events_wait =>
+                if self.keys[usize::from(key)].flying && rules.protocol.events_wait =>
             {
                 self.keys[usize::from(key)].later.push(event);
             }
@@ -420,7 +411,7 @@ impl Process {
     /// `Keys::see_beacon`.
     fn see_beacon(&mut self, lease: u8, lit: bool, rev: u8, rules: &Rules) {
         let at = &mut self.beacons_at[usize::from(lease) - 1];
-        if rules.news_counts && rev < *at {
+        if rules.protocol.news_counts && rev < *at {
             return;
         }
         *at = rev;

@@ -24,15 +24,20 @@ pub struct Scenario {
     pub at_least: usize,
 }
 
-/// A protocol: the real one, or one that differs.
+/// A protocol: how processes behave, as they ought to, or in a way that is known to be wrong.
 #[derive(Clone, Copy)]
 pub struct Protocol {
     pub decide: Decide,
     pub fence: Fence,
+    /// What is seen of a key during its transaction waits for the answer.
     pub events_wait: bool,
+    /// A request without an answer ends the session. If not, it is taken for one that never happened.
     pub doubts: bool,
+    /// A refusal tells the node and the claims of one moment.
     pub reads_at_once: bool,
+    /// What was seen of a beacon after a transaction was performed counts more than what its answer says.
     pub news_counts: bool,
+    /// The lease is not revoked if a node is attached to it.
     pub revokes_with_care: bool,
 }
 
@@ -65,12 +70,7 @@ impl Scenario {
     pub fn explore(&self, protocol: &Protocol) -> Found {
         let rules = Rules {
             decider: Decider::new(protocol.decide),
-            fence: protocol.fence,
-            events_wait: protocol.events_wait,
-            doubts: protocol.doubts,
-            reads_at_once: protocol.reads_at_once,
-            news_counts: protocol.news_counts,
-            revokes_with_care: protocol.revokes_with_care,
+            protocol: *protocol,
         };
         let initial = self.initial(&rules);
         let initial = match self.settled {

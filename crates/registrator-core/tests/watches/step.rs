@@ -122,7 +122,7 @@ pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
             *staked = counts && wish != 0 && (*staked || present);
         }
     }
-    canonicalise(state, rules.fence != Fence::Beacon);
+    canonicalise(state, rules.protocol.fence != Fence::Beacon);
 }
 
 fn inner_steps(
@@ -295,7 +295,7 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
             }
         }
         Step::Execute(number, at) => {
-            let written = state.execute(number, at, false, rules.fence);
+            let written = state.execute(number, at, false, rules.protocol.fence);
             let requests = &state.processes[number].requests;
             let answered = |request: &Request| matches!(request.progress, Progress::Answered(_));
             if !bounds.slow_answers
@@ -305,7 +305,9 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
             }
             return written;
         }
-        Step::ExecuteTwice(number, at) => return state.execute(number, at, true, rules.fence),
+        Step::ExecuteTwice(number, at) => {
+            return state.execute(number, at, true, rules.protocol.fence);
+        }
         Step::Lose(number, at) => drop(state.processes[number].requests.remove(at)),
         Step::Receive(number, at) => state.receive(number, at, rules),
         Step::NeverAnswered(number, at) => state.give_up_waiting(number, at, rules),
@@ -313,7 +315,7 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
         Step::Revoke(number) => {
             let lease = state.processes[number].lease;
             let attached = state.slots.iter().any(|slot| slot.has_node(lease));
-            if state.is_alive(lease) && !(attached && rules.revokes_with_care) {
+            if state.is_alive(lease) && !(attached && rules.protocol.revokes_with_care) {
                 state.end_lease(lease);
             }
             state.end(number);

@@ -70,14 +70,10 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
         instances.handle_file(event);
     }
     findings.instances = running(&mut instances);
-    let (idle, problems): (Vec<_>, Vec<_>) = instances
-        .problems()
-        .iter()
-        .partition(|problem| problem.is_idle());
-    findings.idle = idle.into_iter().map(Problem::to_string).collect();
+    findings.idle = Problem::idle(instances.problems());
     findings
         .diagnostics
-        .extend(problems.into_iter().filter_map(diagnostic));
+        .extend(instances.problems().iter().filter_map(diagnostic));
     findings
         .diagnostics
         .extend(refused_by_policies(&instances, &mut policies));
