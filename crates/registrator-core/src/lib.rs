@@ -1,24 +1,20 @@
 //! Every decision of Kontena Registrator, without IO and without a clock.
 //!
-//! Data flows one way: *observe → evaluate → merge → own → write*.
+//! Data flows one way, and the folders are the flow: *observe → evaluate → merge → own*. What people are told is in `tell`, and
+//! `reconciler` moves the data along. Each module uses only those before it.
 
-pub mod config;
-pub mod conflict;
-pub mod container;
-pub mod containers;
-pub mod desired;
-pub mod etcd_path;
-pub mod evaluation;
-pub mod fence;
-pub mod instance;
-mod json_lines;
-mod keys;
 pub mod node;
-pub mod notice;
-pub mod ownership;
-pub mod plan;
+
+pub mod host;
+
+pub mod observe;
+
+pub mod evaluate;
+
+pub mod merge;
+
+pub mod tell;
+
+pub mod own;
+
 pub mod reconciler;
-pub mod scheduler;
-pub mod session;
-pub mod spec;
-pub mod watch;

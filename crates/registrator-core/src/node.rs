@@ -142,7 +142,7 @@ impl fmt::Debug for Value {
 
 /// What one evaluation returned: for each key the values asked for.
 ///
-/// A policy may return several dicts, so one key can have several values; [`crate::conflict::resolve`] picks one of them,
+/// A policy may return several dicts, so one key can have several values; [`crate::merge::conflict::resolve`] picks one of them,
 /// as it does between containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nodes(BTreeMap<Key, BTreeSet<Value>>);

@@ -2,23 +2,25 @@
 //!
 //! Read [`Event`] and [`Command`], and you know all that the registrator can react to and do.
 
+mod plan;
 mod step;
 
-use crate::config::RawConfig;
-use crate::container::{Container, ContainerId};
-use crate::containers::Containers;
-use crate::desired::{Candidates, Desired, Origin};
-use crate::etcd_path::EtcdPath;
-use crate::evaluation::{EvalError, Evaluation};
-use crate::fence::Fence;
-use crate::instance::{Instance, Instances, Problem};
-use crate::keys::Keys;
+use crate::evaluate::evaluation::{EvalError, Evaluation};
+use crate::evaluate::fence::Fence;
+use crate::evaluate::origin::Origin;
+use crate::evaluate::scheduler::{Scheduler, Ticket};
+use crate::merge::desired::{Candidates, Desired};
 use crate::node::Key;
-use crate::notice::Notice;
-use crate::scheduler::{Scheduler, Ticket};
-use crate::session::{Commit, SessionEvent};
-use crate::spec::{PolicyName, PolicySpec};
-use crate::watch;
+use crate::observe::config::RawConfig;
+use crate::observe::container::{Container, ContainerId};
+use crate::observe::containers::Containers;
+use crate::observe::etcd_path::EtcdPath;
+use crate::observe::instance::{Instance, Instances, Problem};
+use crate::observe::spec::{PolicyName, PolicySpec};
+use crate::observe::watch;
+use crate::own::keys::Keys;
+use crate::own::session::{Commit, SessionEvent};
+use crate::tell::notice::Notice;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 

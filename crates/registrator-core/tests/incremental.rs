@@ -9,11 +9,12 @@
 )]
 
 use proptest::prelude::*;
-use registrator_core::container::ContainerId;
-use registrator_core::desired::{Desired, Origin};
-use registrator_core::instance::InstanceId;
+use registrator_core::evaluate::origin::Origin;
+use registrator_core::merge::desired::Desired;
 use registrator_core::node::{Key, Nodes, Value};
-use registrator_core::spec::PolicyName;
+use registrator_core::observe::container::ContainerId;
+use registrator_core::observe::instance::InstanceId;
+use registrator_core::observe::spec::PolicyName;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Asked = Vec<(u8, u8)>;

@@ -12,10 +12,10 @@ mod world;
 
 use expect_test::{Expect, expect};
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Held, LeaseId, View, Who};
-use registrator_core::plan::Plan;
+use registrator_core::observe::watch;
+use registrator_core::own::{Held, LeaseId, View, Who};
 use registrator_core::reconciler::Event;
-use registrator_core::watch;
+use registrator_core::tell::plan::Plan;
 use serde_json::json;
 use std::collections::BTreeMap;
 use world::World;
@@ -60,8 +60,7 @@ fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
             )
         })
         .collect();
-    Plan::new(
-        &world.host("a").reconciler,
+    world.host("a").reconciler.plan(
         &Who {
             me: LeaseId(1),
             registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
@@ -156,7 +155,7 @@ fn shared_with_another_registrator() {
         registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
         beacons: [LeaseId(2)].into(),
     };
-    let plan = Plan::new(&world.host("a").reconciler, &who, &views.into());
+    let plan = world.host("a").reconciler.plan(&who, &views.into());
     expect![[r#"
         - /gone 1
         ~ /left 6 (was 5)

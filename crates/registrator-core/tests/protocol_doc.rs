@@ -8,7 +8,7 @@
 )]
 
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, Held, LeaseId, Op, View, Who, decide};
+use registrator_core::own::{Guard, Held, LeaseId, Op, View, Who, decide};
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -45,11 +45,11 @@
 mod world;
 
 use etcd_mem::store::{Delete, KeyRange, Put};
-use registrator_core::config::{ConfigSource, RawConfig};
-use registrator_core::instance::Problem;
+use registrator_core::observe::config::{ConfigSource, RawConfig};
+use registrator_core::observe::instance::Problem;
+use registrator_core::observe::spec::{PolicyName, PolicySpec};
+use registrator_core::observe::watch;
 use registrator_core::reconciler::{Event, OnExit};
-use registrator_core::spec::{PolicyName, PolicySpec};
-use registrator_core::watch;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;

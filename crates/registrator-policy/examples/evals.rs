@@ -3,8 +3,8 @@
 //! The container is another one each time, as far as the policy can tell, and the next ones are announced, as the program does it.
 #![allow(clippy::print_stdout)]
 
-use registrator_core::config::{self, Config, ConfigSource, RawConfig};
-use registrator_core::container::Container;
+use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
+use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, STACK_BYTES, Settings, load};
 use std::path::Path;
 use std::time::{Duration, Instant};

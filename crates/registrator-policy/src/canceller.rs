@@ -12,7 +12,7 @@ const CANCELLED: u8 = 2;
 pub struct Canceller(Arc<AtomicU8>);
 
 impl Canceller {
-    /// Asks the evaluation that runs now to end; it then fails with [`Limit`](registrator_core::evaluation::EvalErrorKind::Limit).
+    /// Asks the evaluation that runs now to end; it then fails with [`Limit`](registrator_core::evaluate::evaluation::EvalErrorKind::Limit).
     ///
     /// Without a running evaluation it does nothing: it never ends one that starts later.
     pub fn cancel(&self) {

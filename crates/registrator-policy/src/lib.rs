@@ -19,10 +19,10 @@ pub use deep_stack::STACK_BYTES;
 pub use diagnostic::{Diagnostic, LoadError, Severity};
 pub use settings::{Limits, Settings};
 
-use registrator_core::config::Config;
-use registrator_core::container::Container;
-use registrator_core::evaluation::{EvalError, Evaluation};
-use registrator_core::spec::{PolicyName, PolicySpec};
+use registrator_core::evaluate::evaluation::{EvalError, Evaluation};
+use registrator_core::observe::config::Config;
+use registrator_core::observe::container::Container;
+use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use std::path::Path;
 
 /// A loaded policy, in whatever language.

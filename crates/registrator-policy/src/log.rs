@@ -1,7 +1,7 @@
 //! Keeps what a policy prints, within limits.
 
 use crate::settings::Limits;
-use registrator_core::evaluation::{Level, LogLine};
+use registrator_core::evaluate::evaluation::{Level, LogLine};
 
 /// How many printed lines are shown with an error.
 const SHOWN: usize = 10;

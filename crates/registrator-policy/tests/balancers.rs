@@ -4,7 +4,7 @@
 mod common;
 
 use common::{changed, shipped};
-use registrator_core::container::Container;
+use registrator_core::observe::container::Container;
 use serde_json::{Value as Json, json};
 
 fn web(labels: Json, env: &[&str]) -> Container {

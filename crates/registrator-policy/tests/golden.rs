@@ -10,7 +10,7 @@
 mod common;
 
 use common::{config, container_from, settings};
-use registrator_core::evaluation::Evaluation;
+use registrator_core::evaluate::evaluation::Evaluation;
 use registrator_policy::load;
 use serde_json::{Map, Value as Json};
 use std::fs;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{config, inspect, plain_error, policy_with};
-use registrator_core::evaluation::EvalErrorKind::{self, Limit, Raised, Type};
+use registrator_core::evaluate::evaluation::EvalErrorKind::{self, Limit, Raised, Type};
 use registrator_policy::{Limits, Policy, Settings, load};
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{changed, inspect, shipped, shipped_each};
-use registrator_core::container::Container;
+use registrator_core::observe::container::Container;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{changed, shipped_each};
-use registrator_core::container::Container;
+use registrator_core::observe::container::Container;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Folder, config, lines, plain_error, settings};
-use registrator_core::container::Container;
+use registrator_core::observe::container::Container;
 use registrator_policy::lint;
 use serde_json::{Value as Json, json};
 

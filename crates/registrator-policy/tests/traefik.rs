@@ -8,7 +8,7 @@
 mod common;
 
 use common::{Folder, config, inspect, lines, settings};
-use registrator_core::container::Container;
+use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, lint, load};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;

@@ -4,11 +4,11 @@
 
 use crate::evaluators::{self, Evaluators, LOAD_TIMEOUT};
 use crate::files::{PolicyChanges, PolicyFile};
-use registrator_core::config::RawConfig;
-use registrator_core::instance::Problem;
+use registrator_core::observe::config::RawConfig;
+use registrator_core::observe::instance::Problem;
+use registrator_core::observe::spec::{PolicyName, PolicySpec};
+use registrator_core::observe::watch;
 use registrator_core::reconciler::Event;
-use registrator_core::spec::{PolicyName, PolicySpec};
-use registrator_core::watch;
 use registrator_policy::{LoadError, Policy, Settings};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

@@ -1,4 +1,4 @@
-//! The Docker adapter: what containers there are, as a stream of [`watch::Event`](registrator_core::watch::Event)s.
+//! The Docker adapter: what containers there are, as a stream of [`watch::Event`](registrator_core::observe::watch::Event)s.
 //!
 //! [`watch()`] is the whole of it for a running program; [`list_once`] is enough for one look. Nothing here decides anything,
 //! and nothing here writes: of Docker's API five `GET` calls are used (see [`Client`]), which is what a socket proxy has to allow.
@@ -15,7 +15,7 @@ mod tls;
 mod watch;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use registrator_core::container::Container;
+use registrator_core::observe::container::Container;
 
 pub use api_version::{ApiVersion, ApiVersionError, MAX_API, MIN_API};
 pub use client::{Client, EngineInfo, Timeouts};

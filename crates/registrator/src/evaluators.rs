@@ -6,11 +6,11 @@ mod worker;
 
 pub use loading::{LOAD_TIMEOUT, load};
 
-use registrator_core::config::Config;
-use registrator_core::container::Container;
-use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use registrator_core::scheduler::Ticket;
-use registrator_core::spec::PolicyName;
+use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use registrator_core::evaluate::scheduler::Ticket;
+use registrator_core::observe::config::Config;
+use registrator_core::observe::container::Container;
+use registrator_core::observe::spec::PolicyName;
 use registrator_policy::Policy;
 use std::collections::BTreeMap;
 use std::time::Duration;

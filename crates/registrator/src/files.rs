@@ -13,8 +13,8 @@ pub use configs::{ConfigScan, scan_configs};
 pub use policies::{PolicyFile, scan_policies};
 pub use watch::{FileWatch, Pace, watch};
 
-use registrator_core::config::RawConfig;
-use registrator_core::watch::Event;
+use registrator_core::observe::config::RawConfig;
+use registrator_core::observe::watch::Event;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use crate::error_chain::error_chain;
 use crate::{docker, etcd, files};
-use registrator_core::notice::{Level, Notice};
+use registrator_core::tell::notice::{Level, Notice};
 use tracing::{debug, error, info, warn};
 
 /// Logs a fact of the core.

@@ -10,8 +10,8 @@ mod support;
 mod run;
 
 use registrator::etcd::{Client, Error, Settings};
-use registrator_core::ownership::LeaseId;
-use registrator_core::session::Outcome;
+use registrator_core::own::LeaseId;
+use registrator_core::own::session::Outcome;
 use run::{Run, create, put};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -11,8 +11,8 @@ mod run;
 
 use registrator::etcd::OnConflict;
 use registrator::etcd::session::{End, Request};
-use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op};
-use registrator_core::session::{KeyResult, Outcome, Seen};
+use registrator_core::own::session::{KeyResult, Outcome, Seen};
+use registrator_core::own::{Guard, KeyTxn, LeaseId, Op};
 use run::{Run, create, delete, held, key, put, revision, value};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -10,7 +10,7 @@ mod support;
 mod run;
 
 use registrator::etcd::{Client, Mirrored, mirror};
-use registrator_core::watch::Event;
+use registrator_core::observe::watch::Event;
 use run::{compact, delete, put};
 use std::path::PathBuf;
 use support::{Etcd, PATIENCE, Relay, Variant};

@@ -11,7 +11,7 @@ mod run;
 
 use registrator::etcd::Client;
 use registrator::etcd::session::{End, Request, Update};
-use registrator_core::session::{KeyResult, Outcome};
+use registrator_core::own::session::{KeyResult, Outcome};
 use run::{Run, compact, create, held, key, put, revision};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

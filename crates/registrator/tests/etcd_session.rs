@@ -11,8 +11,8 @@ mod run;
 
 use registrator::etcd::session::{End, Request, Update};
 use registrator_core::node::Value;
-use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View};
-use registrator_core::session::{KeyResult, Outcome, Seen, SessionEvent};
+use registrator_core::own::session::{KeyResult, Outcome, Seen, SessionEvent};
+use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
 use run::{Run, compact, create, delete, held, key, put, refused, revision, value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

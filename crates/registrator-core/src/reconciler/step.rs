@@ -1,17 +1,17 @@
 //! How each event changes the state, and what follows from it.
 
 use super::{Command, Ending, Gathered, OnExit, Reconciler, Retry};
-use crate::container::{Container, ContainerId};
-use crate::desired::Origin;
-use crate::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use crate::instance::{InstanceDelta, InstanceId, Problem};
-use crate::keys::Wishes;
+use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use crate::evaluate::origin::Origin;
+use crate::evaluate::scheduler::{Freshness, Ticket};
 use crate::node::{Key, Nodes, Value};
-use crate::notice::{Asker, Notice};
-use crate::scheduler::{Freshness, Ticket};
-use crate::session::SessionEvent;
-use crate::spec::{PolicyName, PolicySpec};
-use crate::watch;
+use crate::observe::container::{Container, ContainerId};
+use crate::observe::instance::{InstanceDelta, InstanceId, Problem};
+use crate::observe::spec::{PolicyName, PolicySpec};
+use crate::observe::watch;
+use crate::own::keys::Wishes;
+use crate::own::session::SessionEvent;
+use crate::tell::notice::{Asker, Notice};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

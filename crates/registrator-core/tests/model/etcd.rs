@@ -1,6 +1,6 @@
 //! etcd as the model has it: transactions one after the other with exact comparisons, leases, beacons, identities.
 
-use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View};
+use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The content of etcd.

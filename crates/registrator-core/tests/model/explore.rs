@@ -8,7 +8,7 @@ use super::rules::Rules;
 use super::steps::{Step, after, steps};
 use super::world::World;
 use registrator_core::node::Value;
-use registrator_core::ownership::{Held, LeaseId};
+use registrator_core::own::{Held, LeaseId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -136,9 +136,7 @@ fn effect(before: &World, step: &Step, after: &World) -> u8 {
     }
 }
 
-fn content(
-    view: &registrator_core::ownership::View,
-) -> Vec<(Option<LeaseId>, &Value, Option<LeaseId>)> {
+fn content(view: &registrator_core::own::View) -> Vec<(Option<LeaseId>, &Value, Option<LeaseId>)> {
     let node = view.node.iter().map(|held| (None, &held.value, held.lease));
     let claims = view.claims.iter();
     let claims = claims.map(|(lease, held)| (Some(*lease), &held.value, held.lease));

@@ -2,7 +2,7 @@
 
 use super::etcd::Fence;
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View, Who, decide};
+use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View, Who, decide};
 use std::collections::BTreeMap;
 
 /// A change of what was decided.

@@ -4,7 +4,7 @@
 use super::etcd::{Answer, Request};
 use super::rules::Rules;
 use super::world::{Session, Tracked, World, value, who};
-use registrator_core::ownership::{Held, KeyTxn, LeaseId, View};
+use registrator_core::own::{Held, KeyTxn, LeaseId, View};
 
 /// A process: its host and its place there.
 pub type At = (usize, usize);

@@ -4,11 +4,11 @@
 
 use super::state::{Cell, Change, Compare, LEASES, Slot, Txn, bit};
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View, Who};
+use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View, Who};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// `registrator_core::ownership::decide`, or something in its place.
+/// `registrator_core::own::decide`, or something in its place.
 pub type Decide = fn(&Who, &Key, Option<&Value>, &View, bool) -> Option<KeyTxn>;
 
 /// What a decision rests on.

@@ -6,7 +6,7 @@ use super::explore::{Found, explore, rest};
 use super::process::Rules;
 use super::state::{Budget, Cell, KEYS, Life, Process, State};
 use super::step::{Bounds, finish, wishes};
-use registrator_core::ownership::decide;
+use registrator_core::own::decide;
 
 /// A world with its bounds.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,8 @@ use etcd_mem::store::{
 };
 use etcd_mem::store::{Event, Store};
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, Held, KeyTxn, LeaseId, Op, View};
-use registrator_core::session::{KeyResult, Outcome, Seen};
+use registrator_core::own::session::{KeyResult, Outcome, Seen};
+use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CLAIMS: &str = "/registrator/claims/";

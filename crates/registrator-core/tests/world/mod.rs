@@ -17,16 +17,17 @@ pub mod record;
 mod session;
 
 use etcd_mem::store::{KeyRange, Range, Store, Watch};
-use registrator_core::container::{Container, ContainerId};
-use registrator_core::etcd_path::EtcdPath;
-use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use registrator_core::fence::Fence;
+use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use registrator_core::evaluate::fence::Fence;
+use registrator_core::host::HostName;
 use registrator_core::node::{Key, Nodes, Value};
-use registrator_core::ownership::{LeaseId, NodeName};
+use registrator_core::observe::container::{Container, ContainerId};
+use registrator_core::observe::etcd_path::EtcdPath;
+use registrator_core::observe::spec::{PolicyName, PolicySpec, Schema};
+use registrator_core::observe::watch;
+use registrator_core::own::LeaseId;
+use registrator_core::own::session::{Outcome, Seen, SessionEvent};
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler, Settings};
-use registrator_core::session::{Outcome, Seen, SessionEvent};
-use registrator_core::spec::{PolicyName, PolicySpec, Schema};
-use registrator_core::watch;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ pub struct Host {
     fence: i64,
     sessions: u64,
     watch: Option<Watch>,
-    known: BTreeMap<LeaseId, NodeName>,
+    known: BTreeMap<LeaseId, HostName>,
     /// Evaluations are answered only while this is off.
     pub slow: bool,
     /// Evaluations run out of time.
@@ -71,7 +72,7 @@ pub struct Host {
     lagged: Vec<Seen>,
     /// The session is over, and a new one is due.
     broken: bool,
-    waiting: Vec<(registrator_core::scheduler::Ticket, Container)>,
+    waiting: Vec<(registrator_core::evaluate::scheduler::Ticket, Container)>,
 }
 
 pub struct World {

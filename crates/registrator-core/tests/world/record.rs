@@ -3,7 +3,7 @@
 use super::etcd;
 use etcd_mem::store::{Event, EventKind, KeyRange, Store, WatchRequest};
 use registrator_core::node::Key;
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// When a key may vanish although somebody waits for it.

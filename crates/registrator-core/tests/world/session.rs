@@ -2,10 +2,11 @@
 
 use super::{BEACON_TTL, TTL, World, etcd};
 use etcd_mem::store::{Delete, KeyRange, Op, Put, Range, Txn, WatchRequest};
+use registrator_core::host::HostName;
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, NodeName, View, Who};
+use registrator_core::own::session::{Seen, Session, SessionEvent};
+use registrator_core::own::{LeaseId, View, Who};
 use registrator_core::reconciler::Event;
-use registrator_core::session::{Seen, Session, SessionEvent};
 use std::collections::BTreeMap;
 
 impl World {
@@ -100,7 +101,7 @@ impl World {
             .collect()
     }
 
-    fn registrators(&self) -> BTreeMap<LeaseId, NodeName> {
+    fn registrators(&self) -> BTreeMap<LeaseId, HostName> {
         let identities = self
             .store
             .range(&Range::new(KeyRange::prefix(etcd::NODES)))

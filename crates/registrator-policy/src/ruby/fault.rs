@@ -2,7 +2,7 @@
 
 use super::protocol::{Fault, Place};
 use crate::diagnostic::{Diagnostic, Severity};
-use registrator_core::evaluation::{EvalError, EvalErrorKind};
+use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind};
 use std::path::Path;
 
 /// The policy's file and its text.

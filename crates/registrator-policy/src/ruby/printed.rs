@@ -4,7 +4,7 @@
 //! logger. All else is what the policy printed.
 
 use crate::log::Log;
-use registrator_core::evaluation::Level;
+use registrator_core::evaluate::evaluation::Level;
 
 /// Keeps the beginning of lines and of evaluations across reads.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! The lines between the registrator and the host script: JSON objects, one per line.
 
 use crate::settings::Settings;
-use registrator_core::config::Config;
-use registrator_core::container::Container;
+use registrator_core::observe::config::Config;
+use registrator_core::observe::container::Container;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 

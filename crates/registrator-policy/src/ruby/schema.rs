@@ -1,7 +1,7 @@
 //! Makes a schema of what a policy declared with `config`.
 
-use registrator_core::etcd_path::EtcdPath;
-use registrator_core::spec::{Attribute, Schema, Type};
+use registrator_core::observe::etcd_path::EtcdPath;
+use registrator_core::observe::spec::{Attribute, Schema, Type};
 use serde_json::Value as Json;
 
 /// What is wrong with a declaration, and in which line.

@@ -2,8 +2,8 @@
 
 use super::child::Child;
 use super::protocol::Request;
-use registrator_core::config::Config;
-use registrator_core::container::{Container, ContainerId};
+use registrator_core::observe::config::Config;
+use registrator_core::observe::container::{Container, ContainerId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

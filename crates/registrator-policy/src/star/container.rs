@@ -9,7 +9,7 @@ use super::json::to_star;
 use super::network::Network;
 use crate::inspect::{self, environment, text, texts};
 use allocative::Allocative;
-use registrator_core::container::Container as Inspected;
+use registrator_core::observe::container::Container as Inspected;
 use serde_json::Value as Json;
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
 use starlark::starlark_simple_value;

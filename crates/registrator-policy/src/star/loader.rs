@@ -8,7 +8,7 @@ use super::source::{PolicyFolder, Source, SourceError, read_policy};
 use super::words::{EnvReads, Loading};
 use crate::diagnostic::Diagnostic;
 use crate::settings::Settings;
-use registrator_core::spec::Schema;
+use registrator_core::observe::spec::Schema;
 use starlark::PrintHandler;
 use starlark::environment::{FrozenModule, Module};
 use starlark::eval::{Evaluator, FileLoader};

@@ -2,7 +2,7 @@
 
 use crate::log;
 use crate::settings::Limits;
-use registrator_core::evaluation::{Level, LogLine};
+use registrator_core::evaluate::evaluation::{Level, LogLine};
 use starlark::PrintHandler;
 use std::cell::RefCell;
 

@@ -6,7 +6,7 @@
 
 use crate::inspect::{self, text};
 use allocative::Allocative;
-use registrator_core::container::Container as Inspected;
+use registrator_core::observe::container::Container as Inspected;
 use serde_json::Value as Json;
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::starlark_simple_value;

@@ -1,6 +1,6 @@
 //! Turns the type expressions of Starlark into the types of configurations.
 
-use registrator_core::spec::Type;
+use registrator_core::observe::spec::Type;
 use starlark::values::typing::TypeCompiled;
 use starlark::values::{Heap, Value};
 

@@ -7,8 +7,8 @@
 use super::json::from_star;
 use super::types;
 use allocative::Allocative;
-use registrator_core::etcd_path::EtcdPath;
-use registrator_core::spec::{Attribute, Schema, Type};
+use registrator_core::observe::etcd_path::EtcdPath;
+use registrator_core::observe::spec::{Attribute, Schema, Type};
 use serde_json::Value as Json;
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;

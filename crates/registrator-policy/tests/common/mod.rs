@@ -3,9 +3,9 @@
 
 pub mod ruby;
 
-use registrator_core::config::{self, Config, ConfigSource, RawConfig};
-use registrator_core::container::Container;
-use registrator_core::evaluation::{EvalError, Evaluation};
+use registrator_core::evaluate::evaluation::{EvalError, Evaluation};
+use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
+use registrator_core::observe::container::Container;
 use registrator_policy::{LoadError, Policy, Settings, load};
 use serde_json::Value as Json;
 use std::fs;

@@ -2,8 +2,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use super::{Folder, config, inspect, lines};
-use registrator_core::container::Container;
-use registrator_core::evaluation::{EvalError, Evaluation};
+use registrator_core::evaluate::evaluation::{EvalError, Evaluation};
+use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, Settings, load};
 
 /// Whether there is an interpreter; says so if not, and fails if nothing may be missing.

@@ -3,7 +3,7 @@
 use crate::SKYDNS;
 use crate::common::ruby::{self, body, patient, policy_with, shown};
 use crate::common::{config, inspect, lines};
-use registrator_core::spec::Type;
+use registrator_core::observe::spec::Type;
 use serde_json::json;
 
 #[test]

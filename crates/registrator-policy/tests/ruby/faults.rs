@@ -2,9 +2,9 @@
 
 use crate::common::inspect;
 use crate::common::ruby::{self, patient, policy_with};
-use registrator_core::container::Container;
-use registrator_core::evaluation::EvalErrorKind::{self, Host, Limit, Raised};
-use registrator_core::evaluation::Evaluation;
+use registrator_core::evaluate::evaluation::EvalErrorKind::{self, Host, Limit, Raised};
+use registrator_core::evaluate::evaluation::Evaluation;
+use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, Settings};
 use serde_json::json;
 use std::path::Path;

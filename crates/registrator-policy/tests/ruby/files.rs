@@ -5,7 +5,7 @@ use crate::common::ruby::{
     self, body, expression, outcome, outcome_for, patient, policy_with, shown,
 };
 use crate::common::{inspect, lines};
-use registrator_core::evaluation::Level;
+use registrator_core::evaluate::evaluation::Level;
 use serde_json::json;
 
 #[test]
@@ -200,7 +200,7 @@ fn the_container_is_what_docker_says() {
         "container.label('com.docker.compose.service')",
         "[\"api\"]",
     );
-    let odd = registrator_core::container::Container::from_inspect(json!({
+    let odd = registrator_core::observe::container::Container::from_inspect(json!({
         "Id": "0123456789abcdef", "Name": "/a/linked",
         "Config": {"Env": ["A=b=c", "B=", "C"], "Labels": null, "Hostname": ""},
         "Big": 123456789012345678901234567890_u128.to_string().parse::<serde_json::Number>().unwrap(),
@@ -213,9 +213,10 @@ fn the_container_is_what_docker_says() {
         ),
         "[\"linked\",{\"A\":\"b=c\",\"B\":\"\",\"C\":\"\"},{},{},null,123456789012345678901234567891]"
     );
-    let nameless =
-        registrator_core::container::Container::from_inspect(json!({"Id": "0123456789abcdef"}))
-            .unwrap();
+    let nameless = registrator_core::observe::container::Container::from_inspect(
+        json!({"Id": "0123456789abcdef"}),
+    )
+    .unwrap();
     assert_eq!(
         expression("container.name, container.env", &nameless),
         "[\"0123456789ab\",{}]"

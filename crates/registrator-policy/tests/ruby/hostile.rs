@@ -4,8 +4,8 @@ use crate::common::inspect;
 use crate::common::ruby::{self, policy_with, told};
 use crate::common::{Folder, lines};
 use crate::faults::{brief, healthy, is_gone, obedient, pid, told_to, wait_until};
-use registrator_core::evaluation::EvalError;
-use registrator_core::evaluation::EvalErrorKind::{self, Host, Limit, Raised, Type};
+use registrator_core::evaluate::evaluation::EvalError;
+use registrator_core::evaluate::evaluation::EvalErrorKind::{self, Host, Limit, Raised, Type};
 use registrator_policy::Policy;
 
 /// A policy with these declarations at its top, that does this when it is told to.

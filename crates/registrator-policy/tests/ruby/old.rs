@@ -5,7 +5,7 @@
 
 use crate::common::ruby::{self, patient, told};
 use crate::common::{Folder, config, inspect, settings};
-use registrator_core::evaluation::Evaluation;
+use registrator_core::evaluate::evaluation::Evaluation;
 use registrator_policy::load;
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,7 +5,7 @@ use crate::recorder::Recorder;
 use crate::stage::{NODES, Stage, block_on};
 use crate::table::{between, head, row};
 use registrator::docker::{Client, Endpoint, EndpointSettings, Timeouts};
-use registrator_core::container::ContainerId;
+use registrator_core::observe::container::ContainerId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 

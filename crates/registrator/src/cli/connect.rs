@@ -5,7 +5,7 @@ use crate::settings::{
     CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings, HostFactSettings,
 };
 use crate::{docker, etcd};
-use registrator_core::fence::Fence;
+use registrator_core::evaluate::fence::Fence;
 use registrator_policy::Limits;
 use std::path::Path;
 use std::sync::Arc;

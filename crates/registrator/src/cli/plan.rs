@@ -10,14 +10,14 @@ use crate::exit::Exit;
 use crate::files;
 use crate::settings::{Environment, PlanSettings};
 use anyhow::{Context, anyhow, bail};
-use registrator_core::container::Container;
-use registrator_core::etcd_path::EtcdPath;
-use registrator_core::notice::Notice;
-use registrator_core::ownership::{LeaseId, Who};
-use registrator_core::plan::Plan;
+use registrator_core::observe::container::Container;
+use registrator_core::observe::etcd_path::EtcdPath;
+use registrator_core::observe::spec::PolicyName;
+use registrator_core::observe::watch;
+use registrator_core::own::{LeaseId, Who};
 use registrator_core::reconciler::{Command, Event, Reconciler, Settings};
-use registrator_core::spec::PolicyName;
-use registrator_core::watch;
+use registrator_core::tell::notice::Notice;
+use registrator_core::tell::plan::Plan;
 use registrator_policy::STACK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -223,7 +223,7 @@ async fn configs(
     target: Option<&Target>,
     policy: &PolicyName,
     path: &EtcdPath,
-) -> anyhow::Result<Vec<watch::Event<registrator_core::config::RawConfig>>> {
+) -> anyhow::Result<Vec<watch::Event<registrator_core::observe::config::RawConfig>>> {
     let mut events = vec![watch::Event::Init];
     if let Some(target) = target {
         let listing = target
@@ -259,5 +259,5 @@ async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Re
             BTreeMap::new(),
         ),
     };
-    Ok(Plan::new(reconciler, &who, &views))
+    Ok(reconciler.plan(&who, &views))
 }

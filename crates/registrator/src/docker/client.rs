@@ -12,7 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use registrator_core::container::{Container, ContainerId};
+use registrator_core::observe::container::{Container, ContainerId};
 use serde::Deserialize;
 
 use super::answer::{Answer, Call, within};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use registrator_core::container::{ContainerError, ContainerId};
+use registrator_core::observe::container::{ContainerError, ContainerId};
 use tokio_rustls::rustls;
 
 use super::api_version::ApiVersion;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use registrator_core::container::ContainerId;
+use registrator_core::observe::container::ContainerId;
 use serde_json::Value as Json;
 
 use super::client::parse_id;

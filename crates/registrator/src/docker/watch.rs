@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::time::Duration;
 
-use registrator_core::container::{Container, ContainerId};
-use registrator_core::watch::Event;
+use registrator_core::observe::container::{Container, ContainerId};
+use registrator_core::observe::watch::Event;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 

@@ -19,7 +19,7 @@ use etcd_api::{
     maintenance_client::MaintenanceClient,
 };
 use login::{Login, Wire};
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -3,7 +3,8 @@
 use super::layout::{Layout, Place, parse_lease};
 use super::reading;
 use etcd_api::KeyValue;
-use registrator_core::ownership::{LeaseId, NodeName};
+use registrator_core::host::HostName;
+use registrator_core::own::LeaseId;
 use serde_json::{Value as Json, json};
 use std::fmt;
 
@@ -69,7 +70,7 @@ impl fmt::Display for Holder {
 }
 
 /// Of an identity key, the node name and the lease of the registrator.
-pub(super) fn registrator(layout: &Layout, kv: &KeyValue) -> Option<(NodeName, LeaseId)> {
+pub(super) fn registrator(layout: &Layout, kv: &KeyValue) -> Option<(HostName, LeaseId)> {
     match layout.place(&kv.key) {
         Place::Identity(name) => Some((name.into(), lease_of(kv)?)),
         _ => None,

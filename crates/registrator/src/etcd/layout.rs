@@ -1,7 +1,7 @@
 //! The names of the registrators' own keys, as `docs/protocol.md` §1 lays them out below a common prefix.
 
 use registrator_core::node::{Key, KeyError};
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 
 /// Where registrators keep their own keys, and which of them are this process's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::reading::KeyRange;
 use super::watch::{Follower, Position, Report};
 use etcd_api::{Event, event::EventType};
-use registrator_core::watch::{self, Keyed};
+use registrator_core::observe::watch::{self, Keyed};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::error::Error;
 use etcd_api::{KeyValue, RangeRequest};
 use registrator_core::node::Value;
-use registrator_core::ownership::{Held, LeaseId};
+use registrator_core::own::{Held, LeaseId};
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 

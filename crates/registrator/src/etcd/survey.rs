@@ -6,7 +6,7 @@ use super::identity;
 use super::layout::{Layout, Place};
 use super::reading::held;
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, View, Who};
+use registrator_core::own::{LeaseId, View, Who};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads who the registrators are, what the one of `layout` has, and what is at the `wished` keys. Its lease is 0 if it has none.

@@ -2,7 +2,7 @@
 
 use super::*;
 use registrator_core::node::{Key, Value};
-use registrator_core::spec::PolicySpec;
+use registrator_core::observe::spec::PolicySpec;
 use registrator_policy::{Canceller, Limits, Settings};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};

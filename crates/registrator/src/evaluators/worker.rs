@@ -2,10 +2,10 @@
 
 use super::watchdog::{Alarm, Watchdog};
 use super::{Deadlines, Evaluated, Ticket, host_error};
-use registrator_core::config::Config;
-use registrator_core::container::Container;
-use registrator_core::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use registrator_core::spec::PolicyName;
+use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use registrator_core::observe::config::Config;
+use registrator_core::observe::container::Container;
+use registrator_core::observe::spec::PolicyName;
 use registrator_policy::{Canceller, Policy, STACK_BYTES};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,9 +3,9 @@
 use crate::catalog::Loaded;
 use crate::evaluators::Evaluated;
 use crate::{docker, etcd, files};
-use registrator_core::config::RawConfig;
-use registrator_core::spec::PolicyName;
-use registrator_core::watch;
+use registrator_core::observe::config::RawConfig;
+use registrator_core::observe::spec::PolicyName;
+use registrator_core::observe::watch;
 use std::future::pending;
 use std::time::Instant;
 use tokio::signal::unix;

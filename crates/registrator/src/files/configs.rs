@@ -3,8 +3,8 @@
 use super::contents;
 use super::policies::entries;
 use super::{FilesError, Problem, is_hidden};
-use registrator_core::config::{ConfigSource, RawConfig};
-use registrator_core::spec::PolicyName;
+use registrator_core::observe::config::{ConfigSource, RawConfig};
+use registrator_core::observe::spec::PolicyName;
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,8 @@ use super::contents;
 use super::policies::{PolicyFile, root, scan_policies, tree};
 use super::{FilesError, PolicyChanges, Problem, Sources, Update};
 use crate::error_chain::error_chain;
-use registrator_core::config::RawConfig;
-use registrator_core::watch::{Event, Keyed};
+use registrator_core::observe::config::RawConfig;
+use registrator_core::observe::watch::{Event, Keyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -7,8 +7,8 @@ use etcd_api::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op
 use registrator::etcd::session::{self, End, Request, Update};
 use registrator::etcd::{Client, Settings};
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op, View};
-use registrator_core::session::{Commit, KeyResult, Outcome, Seen, Session, SessionEvent};
+use registrator_core::own::session::{Commit, KeyResult, Outcome, Seen, Session, SessionEvent};
+use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, View};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 use registrator::docker::{
     Backoff, Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
 };
-use registrator_core::container::Container;
-use registrator_core::watch::Event;
+use registrator_core::observe::container::Container;
+use registrator_core::observe::watch::Event;
 
 /// How long a test waits for what has to happen.
 const DEADLINE: Duration = Duration::from_secs(30);

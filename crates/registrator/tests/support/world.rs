@@ -19,7 +19,7 @@ use etcd_api::{
     event::EventType, request_op, watch_client::WatchClient, watch_request,
 };
 use registrator::etcd::{Client, Endpoint, Settings};
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use registrator_core::container::ContainerId;
+use registrator_core::observe::container::ContainerId;
 use tokio::time::Instant;
 
 /// Names one inspect, so that its answer is known from that of an earlier, abandoned one.

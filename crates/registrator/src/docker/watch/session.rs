@@ -6,8 +6,8 @@ use std::future::pending;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use registrator_core::container::{Container, ContainerId};
-use registrator_core::watch::Event;
+use registrator_core::observe::container::{Container, ContainerId};
+use registrator_core::observe::watch::Event;
 use tokio::time::{Instant, sleep_until};
 
 use super::inspections::{Inspections, Outcome, Ticket, Worth};

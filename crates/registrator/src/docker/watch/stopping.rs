@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use registrator_core::container::{Container, ContainerId};
+use registrator_core::observe::container::{Container, ContainerId};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 

@@ -8,7 +8,7 @@ use etcd_api::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchCreateRequest, WatchRequest, WatchResponse,
     watch_client::WatchClient, watch_request::RequestUnion,
 };
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;

@@ -12,7 +12,7 @@ use crate::etcd::reading::KeyRange;
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
 use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, TxnRequest, TxnResponse};
-use registrator_core::ownership::{LeaseId, Revision};
+use registrator_core::own::{LeaseId, Revision};
 use std::time::Duration;
 use tokio::time::Instant;
 

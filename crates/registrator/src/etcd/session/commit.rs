@@ -15,8 +15,8 @@ use etcd_api::{
 };
 use prost::Message;
 use registrator_core::node::{Key, Value};
-use registrator_core::ownership::{Guard, KeyTxn, LeaseId, Op, Revision};
-use registrator_core::session::{Commit, KeyResult, MAX_TXNS, Outcome};
+use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome};
+use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, Revision};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

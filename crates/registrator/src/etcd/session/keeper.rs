@@ -3,7 +3,7 @@
 use crate::etcd::backoff::Backoff;
 use crate::etcd::client::{Client, KeepAliveStream};
 use crate::etcd::error::Error;
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -8,7 +8,7 @@ use crate::etcd::identity::Holder;
 use crate::etcd::layout::Place;
 use crate::etcd::reading::KeyRange;
 use etcd_api::{KeyValue, TxnRequest};
-use registrator_core::ownership::LeaseId;
+use registrator_core::own::LeaseId;
 use std::time::Duration;
 
 /// How long the process waits for etcd at its end.

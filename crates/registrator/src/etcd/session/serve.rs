@@ -12,9 +12,10 @@ use crate::etcd::layout::Place;
 use crate::etcd::reading::{KeyRange, held};
 use crate::etcd::watch::{Follower, Position, Report};
 use etcd_api::{Event, event::EventType};
+use registrator_core::host::HostName;
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, NodeName, Revision, View, Who};
-use registrator_core::session::{Commit, Outcome, Seen, Session, SessionEvent};
+use registrator_core::own::session::{Commit, Outcome, Seen, Session, SessionEvent};
+use registrator_core::own::{LeaseId, Revision, View, Who};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -55,7 +56,7 @@ struct Serving {
     held: Held,
     number: u64,
     /// The registrators' leases by node name.
-    identities: BTreeMap<NodeName, LeaseId>,
+    identities: BTreeMap<HostName, LeaseId>,
     waiting: VecDeque<Commit>,
     in_flight: JoinSet<(u64, Performed)>,
     /// The ids of `in_flight`.
@@ -319,7 +320,7 @@ impl Serving {
         Ok(())
     }
 
-    fn see_identity(&mut self, task: &Task, name: NodeName, lease: Option<LeaseId>) {
+    fn see_identity(&mut self, task: &Task, name: HostName, lease: Option<LeaseId>) {
         let before = match lease {
             Some(lease) => self.identities.insert(name.clone(), lease),
             None => self.identities.remove(&name),

@@ -9,8 +9,9 @@ use crate::etcd::error::Error;
 use crate::etcd::identity;
 use crate::etcd::layout::Place;
 use crate::etcd::reading::KeyRange;
+use registrator_core::host::HostName;
 use registrator_core::node::Key;
-use registrator_core::ownership::{LeaseId, NodeName, Revision, View};
+use registrator_core::own::{LeaseId, Revision, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub(super) struct Beginning {
     /// Every key attached to the lease.
     pub(super) views: BTreeMap<Key, View>,
     /// The registrators' leases by node name.
-    pub(super) identities: BTreeMap<NodeName, LeaseId>,
+    pub(super) identities: BTreeMap<HostName, LeaseId>,
     /// The leases whose beacons are lit.
     pub(super) beacons: BTreeSet<LeaseId>,
     /// Keys under the lease that are no node.
@@ -60,7 +61,7 @@ pub(super) async fn read_again(
 async fn read_identities(
     context: &Context,
     held: &Held,
-) -> Result<BTreeMap<NodeName, LeaseId>, Error> {
+) -> Result<BTreeMap<HostName, LeaseId>, Error> {
     let range = KeyRange::prefix(&context.layout.identities());
     let listing = context.client.list(&range, held.fence).await?;
     let found = listing.kvs.iter();

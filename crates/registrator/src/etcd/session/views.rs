@@ -10,7 +10,7 @@ use etcd_api::request_op::Request as Operation;
 use etcd_api::response_op::Response as Answer;
 use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, ResponseOp, TxnRequest};
 use registrator_core::node::Key;
-use registrator_core::ownership::{Revision, View};
+use registrator_core::own::{Revision, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -6,10 +6,12 @@
 //! with it before its nodes expire.
 
 mod decide;
+pub(crate) mod keys;
+pub mod session;
 mod who;
 
 pub use decide::decide;
-pub use who::{NodeName, Who};
+pub use who::Who;
 
 use crate::node::{Key, Value};
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! `lease=value` for each claim.
 
 use super::*;
-use crate::ownership::Held;
+use crate::own::Held;
 use expect_test::{Expect, expect};
 
 fn value(text: &str) -> Value {

@@ -1,8 +1,8 @@
 //! Instances: a policy together with one of its configurations. They come and go with policies, files and etcd keys.
 
-use crate::config::{self, Config, ConfigError, ConfigSource, RawConfig};
-use crate::spec::{PolicyName, PolicySpec, Schema};
-use crate::watch::{Event, Store};
+use crate::observe::config::{self, Config, ConfigError, ConfigSource, RawConfig};
+use crate::observe::spec::{PolicyName, PolicySpec, Schema};
+use crate::observe::watch::{Event, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -206,7 +206,9 @@ impl Instances {
     }
 
     /// The policies whose configurations may be in etcd, with the path.
-    pub fn etcd_paths(&self) -> impl Iterator<Item = (&PolicyName, &crate::etcd_path::EtcdPath)> {
+    pub fn etcd_paths(
+        &self,
+    ) -> impl Iterator<Item = (&PolicyName, &crate::observe::etcd_path::EtcdPath)> {
         self.policies
             .values()
             .filter_map(|spec| Some((&spec.name, spec.schema.as_ref()?.etcd_path.as_ref()?)))

@@ -3,8 +3,8 @@
 //! That is what inspect says, but for those in the network of another (`--network container:X`): inspect shows no networks and
 //! ports for them, so they have those of the other, as long as that runs.
 
-use crate::container::{Container, ContainerId};
-use crate::watch::{Delta, Event, Store};
+use crate::observe::container::{Container, ContainerId};
+use crate::observe::watch::{Delta, Event, Store};
 use std::collections::BTreeMap;
 
 /// All containers that are known.

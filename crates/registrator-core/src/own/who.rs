@@ -1,11 +1,8 @@
 //! Who takes part: this process and the other registrators.
 
 use super::LeaseId;
+use crate::host::HostName;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-/// What a registrator is called, for people: its `--node-name`.
-pub type NodeName = Arc<str>;
 
 /// This process and the registrators whose keys may be shared, as etcd tells of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,7 +10,7 @@ pub struct Who {
     /// The lease of this process.
     pub me: LeaseId,
     /// The leases of all registrators with their names, this process among them.
-    pub registrators: BTreeMap<LeaseId, NodeName>,
+    pub registrators: BTreeMap<LeaseId, HostName>,
     /// The leases whose beacons are lit. Of leases that are no registrator's it means nothing.
     pub beacons: BTreeSet<LeaseId>,
 }
@@ -30,7 +27,7 @@ impl Who {
     }
 
     /// The name of the registrator of this lease; the lease itself if it has none.
-    pub fn name(&self, lease: LeaseId) -> NodeName {
+    pub fn name(&self, lease: LeaseId) -> HostName {
         match self.registrators.get(&lease) {
             Some(name) => name.clone(),
             None => lease.to_string().into(),

@@ -1,8 +1,8 @@
 //! Fills one request to etcd with transactions that travel together.
 
 use crate::node::Key;
-use crate::ownership::{KeyTxn, Op};
-use crate::session::MAX_TXNS;
+use crate::own::session::MAX_TXNS;
+use crate::own::{KeyTxn, Op};
 use std::collections::{BTreeSet, VecDeque};
 
 /// The most bytes of keys and values in one request, unless one transaction alone has more. etcd refuses 1.5 MiB.

@@ -1,7 +1,7 @@
 //! Which evaluations run, and which results count: at most one at a time for an origin, and only for what is true now.
 
-use crate::container::ContainerId;
-use crate::desired::Origin;
+use crate::evaluate::origin::Origin;
+use crate::observe::container::ContainerId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Names one evaluation.
@@ -111,8 +111,8 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::InstanceId;
-    use crate::spec::PolicyName;
+    use crate::observe::instance::InstanceId;
+    use crate::observe::spec::PolicyName;
 
     fn origin(container: &str) -> Origin {
         let instance = InstanceId {

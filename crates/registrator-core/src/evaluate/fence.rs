@@ -1,6 +1,6 @@
 //! Which keys this process may write at all, whatever a policy says.
 
-use crate::evaluation::{EvalError, EvalErrorKind};
+use crate::evaluate::evaluation::{EvalError, EvalErrorKind};
 use crate::node::{Key, Nodes};
 
 /// The keys that may be written. Container names, host names and labels are chosen by whoever may start a container; the fence

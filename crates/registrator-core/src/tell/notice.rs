@@ -1,12 +1,12 @@
 //! Facts worth a log line or a counter. Everything that people are told comes from here or from a snapshot.
 
-pub use crate::evaluation::Level;
+pub use crate::evaluate::evaluation::Level;
 
-use crate::container::ContainerId;
-use crate::evaluation::{EvalError, LogLine};
-use crate::instance::{InstanceId, Problem};
+use crate::evaluate::evaluation::{EvalError, LogLine};
+use crate::host::HostName;
 use crate::node::{Key, Value};
-use crate::ownership::NodeName;
+use crate::observe::container::ContainerId;
+use crate::observe::instance::{InstanceId, Problem};
 use std::fmt;
 
 /// Who asks for a node, for people.
@@ -97,7 +97,7 @@ pub enum Notice {
         /// Its value under the new holder.
         value: Value,
         /// The new holder.
-        to: NodeName,
+        to: HostName,
     },
     /// Another registrator holds the node, with the value that is asked for here too.
     Shared {
@@ -106,16 +106,16 @@ pub enum Notice {
         /// Its value.
         value: Value,
         /// The holder.
-        holder: NodeName,
+        holder: HostName,
     },
     /// Different values are asked for under one key on several hosts, this one among them.
     HostConflict {
         /// The key.
         key: Key,
         /// The value that is registered, and who holds it.
-        registered: (Value, NodeName),
+        registered: (Value, HostName),
         /// The other values, from the smallest on, and who waits with them.
-        waiting: Vec<(Value, NodeName)>,
+        waiting: Vec<(Value, HostName)>,
     },
     /// The hosts that still ask for a key agree again.
     HostConflictEnded {

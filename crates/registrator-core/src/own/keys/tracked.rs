@@ -1,9 +1,9 @@
 //! What is known of one key.
 
 use crate::node::{Key, Value};
-use crate::notice::Notice;
-use crate::ownership::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
-use crate::session::Seen;
+use crate::own::session::Seen;
+use crate::own::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
+use crate::tell::notice::Notice;
 use std::time::{Duration, Instant};
 
 /// Refused guards that are tried again at once: a view that lags is fresh after the first refusal.

@@ -1,19 +1,10 @@
 //! What all instances and containers of this process ask for, merged: for each key the value that wins.
 
-use crate::conflict;
-use crate::container::ContainerId;
-use crate::instance::InstanceId;
+use crate::evaluate::origin::Origin;
+use crate::merge::conflict;
 use crate::node::{Key, Nodes, Value};
+use crate::observe::container::ContainerId;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Who asks for a node.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
-    /// The instance.
-    pub instance: InstanceId,
-    /// The container that it looked at.
-    pub container: ContainerId,
-}
 
 /// The values asked for under one key, each with those who ask for it; never empty.
 pub type Candidates = BTreeMap<Value, BTreeSet<Origin>>;

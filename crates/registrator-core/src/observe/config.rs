@@ -1,8 +1,8 @@
 //! Configurations of policies: as they are found, and as they are after the check against the policy's schema.
 
-use crate::json_lines;
-use crate::spec::{Attribute, PolicyName, Schema};
-use crate::watch::Keyed;
+use crate::observe::json_lines;
+use crate::observe::spec::{Attribute, PolicyName, Schema};
+use crate::observe::watch::Keyed;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -257,8 +257,8 @@ fn placeholders(schema: &Schema, raw: &RawConfig) -> BTreeMap<String, Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd_path::EtcdPath;
-    use crate::spec::Type;
+    use crate::observe::etcd_path::EtcdPath;
+    use crate::observe::spec::Type;
     use expect_test::{Expect, expect};
 
     fn schema() -> Schema {

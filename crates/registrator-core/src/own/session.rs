@@ -3,8 +3,9 @@
 //! A *session* is the time in which this process holds its lease and its identity and sees every change of the keys that it
 //! cares about. It begins with a complete reading, so nothing has to be remembered across its end.
 
+use crate::host::HostName;
 use crate::node::Key;
-use crate::ownership::{Held, KeyTxn, LeaseId, NodeName, Revision, View, Who};
+use crate::own::{Held, KeyTxn, LeaseId, Revision, View, Who};
 use std::collections::BTreeMap;
 
 /// The beginning of a session: everything that this process has in etcd.
@@ -72,7 +73,7 @@ pub enum Seen {
         /// Its lease.
         lease: LeaseId,
         /// Its name; `None` if it is gone.
-        name: Option<NodeName>,
+        name: Option<HostName>,
     },
     /// The beacon of a lease was lit, or went out.
     Beacon {

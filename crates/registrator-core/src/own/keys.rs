@@ -6,10 +6,11 @@
 mod request;
 mod tracked;
 
+use crate::host::HostName;
 use crate::node::{Key, Value};
-use crate::notice::Notice;
-use crate::ownership::{self, Held, KeyTxn, LeaseId, NodeName, Op, Revision, View, Who};
-use crate::session::{Commit, KeyResult, Outcome, Seen, Session};
+use crate::own::session::{Commit, KeyResult, Outcome, Seen, Session};
+use crate::own::{self, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
+use crate::tell::notice::Notice;
 use request::Request;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -240,7 +241,7 @@ impl Keys {
         }
     }
 
-    fn see_registrator(&mut self, lease: LeaseId, name: Option<NodeName>) {
+    fn see_registrator(&mut self, lease: LeaseId, name: Option<HostName>) {
         let Some((_, who)) = &mut self.session else {
             return;
         };
@@ -440,7 +441,7 @@ impl Keys {
         if keep_orphans && self.orphans.contains(key) {
             return None;
         }
-        let txn = ownership::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
+        let txn = own::decide(who, key, wish.as_ref(), &tracked.view, tracked.managed);
         let Some(txn) = txn else {
             match &wish {
                 Some(wish) => self.notices.extend(tracked.standing(who, key, wish)),

@@ -1,7 +1,7 @@
 //! The decision for one key: wish and view in, at most one guarded transaction out.
 
 use super::{Guard, KeyTxn, LeaseId, Op, View, Who};
-use crate::conflict;
+use crate::merge::conflict;
 use crate::node::{Key, Value};
 
 /// A value that somebody wishes, and the lease under which it would be written.

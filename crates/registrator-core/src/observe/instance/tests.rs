@@ -1,8 +1,8 @@
 //! Tests of [`super::Instances`].
 
 use super::*;
-use crate::etcd_path::EtcdPath;
-use crate::spec::{Attribute, Type};
+use crate::observe::etcd_path::EtcdPath;
+use crate::observe::spec::{Attribute, Type};
 
 fn name(text: &str) -> PolicyName {
     PolicyName::parse(text).unwrap()

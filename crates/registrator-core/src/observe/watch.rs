@@ -154,8 +154,8 @@ impl<T: Keyed + PartialEq> Store<T> {
     }
 }
 
-impl Keyed for crate::container::Container {
-    type Id = crate::container::ContainerId;
+impl Keyed for crate::observe::container::Container {
+    type Id = crate::observe::container::ContainerId;
 
     fn id(&self) -> Self::Id {
         self.id().clone()

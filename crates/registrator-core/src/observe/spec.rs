@@ -1,6 +1,6 @@
 //! What a policy declares about itself, as data: the same for every policy language.
 
-use crate::etcd_path::EtcdPath;
+use crate::observe::etcd_path::EtcdPath;
 use serde_json::Value as Json;
 use std::fmt;
 use std::sync::Arc;

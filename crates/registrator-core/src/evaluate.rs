@@ -1,0 +1,6 @@
+//! Which policy looks at which container, and what comes of it.
+
+pub mod evaluation;
+pub mod fence;
+pub mod origin;
+pub mod scheduler;

@@ -1,0 +1,10 @@
+//! What there is: containers, policies and their configurations, each a mirror of its source.
+
+pub mod config;
+pub mod container;
+pub mod containers;
+pub mod etcd_path;
+pub mod instance;
+mod json_lines;
+pub mod spec;
+pub mod watch;

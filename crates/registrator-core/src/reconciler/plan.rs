@@ -1,0 +1,189 @@
+//! What would be written now: the reconciler's own decisions, listed instead of done.
+
+use super::Reconciler;
+use crate::evaluate::origin::Origin;
+use crate::node::{Key, Value};
+use crate::observe::instance::Problem;
+use crate::own::{self, Op, View, Who};
+use crate::tell::notice::Asker;
+use crate::tell::plan::{
+    Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Reconciler {
+    /// The plan once everything is evaluated, as `who`, for what etcd holds. `views` has an entry for each key that exists and is
+    /// asked for or held by `who`.
+    pub fn plan(&self, who: &Who, views: &BTreeMap<Key, View>) -> Plan {
+        let asked = self.desired().iter().map(|(key, _)| key);
+        let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
+        Plan {
+            nodes: keys
+                .into_iter()
+                .filter_map(|key| node(self, who, key, views.get(key)))
+                .collect(),
+            conflicts: conflicts(self, who, views),
+            errors: errors(self),
+            idle: Problem::idle(self.problems()),
+            printed: Vec::new(),
+        }
+    }
+}
+
+fn node(reconciler: &Reconciler, who: &Who, key: &Key, view: Option<&View>) -> Option<PlannedNode> {
+    let nothing = View::default();
+    let view = view.unwrap_or(&nothing);
+    let wish = reconciler.desired().winner(key);
+    let held = view.node.as_ref().map(|held| &held.value);
+    let (action, written) = action(reconciler, who, key, wish, view);
+    let value = match action {
+        Action::Create | Action::Change => written.as_ref()?,
+        Action::Blocked => wish?,
+        // What another holds concerns this host only if it is asked for here.
+        Action::Wait => wish.and(held)?,
+        Action::Delete | Action::Keep => held.or(wish)?,
+    };
+    let candidates = reconciler.desired().candidates(key).into_iter().flatten();
+    let origins = candidates
+        .filter(|(candidate, _)| Some(*candidate) == wish)
+        .flat_map(|(_, origins)| origins);
+    Some(PlannedNode {
+        key: key.clone(),
+        value: value.clone(),
+        old: held.filter(|held| *held != value).cloned(),
+        action,
+        askers: askers(reconciler, origins),
+    })
+}
+
+/// The action, and the value that is written: another registrator's if the node passes to it.
+fn action(
+    reconciler: &Reconciler,
+    who: &Who,
+    key: &Key,
+    wish: Option<&Value>,
+    view: &View,
+) -> (Action, Option<Value>) {
+    let mine = view.concerns(who.me);
+    if wish.is_none() && reconciler.wishes_hidden() {
+        return (Action::Keep, None);
+    }
+    let txn = own::decide(who, key, wish, view, mine && wish.is_some());
+    let ops = txn.map(|txn| txn.ops).unwrap_or_default();
+    let written = ops.iter().find_map(|op| match op {
+        Op::Put(value, lease) if *lease == who.me && view.node.is_none() => {
+            Some((Action::Create, Some(value.clone())))
+        }
+        Op::Put(value, _) => Some((Action::Change, Some(value.clone()))),
+        Op::Delete => Some((Action::Delete, None)),
+        Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+    });
+    written.unwrap_or_else(|| {
+        let action = match view.holder() {
+            Some(lease) if lease == who.me => Action::Keep,
+            Some(lease) if who.knows(lease) => Action::Wait,
+            _ => Action::Blocked,
+        };
+        (action, None)
+    })
+}
+
+fn askers<'a>(
+    reconciler: &Reconciler,
+    origins: impl IntoIterator<Item = &'a Origin>,
+) -> Vec<Asker> {
+    origins
+        .into_iter()
+        .map(|origin| reconciler.asker(origin))
+        .collect()
+}
+
+/// Every key that this host asks for and for which there are several values, here or on other hosts.
+fn conflicts(
+    reconciler: &Reconciler,
+    who: &Who,
+    views: &BTreeMap<Key, View>,
+) -> Vec<PlannedConflict> {
+    let mut conflicts = Vec::new();
+    for (key, asked) in reconciler.desired().iter() {
+        let candidate = |value: &Value, askers| PlannedCandidate {
+            value: value.clone(),
+            askers,
+            nodes: Vec::new(),
+        };
+        let mut candidates: BTreeMap<&Value, PlannedCandidate> = asked
+            .iter()
+            .map(|(value, origins)| (value, candidate(value, askers(reconciler, origins))))
+            .collect();
+        let view = views.get(key);
+        for (value, lease) in view.into_iter().flat_map(|view| view.asked_by_others(who)) {
+            let entry = candidates.entry(value);
+            let candidate = entry.or_insert_with(|| candidate(value, Vec::new()));
+            candidate.nodes.push(who.name(lease));
+        }
+        if candidates.len() < 2 {
+            continue;
+        }
+        let registered = view.and_then(|view| registered(reconciler, who, key, view));
+        let mut candidates: Vec<_> = candidates.into_values().collect();
+        candidates.sort_by_key(|candidate| Some(&candidate.value) != registered.as_ref());
+        conflicts.push(PlannedConflict {
+            key: key.clone(),
+            candidates,
+        });
+    }
+    conflicts
+}
+
+/// The value of a key after all that is planned.
+fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Option<Value> {
+    let (_, written) = action(reconciler, who, key, reconciler.desired().winner(key), view);
+    written.or_else(|| Some(view.node.as_ref()?.value.clone()))
+}
+
+fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
+    let problems = reconciler.problems().iter().filter_map(problem);
+    let failures = reconciler
+        .failures()
+        .iter()
+        .map(|(origin, error)| PlannedError {
+            instance: Some(origin.instance.to_string()),
+            container: Some(reconciler.asker(origin).name),
+            kind: error.kind.to_string(),
+            message: error.message.clone(),
+            at: error.at.clone(),
+        });
+    problems.chain(failures).collect()
+}
+
+/// `None` if nothing is wrong.
+fn problem(problem: &Problem) -> Option<PlannedError> {
+    let (instance, kind, at) = match problem {
+        Problem::Policy { name, .. } => (name.clone(), "policy", None),
+        Problem::Config { policy, fault, .. } => {
+            let line = fault
+                .line
+                .map(|line| format!(":{line}"))
+                .unwrap_or_default();
+            (
+                policy.to_string(),
+                "config",
+                Some(format!("{}{line}", fault.source_name)),
+            )
+        }
+        Problem::Twice {
+            instance, refused, ..
+        } => (instance.to_string(), "config", Some(refused.to_string())),
+        Problem::NoSchema(source, policy) | Problem::NoPolicy(source, policy) => {
+            (policy.to_string(), "config", Some(source.to_string()))
+        }
+        Problem::NoConfig { .. } => return None,
+    };
+    Some(PlannedError {
+        instance: Some(instance),
+        container: None,
+        kind: kind.into(),
+        message: problem.to_string(),
+        at,
+    })
+}
