@@ -37,7 +37,11 @@ pub use maintenance::VERSION;
 
 use crate::store::{HistoryLimit, Revision, Store};
 use explained::Explained;
+use kv::KvService;
+use lease::LeaseService;
+use maintenance::MaintenanceService;
 use member::Member;
+use watch::WatchService;
 
 /// How long clients may take for their last answers after a shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -162,19 +166,17 @@ impl Server {
 }
 
 fn routes(member: &Arc<Member>, progress_interval: Duration) -> Routes {
-    Routes::new(KvServer::new(kv::Service::new(member.clone())))
-        .add_service(WatchServer::new(watch::Service::new(
+    Routes::new(KvServer::new(KvService::new(member.clone())))
+        .add_service(WatchServer::new(WatchService::new(
             member.clone(),
             progress_interval,
         )))
-        .add_service(LeaseServer::new(lease::Service::new(member.clone())))
-        .add_service(MaintenanceServer::new(maintenance::Service::new(
+        .add_service(LeaseServer::new(LeaseService::new(member.clone())))
+        .add_service(MaintenanceServer::new(MaintenanceService::new(
             member.clone(),
         )))
-        .add_service(ClusterServer::new(maintenance::Service::new(
-            member.clone(),
-        )))
-        .add_service(AuthServer::new(maintenance::Service::new(member.clone())))
+        .add_service(ClusterServer::new(MaintenanceService::new(member.clone())))
+        .add_service(AuthServer::new(MaintenanceService::new(member.clone())))
 }
 
 fn milliseconds_since_1970() -> Revision {

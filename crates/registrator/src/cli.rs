@@ -7,14 +7,14 @@ mod run;
 
 use crate::exit::Exit;
 use crate::logging;
-use crate::settings::{Environment, Settings};
+use crate::settings::{CommandSettings, Environment};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use tracing::{debug, warn};
 
 /// Runs the program. `arguments` begin with the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
-    let settings = match Settings::read(arguments, environment) {
+    let settings = match CommandSettings::read(arguments, environment) {
         Ok(settings) => settings,
         Err(answer) => return answer.print(),
     };
@@ -24,14 +24,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         logging::fatal(&error);
         return Exit::Failure;
     }
-    for name in Settings::unknown_variables(environment) {
+    for name in CommandSettings::unknown_variables(environment) {
         warn!("environment variable {name} is none of this program: is it misspelt?");
     }
     debug!("{settings:?}");
     let done = match settings {
-        Settings::Run(settings) => run::run(settings, environment),
-        Settings::Check(settings) => check::check(&settings, environment),
-        Settings::Plan(settings) => plan::plan(&settings, environment),
+        CommandSettings::Run(settings) => run::run(settings, environment),
+        CommandSettings::Check(settings) => check::check(&settings, environment),
+        CommandSettings::Plan(settings) => plan::plan(&settings, environment),
     };
     done.unwrap_or_else(|error| {
         logging::fatal(error.as_ref());

@@ -10,9 +10,9 @@ mod values;
 pub use environment::Environment;
 pub use groups::{
     CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostFactSettings,
-    HostSettings, PasswordError,
+    HostSettings,
 };
-pub use values::{OnConflict, OnExit, Secret};
+pub use values::{OnExit, OnNameConflict};
 
 use crate::exit::Exit;
 use clap::{Args, Subcommand};
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 /// All that the program is told. Its `Debug` form hides secrets.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Settings {
+pub enum CommandSettings {
     /// Register the containers of this host in etcd, until it is stopped (the default)
     Run(RunSettings),
     /// Load and check policies and configurations, without Docker and without etcd
@@ -61,7 +61,7 @@ pub struct RunSettings {
         hide_possible_values = true,
         help_heading = "etcd"
     )]
-    pub on_conflict: OnConflict,
+    pub on_conflict: OnNameConflict,
 }
 
 /// What `check` is told.
@@ -126,7 +126,7 @@ impl std::fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-impl Settings {
+impl CommandSettings {
     /// Reads the command line, whose first argument is the program's name, and the environment.
     ///
     /// # Errors
@@ -134,16 +134,16 @@ impl Settings {
     pub fn read(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &Environment,
-    ) -> Result<Settings, UsageError> {
+    ) -> Result<CommandSettings, UsageError> {
         command_line::read(arguments, environment).map_err(UsageError)
     }
 
     /// What every command is told.
     pub fn common(&self) -> &CommonSettings {
         match self {
-            Settings::Run(run) => &run.common,
-            Settings::Check(check) => &check.common,
-            Settings::Plan(plan) => &plan.common,
+            CommandSettings::Run(run) => &run.common,
+            CommandSettings::Check(check) => &check.common,
+            CommandSettings::Plan(plan) => &plan.common,
         }
     }
 

@@ -8,18 +8,18 @@ use tonic::{Request, Response, Status};
 use super::member::Member;
 use super::{convert, status};
 
-pub(super) struct Service {
+pub(super) struct KvService {
     member: Arc<Member>,
 }
 
-impl Service {
+impl KvService {
     pub(super) fn new(member: Arc<Member>) -> Self {
         Self { member }
     }
 }
 
 #[tonic::async_trait]
-impl api::kv_server::Kv for Service {
+impl api::kv_server::Kv for KvService {
     async fn range(
         &self,
         request: Request<api::RangeRequest>,

@@ -13,11 +13,11 @@ use super::status;
 /// Answers that may wait for a client; more make it wait with its requests.
 const WAITING_ANSWERS: usize = 16;
 
-pub(super) struct Service {
+pub(super) struct LeaseService {
     member: Arc<Member>,
 }
 
-impl Service {
+impl LeaseService {
     pub(super) fn new(member: Arc<Member>) -> Self {
         Self { member }
     }
@@ -26,7 +26,7 @@ impl Service {
 type Answers = mpsc::Sender<Result<api::LeaseKeepAliveResponse, Status>>;
 
 #[tonic::async_trait]
-impl api::lease_server::Lease for Service {
+impl api::lease_server::Lease for LeaseService {
     type LeaseKeepAliveStream = ReceiverStream<Result<api::LeaseKeepAliveResponse, Status>>;
 
     async fn lease_grant(

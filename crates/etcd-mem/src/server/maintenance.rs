@@ -12,11 +12,11 @@ use crate::store::Revision;
 /// 3.5.8 that the answers to progress requests are right, which they are.
 pub const VERSION: &str = "3.5.8";
 
-pub(super) struct Service {
+pub(super) struct MaintenanceService {
     member: Arc<Member>,
 }
 
-impl Service {
+impl MaintenanceService {
     pub(super) fn new(member: Arc<Member>) -> Self {
         Self { member }
     }
@@ -27,7 +27,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl api::maintenance_server::Maintenance for Service {
+impl api::maintenance_server::Maintenance for MaintenanceService {
     /// There are never alarms, so clearing succeeds.
     async fn alarm(
         &self,
@@ -66,7 +66,7 @@ impl api::maintenance_server::Maintenance for Service {
 }
 
 #[tonic::async_trait]
-impl api::cluster_server::Cluster for Service {
+impl api::cluster_server::Cluster for MaintenanceService {
     /// The client URL is the address that the server listens on.
     async fn member_list(
         &self,
@@ -86,7 +86,7 @@ impl api::cluster_server::Cluster for Service {
 }
 
 #[tonic::async_trait]
-impl api::auth_server::Auth for Service {
+impl api::auth_server::Auth for MaintenanceService {
     async fn auth_status(
         &self,
         _request: Request<api::AuthStatusRequest>,

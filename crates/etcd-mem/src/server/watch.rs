@@ -23,12 +23,12 @@ const WAITING_MESSAGES: usize = 4;
 /// The id that means no watch, or all watches of the stream.
 const NO_WATCH: i64 = -1;
 
-pub(super) struct Service {
+pub(super) struct WatchService {
     member: Arc<Member>,
     progress_interval: Duration,
 }
 
-impl Service {
+impl WatchService {
     pub(super) fn new(member: Arc<Member>, progress_interval: Duration) -> Self {
         Self {
             member,
@@ -40,7 +40,7 @@ impl Service {
 type Answer = Result<api::WatchResponse, Status>;
 
 #[tonic::async_trait]
-impl api::watch_server::Watch for Service {
+impl api::watch_server::Watch for WatchService {
     type WatchStream = ReceiverStream<Answer>;
 
     async fn watch(

@@ -168,8 +168,8 @@ fn session_settings(
     let node_name = settings.host.node_name.as_deref().unwrap_or("unknown");
     Ok(etcd::Settings {
         on_conflict: match settings.on_conflict {
-            settings::OnConflict::Refuse => etcd::OnConflict::Refuse,
-            settings::OnConflict::Wait => etcd::OnConflict::Wait,
+            settings::OnNameConflict::Refuse => etcd::OnConflict::Refuse,
+            settings::OnNameConflict::Wait => etcd::OnConflict::Wait,
         },
         ..connect::etcd(&settings.host.etcd, endpoints, node_name)?
     })

@@ -1,10 +1,10 @@
-//! From a command line and an environment to [`Settings`].
+//! From a command line and an environment to [`CommandSettings`].
 //!
 //! clap would read the process's environment by itself, and take an empty variable for a value. So the variables that
 //! the options declare are taken away from clap here: their values become defaults, and their names part of the help.
 
 use super::groups::{CommonSettings, EtcdSettings, HostFactSettings};
-use super::{Environment, RunSettings, Settings};
+use super::{CommandSettings, Environment, RunSettings};
 use clap::builder::{BoolishValueParser, Resettable, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser};
@@ -25,19 +25,19 @@ struct CommandLine {
     #[command(flatten)]
     run: RunSettings,
     #[command(subcommand)]
-    command: Option<Settings>,
+    command: Option<CommandSettings>,
 }
 
 /// Reads and checks everything.
 pub(super) fn read(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
-) -> Result<Settings, clap::Error> {
+) -> Result<CommandSettings, clap::Error> {
     let mut command = command(environment);
     let matches = command.try_get_matches_from_mut(arguments);
     let line = matches.and_then(|matches| CommandLine::from_arg_matches(&matches));
     let line = line.map_err(|error| with_variable(error).format(&mut command))?;
-    let settings = line.command.unwrap_or(Settings::Run(line.run));
+    let settings = line.command.unwrap_or(CommandSettings::Run(line.run));
     match contradiction(&settings) {
         Some(text) => Err(command.error(ErrorKind::ArgumentConflict, text)),
         None => Ok(settings),
@@ -126,16 +126,16 @@ fn with_variable(mut error: clap::Error) -> clap::Error {
 }
 
 /// What is wrong with settings that are right one by one.
-fn contradiction(settings: &Settings) -> Option<String> {
+fn contradiction(settings: &CommandSettings) -> Option<String> {
     let (common, facts) = match settings {
-        Settings::Run(run) => (&run.common, &run.host.facts),
-        Settings::Plan(plan) => (&plan.common, &plan.host.facts),
-        Settings::Check(check) => (&check.common, &check.facts),
+        CommandSettings::Run(run) => (&run.common, &run.host.facts),
+        CommandSettings::Plan(plan) => (&plan.common, &plan.host.facts),
+        CommandSettings::Check(check) => (&check.common, &check.facts),
     };
     let etcd = || match settings {
-        Settings::Run(run) => etcd_contradiction(&run.host.etcd, false),
-        Settings::Plan(plan) => etcd_contradiction(&plan.host.etcd, plan.no_etcd),
-        Settings::Check(_) => None,
+        CommandSettings::Run(run) => etcd_contradiction(&run.host.etcd, false),
+        CommandSettings::Plan(plan) => etcd_contradiction(&plan.host.etcd, plan.no_etcd),
+        CommandSettings::Check(_) => None,
     };
     common_contradiction(common)
         .or_else(|| fact_contradiction(facts))

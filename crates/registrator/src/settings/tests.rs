@@ -6,11 +6,11 @@ use super::*;
 use expect_test::{Expect, expect};
 use std::time::Duration;
 
-fn read(line: &str, variables: &[(&str, &str)]) -> Result<Settings, UsageError> {
+fn read(line: &str, variables: &[(&str, &str)]) -> Result<CommandSettings, UsageError> {
     let arguments = ["kontena-registrator"]
         .into_iter()
         .chain(line.split_whitespace());
-    Settings::read(
+    CommandSettings::read(
         arguments.map(OsString::from),
         &variables.iter().copied().collect(),
     )
@@ -18,14 +18,14 @@ fn read(line: &str, variables: &[(&str, &str)]) -> Result<Settings, UsageError> 
 
 fn run(line: &str, variables: &[(&str, &str)]) -> RunSettings {
     match read(line, variables).unwrap() {
-        Settings::Run(run) => run,
+        CommandSettings::Run(run) => run,
         other => panic!("not run: {other:?}"),
     }
 }
 
 fn plan(line: &str, variables: &[(&str, &str)]) -> PlanSettings {
     match read(line, variables).unwrap() {
-        Settings::Plan(plan) => plan,
+        CommandSettings::Plan(plan) => plan,
         other => panic!("not plan: {other:?}"),
     }
 }
@@ -61,7 +61,7 @@ fn options_of_run_before_another_command_are_not_lost_silently() {
     );
     assert!(matches!(
         read("check", &[("KONTENA_REGISTRATOR_POLICIES", "x")]),
-        Ok(Settings::Check(check)) if check.common.policies == "x"
+        Ok(CommandSettings::Check(check)) if check.common.policies == "x"
     ));
 }
 
@@ -422,7 +422,7 @@ fn misspelt_variables_are_found() {
         ("HOME", "x"),
     ]);
     assert_eq!(
-        Settings::unknown_variables(&environment),
+        CommandSettings::unknown_variables(&environment),
         ["KONTENA_REGISTRATOR_POLICES"]
     );
 }

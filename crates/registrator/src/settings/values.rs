@@ -17,7 +17,7 @@ pub enum OnExit {
 
 /// What the program does that finds its node name in use by another process that lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OnConflict {
+pub enum OnNameConflict {
     /// It ends with an error.
     Refuse,
     /// It waits until the other one ends.

@@ -12,6 +12,7 @@
 mod documents;
 mod layers;
 mod manifests;
+mod names;
 mod rust;
 mod style;
 mod workspace;

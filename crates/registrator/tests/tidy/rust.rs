@@ -160,6 +160,26 @@ fn item_length(item: &str) -> usize {
     item.len()
 }
 
+/// The types that a module declares, with their lines, in code that went through [`code`]. rustfmt indents all others: those
+/// within functions and the associated types of traits.
+pub(crate) fn declared_types(code: &str) -> Vec<(usize, String)> {
+    const KEYWORDS: [&str; 5] = ["struct", "enum", "union", "trait", "type"];
+    let mut found = Vec::new();
+    for (index, line) in code.lines().enumerate() {
+        if line.starts_with(' ') {
+            continue;
+        }
+        let mut words = tokens(line).into_iter().map(|(_, word)| word).peekable();
+        if words.next_if_eq(&"pub").is_some() && words.next_if_eq(&"(").is_some() {
+            words.find(|word| *word == ")");
+        }
+        if words.next().is_some_and(|word| KEYWORDS.contains(&word)) {
+            found.extend(words.next().map(|name| (index + 1, name.to_owned())));
+        }
+    }
+    found
+}
+
 /// A path as code names it, such as `crate::node::Key`; the branches of a `use` tree are paths of their own.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named {
