@@ -3,7 +3,7 @@
 use crate::node::{Key, Value};
 use crate::own::session::Seen;
 use crate::own::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View, Who};
-use crate::tell::notice::Notice;
+use crate::tell::notice::{Askers, Notice};
 use std::time::{Duration, Instant};
 
 /// Refused guards that are tried again at once: a view that lags is fresh after the first refusal.
@@ -302,7 +302,7 @@ impl Tracked {
                 key: key.clone(),
                 value: value.clone(),
                 old: old.clone(),
-                askers: Vec::new(),
+                askers: Askers::default(),
             }),
             Op::Put(value, lease) if before.and_then(|held| held.lease) == Some(who.me) => {
                 Some(Notice::HandedOver {
