@@ -14,6 +14,9 @@ mod signal;
 mod tls;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use registrator_core::observe::container::Container;
 

@@ -16,6 +16,9 @@ mod settings;
 mod survey;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError, parse_endpoints};
 pub use error::{Cause, Error};

@@ -1,7 +1,29 @@
-//! The program `kontena-registrator`: see `cli`.
+//! The program `kontena-registrator`: adapters to Docker, etcd, files and policies around the reconciler, and the command line.
+//!
+//! `event_loop` is where the world is attached. The adapters (`docker`, `etcd`, `files`, `evaluators`) do not know each other,
+//! and none of them decides anything. `cli` is where it begins.
 
-use registrator::cli;
-use registrator::settings::Environment;
+#![allow(
+    unreachable_pub,
+    reason = "nothing of a program can be reached from outside: `pub` means that other modules use it"
+)]
+
+mod catalog;
+mod cli;
+mod docker;
+mod embedded;
+mod error_chain;
+mod etcd;
+mod evaluators;
+mod event_loop;
+mod exit;
+mod files;
+mod host;
+mod logging;
+mod report;
+mod settings;
+
+use settings::Environment;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -9,7 +9,7 @@
 
 use crate::dockerd::Dockerd;
 use crate::recorder::Recorder;
-use crate::support::{Etcd, Variant};
+use crate::support::{Etcd, Listing, Variant};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -147,7 +147,7 @@ impl World {
     }
 
     /// All that etcd has below a prefix.
-    pub(crate) fn list(&self, prefix: &str) -> registrator::etcd::Listing {
+    pub(crate) fn list(&self, prefix: &str) -> Listing {
         let listing = block_on(async { self.etcd.client().range_prefix(prefix).await });
         listing.expect("etcd answers")
     }

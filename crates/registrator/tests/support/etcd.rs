@@ -5,8 +5,14 @@
 
 // Each test file uses a part of this.
 #![allow(dead_code, unreachable_pub, missing_docs)]
+// Clippy knows only functions marked as tests for tests; what is here is called by them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use registrator::etcd::{Client, Credentials, Endpoint, Settings};
+#[path = "etcd_client.rs"]
+mod client;
+
+#[allow(unused_imports, reason = "not everybody names the type")]
+pub use client::{Client, Listing};
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -64,24 +70,6 @@ where
             let _ = writeln!(std::io::stderr(), "{message}");
         }
     }
-}
-
-/// Makes a test of each named case for each version of etcd.
-#[macro_export]
-macro_rules! on_each_etcd {
-    ($($case:ident)*) => {
-        $crate::on_each_etcd!(@ etcd_3_4 V3_4 $($case)*);
-        $crate::on_each_etcd!(@ etcd_3_5 V3_5 $($case)*);
-        $crate::on_each_etcd!(@ etcd_3_6 V3_6 $($case)*);
-    };
-    (@ $module:ident $version:ident $($case:ident)*) => {
-        mod $module {
-            $(#[test]
-            fn $case() {
-                $crate::support::run($crate::support::Version::$version, stringify!($case), super::$case);
-            })*
-        }
-    };
 }
 
 /// What a server is to be like.
@@ -186,30 +174,22 @@ impl Etcd {
         } else {
             "http"
         };
-        format!("{scheme}://127.0.0.1:{}", self.ports[0])
+        format!("{scheme}://{}", self.address())
     }
 
-    /// The same as the program's kind of address.
-    pub fn endpoint(&self) -> Endpoint {
-        Endpoint::parse(&self.url()).unwrap()
+    /// The same without a scheme.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
     }
 
-    /// Settings for this server and a node called `node`, with a TTL of 5 s.
-    pub fn settings(&self, node: &str) -> Settings {
-        let mut settings = Settings::new(vec![self.endpoint()], node);
-        settings.lease_ttl = Duration::from_secs(5);
-        settings.host = "test-host".into();
-        if let Some(tls) = &self.variant.tls {
-            settings.tls.ca = Some(tls.ca.clone());
-            settings.tls.cert = Some(tls.client.0.clone());
-            settings.tls.key = Some(tls.client.1.clone());
-        }
-        settings
-    }
-
-    /// A client for this server.
+    /// A plain client of it. Must be called within a Tokio runtime.
     pub fn client(&self) -> Client {
-        Client::new(&self.settings("test")).unwrap()
+        Client::of(self)
+    }
+
+    /// What kind of server it is.
+    pub fn variant(&self) -> &Variant {
+        &self.variant
     }
 
     /// Starts it, with the data that it had, and waits until it answers.
@@ -256,13 +236,12 @@ impl Etcd {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = client.get("ready").await {
             // A server that wants a login is ready.
-            if error.to_string().contains("user name") {
+            if error.message().contains("user name") {
                 return;
             }
             assert!(
                 Instant::now() < deadline,
-                "etcd does not answer: {}\n{}",
-                error.chain(),
+                "etcd does not answer: {error:?}\n{}",
                 std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
             );
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -346,70 +325,6 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A second way to an etcd, which can be cut.
-pub struct Relay {
-    address: std::net::SocketAddr,
-    target: String,
-    task: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Relay {
-    /// Begins to pass connections on to `etcd`.
-    pub async fn start(etcd: &Etcd) -> Relay {
-        let mut relay = Relay {
-            address: ([127, 0, 0, 1], 0).into(),
-            target: format!("127.0.0.1:{}", etcd.ports[0]),
-            task: None,
-        };
-        relay.resume().await;
-        relay
-    }
-
-    /// Where clients find it.
-    pub fn endpoint(&self) -> Endpoint {
-        Endpoint::parse(&self.address.to_string()).unwrap()
-    }
-
-    /// Breaks all connections and takes no new ones.
-    pub fn stop(&mut self) {
-        self.task.take().unwrap().abort();
-    }
-
-    /// Takes connections again, at the same address.
-    pub async fn resume(&mut self) {
-        let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
-        self.address = listener.local_addr().unwrap();
-        self.task = Some(tokio::spawn(pass_on(listener, self.target.clone())));
-    }
-}
-
-async fn pass_on(listener: tokio::net::TcpListener, target: String) {
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((mut near, _)) = listener.accept().await {
-        let mut far = tokio::net::TcpStream::connect(&target).await.unwrap();
-        connections.spawn(async move {
-            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-        });
-    }
-}
-
-/// Waits until `condition` holds.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "no {what} in {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
-}
-
-/// Credentials of `user`.
-pub fn credentials(user: &str, password: &str) -> Option<Credentials> {
-    Some(Credentials {
-        username: user.into(),
-        password: password.into(),
-    })
 }
 
 fn free_ports() -> [u16; 2] {

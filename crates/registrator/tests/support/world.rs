@@ -12,14 +12,12 @@
 )]
 
 use crate::dockerd::Dockerd;
-use crate::etcd::{self, Etcd, Variant, Version};
+use crate::etcd::{self, Client, Etcd, Variant, Version};
 use crate::program::{DEADLINE, Program, block_on, free_address, registrator, wait_for};
 use etcd_api::{
     DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchRequest,
     event::EventType, request_op, watch_client::WatchClient, watch_request,
 };
-use registrator::etcd::{Client, Endpoint, Settings};
-use registrator_core::own::LeaseId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -195,8 +193,7 @@ impl World {
         for name in ["policies", "services"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let endpoint = Endpoint::parse(&etcd.url()).unwrap();
-        let client = block_on(async { Client::new(&Settings::new(vec![endpoint], "test")) });
+        let client = block_on(async { Client::at(&etcd.url()) });
         World {
             name: format!("w{}-{number}", std::process::id()),
             arguments: Vec::new(),
@@ -205,7 +202,7 @@ impl World {
             program: None,
             docker,
             folder,
-            client: client.unwrap(),
+            client,
         }
     }
 
@@ -377,8 +374,7 @@ impl World {
     /// The node of a key.
     #[track_caller]
     pub(crate) fn node(&self, key: &str) -> Option<Node> {
-        let kv =
-            block_on(self.client.get(key)).unwrap_or_else(|error| panic!("{}", error.chain()))?;
+        let kv = block_on(self.client.get(key)).unwrap()?;
         Some(Node {
             value: String::from_utf8(kv.value).unwrap(),
             lease: kv.lease,
@@ -428,9 +424,7 @@ impl World {
     /// etcd's revision.
     #[track_caller]
     pub(crate) fn revision(&self) -> i64 {
-        block_on(self.client.range_prefix("none"))
-            .unwrap_or_else(|error| panic!("{}", error.chain()))
-            .revision
+        block_on(self.client.range_prefix("none")).unwrap().revision
     }
 
     /// What changed after a revision, in all of etcd, up to now.
@@ -475,7 +469,7 @@ impl World {
 
     /// The seconds that a lease has left; -1 if it is gone.
     pub(crate) fn seconds_left(&self, lease: i64) -> i64 {
-        block_on(self.client.lease_time_to_live(LeaseId(lease), false))
+        block_on(self.client.lease_time_to_live(lease, false))
             .unwrap()
             .ttl
     }

@@ -136,28 +136,32 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "polls until a server answers, with a deadline",
     ),
     (
+        "crates/registrator/src/etcd/tests.rs",
+        "polls until a condition holds, with a deadline",
+    ),
+    (
+        "crates/registrator/src/etcd/tests/client.rs",
+        "a real etcd's login tokens must have expired",
+    ),
+    (
+        "crates/registrator/src/etcd/tests/identity.rs",
+        "a time must pass in which nothing happens",
+    ),
+    (
+        "crates/registrator/src/etcd/tests/outage.rs",
+        "an outage must last, and a time must pass in which nothing happens",
+    ),
+    (
+        "crates/registrator/src/etcd/tests/session.rs",
+        "a real etcd's lease must outlive its TTL, with nothing written",
+    ),
+    (
         "crates/registrator/tests/apps/process.rs",
         "polls until a server is ready, with a deadline",
     ),
     (
         "crates/registrator/tests/apps/world.rs",
         "polls until an answer is right, with a deadline",
-    ),
-    (
-        "crates/registrator/tests/etcd_client.rs",
-        "a real etcd's login tokens must have expired",
-    ),
-    (
-        "crates/registrator/tests/etcd_identity.rs",
-        "a time must pass in which nothing happens",
-    ),
-    (
-        "crates/registrator/tests/etcd_outage.rs",
-        "an outage must last, and a time must pass in which nothing happens",
-    ),
-    (
-        "crates/registrator/tests/etcd_session.rs",
-        "a real etcd's lease must outlive its TTL, with nothing written",
     ),
     (
         "crates/registrator/tests/faults/etcd.rs",
@@ -170,10 +174,6 @@ const MAY_SLEEP: &[(&str, &str)] = &[
     (
         "crates/registrator/tests/support/dockerd.rs",
         "polls until a daemon is there or gone, with a deadline",
-    ),
-    (
-        "crates/registrator/tests/support/program.rs",
-        "polls until a condition holds, with a deadline",
     ),
     (
         "crates/registrator/tests/support/etcd.rs",

@@ -1,21 +1,14 @@
 //! The session when etcd fails: away, killed, frozen, emptied, one of two endpoints dead.
 
-// Clippy knows only functions marked as tests for tests; the cases are called by them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/etcd.rs"]
-mod support;
-
-#[path = "support/session.rs"]
-mod run;
-
-use registrator::etcd::Client;
-use registrator::etcd::session::{End, Request, Update};
+use super::eventually;
+use super::relay::Relay;
+use super::run::{Run, compact, create, held, key, put, revision};
+use super::server::{Etcd, Variant};
+use crate::etcd::Client;
+use crate::etcd::session::{End, Request, Update};
 use registrator_core::own::session::{KeyResult, Outcome};
-use run::{Run, compact, create, held, key, put, revision};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::{Etcd, Relay, Variant, eventually};
 
 on_each_etcd! {
     etcd_away_at_the_start_is_waited_for

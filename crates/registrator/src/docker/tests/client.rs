@@ -1,9 +1,9 @@
 //! The calls one by one: versions, limits, and what errors say.
 
-use registrator::docker::{ApiVersion, Error, engine_id};
+use crate::docker::{ApiVersion, Error, engine_id};
 
-use crate::fake_docker::{FakeDocker, Reply, host};
-use crate::watched::{block_on, chain, client, quick};
+use super::fake_docker::{FakeDocker, Reply, host};
+use super::watched::{block_on, chain, client, quick};
 
 fn version(fake: &FakeDocker) -> Result<ApiVersion, Error> {
     block_on(client(&host(&fake.socket()), quick().0).api_version())

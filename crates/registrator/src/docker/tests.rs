@@ -1,5 +1,6 @@
 //! The Docker adapter against a scripted daemon, over TLS, and against real daemons.
 
+// Clippy knows only functions marked as tests for tests; what is here is called by them.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -7,11 +8,9 @@
     clippy::unwrap_used
 )]
 
-#[path = "../support/dockerd.rs"]
+#[path = "../../tests/support/dockerd.rs"]
 mod dockerd;
-#[path = "../support/fake_docker.rs"]
 mod fake_docker;
-#[path = "../support/watched.rs"]
 mod watched;
 
 mod client;

@@ -1,7 +1,7 @@
 //! A daemon that is absent, goes, stalls, comes back: waited for, told once, and read anew completely.
 
-use crate::fake_docker::{FakeDocker, Reply, event, host, id, inspect};
-use crate::watched::{Watched, quick};
+use super::fake_docker::{FakeDocker, Reply, event, host, id, inspect};
+use super::watched::{Watched, quick};
 
 fn watched(fake: &FakeDocker) -> Watched {
     Watched::start(&host(&fake.socket()), quick())

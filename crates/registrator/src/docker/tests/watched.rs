@@ -1,19 +1,10 @@
 //! Runs the Docker watch on a thread and a single-threaded runtime of its own, and shows its updates as lines of text.
 
-// Each test crate that includes this file uses a part of it.
-#![allow(dead_code)]
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::unwrap_used
-)]
-
 use std::error::Error as _;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use registrator::docker::{
+use crate::docker::{
     Backoff, Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
 };
 use registrator_core::observe::container::Container;
@@ -232,7 +223,7 @@ fn shown(container: &Container) -> String {
 }
 
 /// An error with its causes.
-pub(crate) fn chain(error: &registrator::docker::Error) -> String {
+pub(crate) fn chain(error: &crate::docker::Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
         text = format!("{text}: {error}");

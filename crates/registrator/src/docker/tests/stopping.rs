@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::fake_docker::{FakeDocker, event, host, id, inspect, kill};
-use crate::watched::{Watched, quick};
+use super::fake_docker::{FakeDocker, event, host, id, inspect, kill};
+use super::watched::{Watched, quick};
 
 const HUP: u8 = 1;
 const KILL: u8 = 9;
@@ -24,7 +24,7 @@ fn following(stop_timeout: i64) -> (FakeDocker, Watched) {
     (fake, watched)
 }
 
-fn set_grace(world: &mut crate::fake_docker::World, stop_timeout: i64) {
+fn set_grace(world: &mut super::fake_docker::World, stop_timeout: i64) {
     let document = world.containers.get_mut(&id(1)).unwrap();
     document["Config"]["StopTimeout"] = json!(stop_timeout);
     document["State"]["StartedAt"] = json!("1");

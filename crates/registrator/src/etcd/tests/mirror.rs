@@ -1,19 +1,11 @@
 //! Mirrors of a prefix with a real etcd.
 
-// Clippy knows only functions marked as tests for tests; the cases are called by them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/etcd.rs"]
-mod support;
-
-#[path = "support/session.rs"]
-mod run;
-
-use registrator::etcd::{Client, Mirrored, mirror};
+use super::relay::Relay;
+use super::run::{compact, delete, put};
+use super::server::{Etcd, PATIENCE, Variant};
+use crate::etcd::{Client, Mirrored, mirror};
 use registrator_core::observe::watch::Event;
-use run::{compact, delete, put};
 use std::path::PathBuf;
-use support::{Etcd, PATIENCE, Relay, Variant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 on_each_etcd! {
@@ -33,7 +25,7 @@ struct Mirror {
 
 impl Mirror {
     fn start(etcd: &Etcd) -> Mirror {
-        Mirror::with(etcd.client())
+        Mirror::with(etcd.program_client())
     }
 
     fn with(client: Client) -> Mirror {

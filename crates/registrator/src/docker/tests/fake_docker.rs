@@ -2,15 +2,6 @@
 //!
 //! Threads and blocking IO, so that it does not depend on the runtime of what it tests.
 
-// Each test crate that includes this file uses a part of it.
-#![allow(dead_code)]
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::unwrap_used
-)]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use registrator::docker::{Timeouts, WatchSettings, engine_id, list_once};
+use crate::docker::{Timeouts, WatchSettings, engine_id, list_once};
 
-use crate::dockerd::Dockerd;
-use crate::watched::{Watched, block_on, client, quick};
+use super::dockerd::Dockerd;
+use super::watched::{Watched, block_on, client, quick};
 
 /// A busy machine must not look like a lost daemon.
 fn patient() -> (Timeouts, WatchSettings) {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use registrator::docker::watch;
+use crate::docker::watch;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::fake_docker::{DEADLINE, FakeDocker, Reply, event, host, id, inspect};
-use crate::watched::{Watched, block_on, client, line, quick};
+use super::fake_docker::{DEADLINE, FakeDocker, Reply, event, host, id, inspect};
+use super::watched::{Watched, block_on, client, line, quick};
 
 /// A daemon with these containers, and a watch that has seen its list.
 fn following(containers: usize) -> (FakeDocker, Watched) {
@@ -39,7 +39,7 @@ fn set_health(fake: &FakeDocker, status: &str, streak: u32) {
 #[test]
 fn changes_come_as_they_happen() {
     let (fake, mut watched) = following(1);
-    let appears = |world: &mut crate::fake_docker::World, name: &str, action: &str| {
+    let appears = |world: &mut super::fake_docker::World, name: &str, action: &str| {
         world.containers.insert(id(5), inspect(5, name));
         world.send(&event(5, action));
     };

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::fake_docker::{FakeDocker, Reply, event, host, id, inspect};
-use crate::watched::{Watched, block_on, client, quick};
+use super::fake_docker::{FakeDocker, Reply, event, host, id, inspect};
+use super::watched::{Watched, block_on, client, quick};
 
 fn watched(fake: &FakeDocker) -> Watched {
     Watched::start(&host(&fake.socket()), quick())
@@ -212,7 +212,7 @@ fn one_look() {
         None
     });
     let client = client(&host(&fake.socket()), quick().0);
-    let containers = block_on(registrator::docker::list_once(&client)).unwrap();
+    let containers = block_on(crate::docker::list_once(&client)).unwrap();
     let names: Vec<_> = containers
         .iter()
         .map(|container| container.name().to_owned())
@@ -228,7 +228,7 @@ fn one_look() {
             .then(|| Reply::Status(500, "no".to_owned()))
     });
     assert!(
-        block_on(registrator::docker::list_once(&client)).is_err(),
+        block_on(crate::docker::list_once(&client)).is_err(),
         "complete or not at all"
     );
 }

@@ -1,21 +1,13 @@
 //! The client with a real etcd: TLS, logins, limits, and what its errors say.
 
-// Clippy knows only functions marked as tests for tests; the cases are called by them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/etcd.rs"]
-mod support;
-
-#[path = "support/session.rs"]
-mod run;
-
-use registrator::etcd::{Client, Error, Settings};
+use super::credentials;
+use super::run::{Run, create, put};
+use super::server::{Certificates, Etcd, Variant};
+use crate::etcd::{Client, Error, Settings};
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::Outcome;
-use run::{Run, create, put};
 use std::path::PathBuf;
 use std::time::Duration;
-use support::{Certificates, Etcd, Variant, credentials};
 
 on_each_etcd! {
     tls_with_client_certificates
@@ -79,7 +71,7 @@ async fn tls_faults_say_what_is_wrong(program: PathBuf) {
     );
     // Plain HTTP to a TLS port.
     let plain = etcd.url().replace("https", "http");
-    settings.endpoints = registrator::etcd::parse_endpoints(&plain).unwrap();
+    settings.endpoints = crate::etcd::parse_endpoints(&plain).unwrap();
     let error = refused(&settings).await;
     assert!(error.contains(&plain), "{error}");
 }
@@ -254,11 +246,11 @@ async fn big_values_are_read_in_smaller_pages(program: PathBuf) {
     for n in 0..80 {
         run.create(&session, &[(&format!("/a/{n:02}"), &big)]).await;
     }
-    let listing = etcd.client().range_prefix("/a/").await.unwrap();
+    let listing = etcd.program_client().range_prefix("/a/").await.unwrap();
     assert_eq!(listing.kvs.len(), 80);
     assert!(matches!(
-        run.end(registrator::etcd::session::Request::Keep).await,
-        registrator::etcd::session::End::Kept
+        run.end(crate::etcd::session::Request::Keep).await,
+        crate::etcd::session::End::Kept
     ));
     let (_, session) = Run::established(etcd.settings("one")).await;
     assert_eq!(session.views.len(), 80);
@@ -271,7 +263,7 @@ async fn lists_have_one_revision(program: PathBuf) {
         let txns = (0..100).map(|n| create(&format!("/a/{chunk:02}{n:02}"), "v", session.who.me));
         run.commit(&session, txns.collect()).await;
     }
-    let client = etcd.client();
+    let client = etcd.program_client();
     let (listing, _) = tokio::join!(client.range_prefix("/a/"), async {
         for n in 0..100 {
             put(&etcd, &format!("/a/x{n}"), "v", 0).await;
@@ -286,7 +278,7 @@ async fn lists_have_one_revision(program: PathBuf) {
 
 async fn errors_tell_whether_to_retry(program: PathBuf) {
     let mut etcd = Etcd::start(&program).await;
-    let client = etcd.client();
+    let client = etcd.program_client();
     let error = client.lease_revoke(LeaseId(1)).await.unwrap_err();
     assert!(matches!(error, Error::LeaseNotFound { .. }), "{error:?}");
     assert!(!error.is_retryable() && error.outcome_known());

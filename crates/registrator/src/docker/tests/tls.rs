@@ -6,16 +6,16 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::docker::{Client, Endpoint, EndpointSettings, Error, engine_id};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use registrator::docker::{Client, Endpoint, EndpointSettings, Error, engine_id};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::fake_docker::{State, serve};
-use crate::watched::{Watched, block_on, chain, quick};
+use super::fake_docker::{State, serve};
+use super::watched::{Watched, block_on, chain, quick};
 
 /// A certificate authority.
 struct Authority {

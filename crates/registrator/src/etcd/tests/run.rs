@@ -1,11 +1,9 @@
 //! A session under test: what was asked of it, and what it reported.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
-
-use super::support::{Etcd, PATIENCE};
+use super::server::{Etcd, PATIENCE};
+use crate::etcd::session::{self, End, Request, Update};
+use crate::etcd::{Client, Settings};
 use etcd_api::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op};
-use registrator::etcd::session::{self, End, Request, Update};
-use registrator::etcd::{Client, Settings};
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{Commit, KeyResult, Outcome, Seen, Session, SessionEvent};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, View};

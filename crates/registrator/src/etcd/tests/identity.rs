@@ -1,22 +1,14 @@
 //! Who a process is in etcd: its identity, which only one may have, and its beacon, which is lit as long as it lives.
 
-// Clippy knows only functions marked as tests for tests; the cases are called by them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/etcd.rs"]
-mod support;
-
-#[path = "support/session.rs"]
-mod run;
-
-use registrator::etcd::OnConflict;
-use registrator::etcd::session::{End, Request};
+use super::eventually;
+use super::run::{Run, create, delete, held, key, put, revision, value};
+use super::server::Etcd;
+use crate::etcd::OnConflict;
+use crate::etcd::session::{End, Request};
 use registrator_core::own::session::{KeyResult, Outcome, Seen};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op};
-use run::{Run, create, delete, held, key, put, revision, value};
 use std::path::PathBuf;
 use std::time::Duration;
-use support::{Etcd, eventually};
 
 on_each_etcd! {
     a_released_identity_is_adopted_at_once
@@ -180,7 +172,7 @@ async fn a_beacon_has_a_lease_of_half_the_time(program: PathBuf) {
     let (name, lease) = held(&etcd, &beacon(session.who.me)).await.unwrap();
     assert_eq!(name, "one");
     assert_ne!(lease, session.who.me.0);
-    let state = etcd.client().lease_time_to_live(LeaseId(lease), true).await;
+    let state = etcd.client().lease_time_to_live(lease, true).await;
     let state = state.unwrap();
     assert_eq!((state.granted_ttl, state.keys.len()), (10, 1));
 }
@@ -267,7 +259,7 @@ async fn without_a_beacon_nothing_is_written(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, first) = Run::established(etcd.settings("one")).await;
     let (_, lease) = held(&etcd, &beacon(first.who.me)).await.unwrap();
-    etcd.client().lease_revoke(LeaseId(lease)).await.unwrap();
+    etcd.client().lease_revoke(lease).await.unwrap();
     let late = run.send(first.number, vec![create("/a/k", "v", first.who.me)]);
     assert_eq!(run.outcome(late).await, Outcome::Void);
     let second = run.session().await;
@@ -280,7 +272,7 @@ async fn without_a_beacon_nothing_is_written(program: PathBuf) {
 async fn a_lost_lease_leaves_no_beacon_behind(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, first) = Run::established(etcd.settings("one")).await;
-    etcd.client().lease_revoke(first.who.me).await.unwrap();
+    etcd.client().lease_revoke(first.who.me.0).await.unwrap();
     let second = run.session().await;
     assert_ne!(second.who.me, first.who.me);
     eventually("only the beacon of the new lease", async || {

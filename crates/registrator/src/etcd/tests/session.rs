@@ -1,23 +1,14 @@
 //! The session with a real etcd that does its work: identity, commits, watches, the end.
 
-// Clippy knows only functions marked as tests for tests; the cases are called by them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/etcd.rs"]
-mod support;
-
-#[path = "support/session.rs"]
-mod run;
-
-use registrator::etcd::session::{End, Request, Update};
+use super::run::{Run, compact, create, delete, held, key, put, refused, revision, value};
+use super::server::Etcd;
+use crate::etcd::session::{End, Request, Update};
 use registrator_core::node::Value;
 use registrator_core::own::session::{KeyResult, Outcome, Seen, SessionEvent};
 use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
-use run::{Run, compact, create, delete, held, key, put, refused, revision, value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use support::Etcd;
 
 on_each_etcd! {
     a_first_session_has_a_lease_and_an_identity
@@ -380,7 +371,7 @@ async fn a_lost_lease_begins_a_new_session(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, first) = Run::established(etcd.settings("one")).await;
     run.create(&first, &[("/a/k", "v")]).await;
-    etcd.client().lease_revoke(first.who.me).await.unwrap();
+    etcd.client().lease_revoke(first.who.me.0).await.unwrap();
     run.suspended().await;
     let second = run.session().await;
     assert_eq!((second.number, second.views.len()), (2, 0));
@@ -403,7 +394,7 @@ async fn a_release_leaves_nothing(program: PathBuf) {
     assert_eq!(etcd.client().range_prefix("/").await.unwrap().kvs, []);
     let ttl = etcd
         .client()
-        .lease_time_to_live(session.who.me, false)
+        .lease_time_to_live(session.who.me.0, false)
         .await
         .unwrap()
         .ttl;
@@ -478,7 +469,10 @@ async fn many_keys_are_read_back(program: PathBuf) {
         .cloned()
         .chain(["/none".into()])
         .collect();
-    assert_eq!(etcd.client().get_keys(&some).await.unwrap().len(), 25);
+    assert_eq!(
+        etcd.program_client().get_keys(&some).await.unwrap().len(),
+        25
+    );
 }
 
 /// A key of a root that is not watched stands for one whose event got lost.

@@ -1,0 +1,78 @@
+//! The etcd adapter with real servers, each case with each version of etcd.
+
+// Clippy knows only functions marked as tests for tests; the cases are called by them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+/// Makes a test of each named case for each version of etcd.
+macro_rules! on_each_etcd {
+    ($($case:ident)*) => {
+        on_each_etcd!(@ etcd_3_4 V3_4 $($case)*);
+        on_each_etcd!(@ etcd_3_5 V3_5 $($case)*);
+        on_each_etcd!(@ etcd_3_6 V3_6 $($case)*);
+    };
+    (@ $module:ident $version:ident $($case:ident)*) => {
+        mod $module {
+            $(#[test]
+            fn $case() {
+                $crate::etcd::tests::server::run($crate::etcd::tests::server::Version::$version, stringify!($case), super::$case);
+            })*
+        }
+    };
+}
+
+mod relay;
+mod run;
+#[path = "../../tests/support/etcd.rs"]
+mod server;
+
+mod client;
+mod identity;
+mod mirror;
+mod outage;
+mod session;
+
+use super::{Client, Credentials, Endpoint, Settings};
+use server::{Etcd, PATIENCE};
+use std::time::{Duration, Instant};
+
+impl Etcd {
+    /// The same as the program's kind of address.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::parse(&self.url()).unwrap()
+    }
+
+    /// Settings for this server and a node called `node`, with a TTL of 5 s.
+    pub fn settings(&self, node: &str) -> Settings {
+        let mut settings = Settings::new(vec![self.endpoint()], node);
+        settings.lease_ttl = Duration::from_secs(5);
+        settings.host = "test-host".into();
+        if let Some(tls) = &self.variant().tls {
+            settings.tls.ca = Some(tls.ca.clone());
+            settings.tls.cert = Some(tls.client.0.clone());
+            settings.tls.key = Some(tls.client.1.clone());
+        }
+        settings
+    }
+
+    /// The program's own client of this server.
+    pub fn program_client(&self) -> Client {
+        Client::new(&self.settings("test")).unwrap()
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "no {what} in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Credentials of `user`.
+pub fn credentials(user: &str, password: &str) -> Option<Credentials> {
+    Some(Credentials {
+        username: user.into(),
+        password: password.into(),
+    })
+}
