@@ -2,3 +2,4 @@
 
 pub mod conflict;
 pub mod desired;
+pub mod gathering;

@@ -158,6 +158,17 @@ impl Nodes {
         self.0.iter()
     }
 
+    /// Each key with each of its values.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Key, &Value)> {
+        self.iter()
+            .flat_map(|(key, values)| values.iter().map(move |value| (key, value)))
+    }
+
+    /// Whether `value` is asked for under `key`.
+    pub fn has(&self, key: &Key, value: &Value) -> bool {
+        self.0.get(key).is_some_and(|values| values.contains(value))
+    }
+
     /// The keys in byte order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.0.keys()

@@ -6,11 +6,13 @@ mod plan;
 mod step;
 
 use crate::evaluate::evaluation::{EvalError, Evaluation};
+use crate::evaluate::evaluations::Evaluations;
 use crate::evaluate::fence::Fence;
 use crate::evaluate::origin::Origin;
-use crate::evaluate::scheduler::{Scheduler, Ticket};
-use crate::merge::desired::{Candidates, Desired};
-use crate::node::Key;
+use crate::evaluate::scheduler::Ticket;
+use crate::merge::desired::Desired;
+use crate::merge::gathering::Gathering;
+use crate::node::{Key, Value};
 use crate::observe::config::RawConfig;
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::containers::Containers;
@@ -20,7 +22,7 @@ use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Keys;
 use crate::own::session::{Commit, SessionEvent};
-use crate::tell::notice::Notice;
+use crate::tell::notice::{Askers, Notice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -40,8 +42,15 @@ pub enum Event {
     ConfigNode(PolicyName, watch::Event<RawConfig>),
     /// A container.
     Container(watch::Event<Container>),
-    /// What cannot be read now, all of it: files, containers. Nodes may be missing because of it.
-    Unread(BTreeSet<String>),
+    /// The files that cannot be read now, all of them. Nodes may be missing because of it.
+    UnreadFiles(BTreeSet<String>),
+    /// A container cannot be inspected, and nodes may be missing because of it; or no longer.
+    UnreadContainer {
+        /// Which.
+        id: ContainerId,
+        /// Whether it cannot.
+        unread: bool,
+    },
     /// An evaluation ended.
     Evaluated {
         /// Which one.
@@ -115,21 +124,6 @@ impl Settings {
     }
 }
 
-/// Changed keys of one container whose other evaluations still run.
-#[derive(Debug)]
-struct Gathered {
-    keys: BTreeSet<Key>,
-    since: Instant,
-}
-
-/// When a failed evaluation is tried again.
-#[derive(Debug)]
-struct Retry {
-    /// `None` while it is tried.
-    at: Option<Instant>,
-    tries: u32,
-}
-
 /// The end of the process.
 #[derive(Debug, PartialEq, Eq)]
 enum Ending {
@@ -143,22 +137,17 @@ pub struct Reconciler {
     settings: Settings,
     instances: Instances,
     containers: Containers,
-    scheduler: Scheduler,
+    evaluations: Evaluations,
     desired: Desired,
+    gathering: Gathering,
     keys: Keys,
     /// All sources were read and evaluated once: before this nothing is written, because not everything that is wished is known.
     started: bool,
     synced: bool,
-    gathered: BTreeMap<ContainerId, Gathered>,
-    /// Origins whose instance is gone, and what they asked for not yet.
-    leaving: BTreeSet<Origin>,
-    failures: BTreeMap<Origin, EvalError>,
-    /// Failed evaluations that may succeed without any change, because time or the interpreter was to blame.
-    retries: BTreeMap<Origin, Retry>,
-    unread: BTreeSet<String>,
-    /// Origins that were evaluated with success at least once.
-    good: BTreeSet<Origin>,
-    conflicts: BTreeMap<Key, Candidates>,
+    unread_files: BTreeSet<String>,
+    unread_containers: BTreeSet<ContainerId>,
+    /// The conflicts between containers that people were told of, as they were told.
+    conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
     /// Orphans stay for now; with `true` people were told.
     orphans_kept: Option<bool>,
     roots: BTreeSet<String>,
@@ -175,17 +164,14 @@ impl Reconciler {
             settings,
             instances: Instances::default(),
             containers: Containers::default(),
-            scheduler: Scheduler::default(),
+            evaluations: Evaluations::default(),
             desired: Desired::default(),
+            gathering: Gathering::default(),
             keys: Keys::default(),
             started: false,
             synced: false,
-            gathered: BTreeMap::new(),
-            leaving: BTreeSet::new(),
-            failures: BTreeMap::new(),
-            retries: BTreeMap::new(),
-            unread: BTreeSet::new(),
-            good: BTreeSet::new(),
+            unread_files: BTreeSet::new(),
+            unread_containers: BTreeSet::new(),
             conflicts: BTreeMap::new(),
             orphans_kept: None,
             roots: BTreeSet::new(),
@@ -209,10 +195,17 @@ impl Reconciler {
                 self.on_instances(delta);
             }
             Event::Container(event) => self.on_container(event),
-            Event::Unread(unread) => self.unread = unread,
+            Event::UnreadFiles(unread) => self.unread_files = unread,
+            Event::UnreadContainer { id, unread: true } => {
+                self.unread_containers.insert(id);
+            }
+            Event::UnreadContainer { id, unread: false } => {
+                self.unread_containers.remove(&id);
+            }
             Event::Evaluated { ticket, result } => self.on_evaluated(ticket, result, now),
             Event::Session(event) => self.on_session(event, now),
-            Event::Timeout => self.keys.retry_due(now),
+            // What is due is found after any event.
+            Event::Timeout => {}
             Event::Shutdown(on_exit) => self.on_shutdown(on_exit, now),
         }
         self.advance(now);
@@ -231,17 +224,18 @@ impl Reconciler {
     /// When [`Event::Timeout`] is due, if nothing comes before.
     pub fn next_timeout(&self) -> Option<Instant> {
         let gathered = self
-            .gathered
-            .values()
-            .map(|gathered| gathered.since + self.settings.gather);
-        let gathered = gathered.min().filter(|_| self.started);
+            .gathering
+            .waits_since()
+            .filter(|_| self.started)
+            .map(|since| since + self.settings.gather);
         let ending = match &self.ending {
             Some(Ending::Releasing { until }) => Some(*until),
             Some(Ending::Stopped) | None => None,
         };
-        let retry = self.retries.values().filter_map(|retry| retry.at).min();
-        [gathered, retry, self.keys.next_retry(), ending]
+        let retries = [self.evaluations.next_retry(), self.keys.next_retry()];
+        retries
             .into_iter()
+            .chain([gathered, ending])
             .flatten()
             .min()
     }
@@ -253,7 +247,7 @@ impl Reconciler {
 
     /// Whether etcd holds all that is wished, as far as is known.
     pub fn settled(&self) -> bool {
-        self.started && self.gathered.is_empty() && self.scheduler.idle() && self.keys.settled()
+        self.started && self.gathering.is_empty() && self.evaluations.idle() && self.keys.settled()
     }
 
     /// Whether the end was asked for.
@@ -272,8 +266,8 @@ impl Reconciler {
     }
 
     /// The evaluations that failed last time.
-    pub fn failures(&self) -> &BTreeMap<Origin, EvalError> {
-        &self.failures
+    pub fn failures(&self) -> impl Iterator<Item = (&Origin, &EvalError)> {
+        self.evaluations.failures()
     }
 
     /// Policies and configurations that do not work.

@@ -87,7 +87,7 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["calm"] => world.host(name).overloaded = false,
         ["unread", rest @ ..] => {
             let unread = rest.iter().map(ToString::to_string).collect();
-            world.handle(name, Event::Unread(unread));
+            world.handle(name, Event::UnreadFiles(unread));
         }
         ["late"] => world.host(name).late = true,
         ["prompt"] => world.host(name).late = false,

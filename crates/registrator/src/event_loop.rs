@@ -16,7 +16,7 @@ use registrator_core::observe::spec::PolicyName;
 use registrator_core::observe::watch;
 use registrator_core::own::session::SessionEvent;
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -60,21 +60,6 @@ pub struct Attached {
     pub mirrored: UnboundedSender<(PolicyName, watch::Event<RawConfig>)>,
     /// What to do with the nodes at the end.
     pub on_exit: OnExit,
-    /// What cannot be read now.
-    pub unread: Unread,
-}
-
-/// What cannot be read now.
-#[derive(Debug, Default)]
-pub struct Unread {
-    files: BTreeSet<String>,
-    containers: BTreeSet<String>,
-}
-
-impl Unread {
-    fn event(&self) -> Event {
-        Event::Unread(self.files.union(&self.containers).cloned().collect())
-    }
 }
 
 /// The session with etcd, which begins when it is known who this process is.
@@ -181,9 +166,9 @@ impl Attached {
             Input::Docker(docker::Update::Container(event)) => Event::Container(event),
             Input::Docker(update) => {
                 report::docker(&update);
-                match self.unread_container(&update) {
-                    true => self.unread.event(),
-                    false => return,
+                match unread_container(update) {
+                    Some(event) => event,
+                    None => return,
                 }
             }
             Input::Files(update) => match self.file_event(update) {
@@ -197,20 +182,6 @@ impl Attached {
         self.reconciler.handle(event, now);
     }
 
-    /// Keeps account of containers that cannot be inspected; tells whether that changed.
-    fn unread_container(&mut self, update: &docker::Update) -> bool {
-        match update {
-            docker::Update::InspectFailed { id, .. } => {
-                self.unread.containers.insert(id.to_string())
-            }
-            docker::Update::InspectRecovered { id } => self.unread.containers.remove(id.as_str()),
-            docker::Update::Connected { .. }
-            | docker::Update::Waiting { .. }
-            | docker::Update::Lost { .. }
-            | docker::Update::Container(_) => false,
-        }
-    }
-
     fn file_event(&mut self, update: files::Update) -> Option<Event> {
         match update {
             files::Update::Configs(event) => return Some(Event::ConfigFile(event)),
@@ -219,8 +190,7 @@ impl Attached {
             files::Update::Problem(problem) => report::file_problem(&problem),
             files::Update::Unread(paths) => {
                 let shown = paths.iter().map(|path| path.display().to_string());
-                self.unread.files = shown.collect();
-                return Some(self.unread.event());
+                return Some(Event::UnreadFiles(shown.collect()));
             }
             files::Update::ReloadRequested => info!("reading policies and configurations again"),
         }
@@ -270,6 +240,22 @@ impl Attached {
             report::notice(&notice);
         }
         stop
+    }
+}
+
+/// Whether a container can be inspected, if that changed.
+fn unread_container(update: docker::Update) -> Option<Event> {
+    match update {
+        docker::Update::InspectFailed { id, .. } => {
+            Some(Event::UnreadContainer { id, unread: true })
+        }
+        docker::Update::InspectRecovered { id } => {
+            Some(Event::UnreadContainer { id, unread: false })
+        }
+        docker::Update::Connected { .. }
+        | docker::Update::Waiting { .. }
+        | docker::Update::Lost { .. }
+        | docker::Update::Container(_) => None,
     }
 }
 

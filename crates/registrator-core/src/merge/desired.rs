@@ -3,7 +3,6 @@
 use crate::evaluate::origin::Origin;
 use crate::merge::conflict;
 use crate::node::{Key, Nodes, Value};
-use crate::observe::container::ContainerId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The values asked for under one key, each with those who ask for it; never empty.
@@ -12,43 +11,24 @@ pub type Candidates = BTreeMap<Value, BTreeSet<Origin>>;
 /// The merged set. It changes only by what one origin asks for, and costs nothing for the keys that stay.
 #[derive(Debug, Default)]
 pub struct Desired {
-    asked: BTreeMap<Origin, Nodes>,
     candidates: BTreeMap<Key, Candidates>,
 }
 
 impl Desired {
-    /// Replaces what `origin` asks for, and tells which keys have other candidates now.
-    pub fn set(&mut self, origin: &Origin, nodes: Nodes) -> BTreeSet<Key> {
-        let old = match nodes.is_empty() {
-            true => self.asked.remove(origin).unwrap_or_default(),
-            false => self
-                .asked
-                .insert(origin.clone(), nodes.clone())
-                .unwrap_or_default(),
-        };
-        let pairs = |nodes: &Nodes| -> BTreeSet<(Key, Value)> {
-            nodes
-                .iter()
-                .flat_map(|(key, values)| {
-                    values.iter().map(move |value| (key.clone(), value.clone()))
-                })
-                .collect()
-        };
-        let (old, new) = (pairs(&old), pairs(&nodes));
-        for (key, value) in old.difference(&new) {
+    /// Replaces what `origin` asks for, which was `old`, and tells which keys have other candidates now.
+    pub fn replace(&mut self, origin: &Origin, old: &Nodes, new: &Nodes) -> BTreeSet<Key> {
+        let mut changed = BTreeSet::new();
+        for (key, value) in old.pairs().filter(|(key, value)| !new.has(key, value)) {
             self.withdraw(origin, key, value);
+            changed.insert(key.clone());
         }
-        for (key, value) in new.difference(&old) {
-            self.candidates
-                .entry(key.clone())
-                .or_default()
-                .entry(value.clone())
-                .or_default()
-                .insert(origin.clone());
+        for (key, value) in new.pairs().filter(|(key, value)| !old.has(key, value)) {
+            let candidates = self.candidates.entry(key.clone()).or_default();
+            let origins = candidates.entry(value.clone()).or_default();
+            origins.insert(origin.clone());
+            changed.insert(key.clone());
         }
-        old.symmetric_difference(&new)
-            .map(|(key, _)| key.clone())
-            .collect()
+        changed
     }
 
     fn withdraw(&mut self, origin: &Origin, key: &Key, value: &Value) {
@@ -64,20 +44,6 @@ impl Desired {
         if candidates.is_empty() {
             self.candidates.remove(key);
         }
-    }
-
-    /// All keys asked for, those of one container together.
-    pub fn batches(&self) -> Vec<BTreeSet<Key>> {
-        let mut batches: BTreeMap<&ContainerId, BTreeSet<Key>> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        for (origin, nodes) in &self.asked {
-            let new = nodes.keys().filter(|key| seen.insert(*key)).cloned();
-            batches.entry(&origin.container).or_default().extend(new);
-        }
-        batches
-            .into_values()
-            .filter(|keys| !keys.is_empty())
-            .collect()
     }
 
     /// The value that wins for `key`, if anybody asks for it.

@@ -143,16 +143,13 @@ fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Opt
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
     let problems = reconciler.problems().iter().filter_map(problem);
-    let failures = reconciler
-        .failures()
-        .iter()
-        .map(|(origin, error)| PlannedError {
-            instance: Some(origin.instance.to_string()),
-            container: Some(reconciler.asker(origin).name),
-            kind: error.kind.to_string(),
-            message: error.message.clone(),
-            at: error.at.clone(),
-        });
+    let failures = reconciler.failures().map(|(origin, error)| PlannedError {
+        instance: Some(origin.instance.to_string()),
+        container: Some(reconciler.asker(origin).name),
+        kind: error.kind.to_string(),
+        message: error.message.clone(),
+        at: error.at.clone(),
+    });
     problems.chain(failures).collect()
 }
 

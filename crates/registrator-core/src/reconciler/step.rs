@@ -1,9 +1,10 @@
 //! How each event changes the state, and what follows from it.
 
-use super::{Command, Ending, Gathered, OnExit, Reconciler, Retry};
-use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use super::{Command, Ending, OnExit, Reconciler};
+use crate::evaluate::evaluation::{EvalError, Evaluation};
+use crate::evaluate::evaluations::Success;
 use crate::evaluate::origin::Origin;
-use crate::evaluate::scheduler::{Freshness, Ticket};
+use crate::evaluate::scheduler::{Ticket, Urgency};
 use crate::node::{Key, Nodes, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::instance::{InstanceDelta, InstanceId, Problem};
@@ -11,15 +12,9 @@ use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Wishes;
 use crate::own::session::SessionEvent;
-use crate::tell::notice::{Asker, Notice};
+use crate::tell::notice::{Asker, Askers, Notice};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
-
-/// The wait before an evaluation that ran out of time is tried again; twice that the next time, and so on.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest such wait.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 impl Reconciler {
     pub(super) fn on_policies(&mut self, loaded: Vec<PolicySpec>, failed: Vec<Problem>) {
@@ -55,22 +50,19 @@ impl Reconciler {
             self.leave(&instance);
             self.notices.push_back(Notice::InstanceStopped(instance));
         }
-        let running: Vec<ContainerId> = self
-            .containers
-            .iter()
-            .filter(|(_, found)| found.running())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for instance in delta.started {
-            let reloaded = delta.reloaded.contains(&instance);
-            for container in &running {
+        // Container by container, so that the keys of one travel together.
+        let running = self.containers.iter().filter(|(_, found)| found.running());
+        for (container, _) in running {
+            for instance in &delta.started {
                 let origin = Origin {
                     instance: instance.clone(),
                     container: container.clone(),
                 };
-                self.leaving.remove(&origin);
-                self.scheduler.request(origin);
+                self.evaluations.request(origin, Urgency::Reload);
             }
+        }
+        for instance in delta.started {
+            let reloaded = delta.reloaded.contains(&instance);
             self.notices
                 .push_back(Notice::InstanceStarted { instance, reloaded });
         }
@@ -79,21 +71,16 @@ impl Reconciler {
     pub(super) fn on_container(&mut self, event: watch::Event<Container>) {
         let delta = self.containers.handle(event);
         for id in delta.applied {
-            match self.containers.get(&id).is_some_and(Container::running) {
-                true => {
-                    let instances: Vec<InstanceId> = self
-                        .instances
-                        .iter()
-                        .map(|instance| instance.id.clone())
-                        .collect();
-                    for instance in instances {
-                        self.scheduler.request(Origin {
-                            instance,
-                            container: id.clone(),
-                        });
-                    }
+            if self.containers.get(&id).is_some_and(Container::running) {
+                for instance in self.instances.iter() {
+                    let origin = Origin {
+                        instance: instance.id.clone(),
+                        container: id.clone(),
+                    };
+                    self.evaluations.request(origin, Urgency::Change);
                 }
-                false => self.forget_container(&id),
+            } else {
+                self.forget_container(&id);
             }
         }
         for id in delta.deleted {
@@ -111,34 +98,20 @@ impl Reconciler {
         self.forget(origins.collect());
     }
 
-    /// An instance that is gone may be there again under another name, so what it asked for is taken back only when the present
-    /// instances have looked at the container.
     fn leave(&mut self, instance: &InstanceId) {
-        for container in self.containers.iter().map(|(id, _)| id.clone()) {
-            let origin = Origin {
+        for (container, _) in self.containers.iter() {
+            self.evaluations.leave(&Origin {
                 instance: instance.clone(),
-                container,
-            };
-            self.scheduler.cancel(&origin);
-            self.leaving.insert(origin);
+                container: container.clone(),
+            });
         }
     }
 
-    fn forget_leaving(&mut self) {
-        let scheduler = &self.scheduler;
-        let looked_at = |origin: &Origin| scheduler.idle_for(&origin.container);
-        let gone: Vec<Origin> = self.leaving.extract_if(.., looked_at).collect();
-        self.forget(gone);
-    }
-
-    fn forget(&mut self, gone: Vec<Origin>) {
+    fn forget(&mut self, gone: BTreeSet<Origin>) {
         let mut keys = BTreeSet::new();
         for origin in gone {
-            self.scheduler.cancel(&origin);
-            self.failures.remove(&origin);
-            self.retries.remove(&origin);
-            self.good.remove(&origin);
-            keys.extend(self.desired.set(&origin, Nodes::default()));
+            let asked = self.evaluations.forget(&origin);
+            keys.extend(self.desired.replace(&origin, &asked, &Nodes::default()));
         }
         self.flush(keys);
     }
@@ -149,7 +122,7 @@ impl Reconciler {
         result: Result<Evaluation, EvalError>,
         now: Instant,
     ) {
-        let Freshness::Fresh(origin) = self.scheduler.finish(ticket) else {
+        let Some(origin) = self.evaluations.finish(ticket) else {
             return;
         };
         let checked = result.and_then(|evaluation| {
@@ -161,9 +134,8 @@ impl Reconciler {
         match checked {
             Ok(evaluation) => self.on_nodes(origin, evaluation, now),
             Err(error) => {
-                let asker = self.asker(&origin);
-                self.retry_later(&origin, &error, now);
-                if self.failures.insert(origin, error.clone()).as_ref() != Some(&error) {
+                if self.evaluations.fail(&origin, error.clone(), now) {
+                    let asker = self.asker(&origin);
                     self.notices
                         .push_back(Notice::EvaluationFailed { asker, error });
                 }
@@ -171,52 +143,19 @@ impl Reconciler {
         }
     }
 
-    /// A limit may have been reached because the machine was busy, and an interpreter may come back. What a policy's code raises
-    /// it raises again until something changes.
-    fn retry_later(&mut self, origin: &Origin, error: &EvalError, now: Instant) {
-        if !matches!(error.kind, EvalErrorKind::Limit | EvalErrorKind::Host) {
-            self.retries.remove(origin);
-            return;
-        }
-        let retry = self
-            .retries
-            .entry(origin.clone())
-            .or_insert(Retry { at: None, tries: 0 });
-        let wait = FIRST_RETRY
-            .saturating_mul(1 << retry.tries.min(16))
-            .min(LONGEST_RETRY);
-        (retry.at, retry.tries) = (Some(now + wait), retry.tries + 1);
-    }
-
-    fn retry_due(&mut self, now: Instant) {
-        for (origin, retry) in &mut self.retries {
-            if retry.at.take_if(|at| *at <= now).is_some() {
-                self.scheduler.request(origin.clone());
-            }
-        }
-    }
-
     fn on_nodes(&mut self, origin: Origin, evaluation: Evaluation, now: Instant) {
-        let asker = self.asker(&origin);
-        self.notices
-            .extend(evaluation.log.into_iter().map(|line| Notice::Printed {
-                asker: asker.clone(),
-                line,
-            }));
-        self.retries.remove(&origin);
-        if self.failures.remove(&origin).is_some() {
+        let Evaluation { nodes, log } = evaluation;
+        for line in log {
+            let asker = self.asker(&origin);
+            self.notices.push_back(Notice::Printed { asker, line });
+        }
+        let Success { before, recovered } = self.evaluations.succeed(&origin, nodes.clone());
+        if recovered {
+            let asker = self.asker(&origin);
             self.notices.push_back(Notice::EvaluationRecovered(asker));
         }
-        let keys = self.desired.set(&origin, evaluation.nodes);
-        let container = origin.container.clone();
-        self.good.insert(origin);
-        if !keys.is_empty() {
-            let gathered = self.gathered.entry(container).or_insert_with(|| Gathered {
-                keys: BTreeSet::new(),
-                since: now,
-            });
-            gathered.keys.extend(keys);
-        }
+        let keys = self.desired.replace(&origin, &before, &nodes);
+        self.gathering.add(&origin.container, keys, now);
     }
 
     pub(super) fn on_session(&mut self, event: SessionEvent, now: Instant) {
@@ -227,7 +166,7 @@ impl Reconciler {
                 let wished = if self.releasing() {
                     Vec::new()
                 } else {
-                    self.desired.batches()
+                    self.evaluations.batches()
                 };
                 self.watch_roots(wished.iter().flatten());
                 self.keys.establish(session, wished);
@@ -266,14 +205,13 @@ impl Reconciler {
         if self.ending == Some(Ending::Stopped) {
             return;
         }
-        self.retry_due(now);
+        self.evaluations.retry_due(now);
+        self.keys.retry_due(now);
         self.evaluate();
-        self.forget_leaving();
-        self.started |=
-            self.instances.complete() && self.containers.complete() && self.scheduler.idle();
+        let done = self.finish_containers();
+        self.flush_gathered(done, now);
         // A release needs no wishes.
         if self.started || self.releasing() {
-            self.flush_gathered(now);
             self.release_orphans();
             self.commit(now);
         }
@@ -288,31 +226,53 @@ impl Reconciler {
     }
 
     fn evaluate(&mut self) {
-        while let Some((ticket, origin)) = self.scheduler.take_next() {
-            match (
-                self.instances.get(&origin.instance),
-                self.containers.get(&origin.container),
-            ) {
-                (Some(instance), Some(container)) => {
-                    let (instance, container) = (instance.clone(), container.clone());
-                    self.commands.push_back(Command::Evaluate {
-                        ticket,
-                        instance,
-                        container,
-                    });
-                }
-                _ => self.scheduler.cancel(&origin),
+        while let Some((ticket, origin)) = self.evaluations.take_next() {
+            let instance = self.instances.get(&origin.instance);
+            let container = self.containers.get(&origin.container);
+            if let (Some(instance), Some(container)) = (instance, container) {
+                self.commands.push_back(Command::Evaluate {
+                    ticket,
+                    instance: instance.clone(),
+                    container: container.clone(),
+                });
             }
         }
     }
 
-    fn flush_gathered(&mut self, now: Instant) {
-        let (scheduler, gather) = (&self.scheduler, self.settings.gather);
-        let due = self.gathered.extract_if(.., |container, gathered| {
-            scheduler.idle_for(container) || now >= gathered.since + gather
-        });
-        for (_, gathered) in due.collect::<Vec<_>>() {
-            self.flush(gathered.keys);
+    /// Takes back what was asked for by instances that are gone, where all others have looked at the container. Tells which containers
+    /// have nothing to wait for.
+    fn finish_containers(&mut self) -> Vec<ContainerId> {
+        let mut done = Vec::new();
+        for (container, leaving) in self.evaluations.take_done() {
+            self.forget(leaving);
+            done.push(container);
+        }
+        done
+    }
+
+    /// Whether everything is read and evaluated once, for the first time.
+    fn starts(&mut self) -> bool {
+        let complete = || self.instances.complete() && self.containers.complete();
+        let starts = !self.started && self.evaluations.idle() && complete();
+        self.started |= starts;
+        starts
+    }
+
+    /// Lets go of the keys of containers that are done, and of those that have waited too long; at the start of all.
+    fn flush_gathered(&mut self, done: Vec<ContainerId>, now: Instant) {
+        let gather = self.settings.gather;
+        if self.starts() {
+            for keys in self.gathering.take_all() {
+                self.flush(keys);
+            }
+        } else if self.started {
+            for container in done {
+                let keys = self.gathering.take(&container);
+                self.flush(keys);
+            }
+            while let Some(keys) = self.gathering.take_due(now, gather) {
+                self.flush(keys);
+            }
         }
     }
 
@@ -339,13 +299,10 @@ impl Reconciler {
 
     /// Whether a wish may be missing because something does not work.
     pub(crate) fn wishes_hidden(&self) -> bool {
-        let never_evaluated = || {
-            self.failures
-                .keys()
-                .any(|origin| !self.good.contains(origin))
-        };
-        let problems = self.instances.problems();
-        !self.unread.is_empty() || problems.iter().any(Problem::hides_nodes) || never_evaluated()
+        !self.unread_files.is_empty()
+            || !self.unread_containers.is_empty()
+            || self.instances.problems().iter().any(Problem::hides_nodes)
+            || self.evaluations.hide_nodes()
     }
 
     /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
@@ -353,8 +310,8 @@ impl Reconciler {
         !self.releasing()
             && (self.wishes_hidden()
                 || !self.instances.complete()
-                || !self.scheduler.idle()
-                || !self.gathered.is_empty())
+                || !self.evaluations.idle()
+                || !self.gathering.is_empty())
     }
 
     fn release_orphans(&mut self) {
@@ -398,12 +355,9 @@ impl Reconciler {
         {
             let candidates = self.desired.candidates(key);
             let origins = candidates.and_then(|candidates| candidates.get(value));
-            askers.extend(
-                origins
-                    .into_iter()
-                    .flatten()
-                    .map(|origin| self.asker(origin)),
-            );
+            *askers = origins
+                .map(|origins| self.askers(origins))
+                .unwrap_or_default();
         }
         notice
     }
@@ -411,30 +365,23 @@ impl Reconciler {
     /// Once for each change of what is asked for, and not once for each event.
     fn report_conflict(&mut self, key: &Key) {
         let candidates = self.desired.candidates(key);
-        match candidates.filter(|candidates| candidates.len() > 1) {
-            Some(candidates) if self.conflicts.get(key) != Some(candidates) => {
-                let sides = candidates.iter().map(|(value, origins)| {
-                    (
-                        value.clone(),
-                        origins.iter().map(|origin| self.asker(origin)).collect(),
-                    )
-                });
+        if let Some(candidates) = candidates.filter(|candidates| candidates.len() > 1) {
+            let sides = candidates.iter();
+            let sides = sides.map(|(value, origins)| (value.clone(), self.askers(origins)));
+            let sides: Vec<_> = sides.collect();
+            if self.conflicts.get(key) != Some(&sides) {
+                self.conflicts.insert(key.clone(), sides.clone());
                 self.notices.push_back(Notice::Conflict {
                     key: key.clone(),
-                    candidates: sides.collect(),
+                    candidates: sides,
                 });
-                self.conflicts.insert(key.clone(), candidates.clone());
             }
-            Some(_) => {}
-            None => {
-                if self.conflicts.remove(key).is_some() {
-                    let value = self.desired.winner(key).cloned();
-                    self.notices.push_back(Notice::ConflictEnded {
-                        key: key.clone(),
-                        value,
-                    });
-                }
-            }
+        } else if self.conflicts.remove(key).is_some() {
+            let value = self.desired.winner(key).cloned();
+            self.notices.push_back(Notice::ConflictEnded {
+                key: key.clone(),
+                value,
+            });
         }
     }
 
@@ -465,5 +412,12 @@ impl Reconciler {
             container: origin.container.clone(),
             name: name.to_owned(),
         }
+    }
+
+    fn askers(&self, origins: &BTreeSet<Origin>) -> Askers {
+        Askers::new(
+            origins.iter().map(|origin| self.asker(origin)),
+            origins.len(),
+        )
     }
 }

@@ -26,6 +26,46 @@ impl fmt::Display for Asker {
     }
 }
 
+/// Those who ask for a node: the first of them, and how many there are, since a thousand containers may ask for the same one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Askers {
+    first: Vec<Asker>,
+    count: usize,
+}
+
+impl Askers {
+    /// How many are named.
+    const NAMED: usize = 5;
+
+    /// All of `askers`, of whom there are `count`. Only the first few are asked for.
+    pub fn new(askers: impl Iterator<Item = Asker>, count: usize) -> Askers {
+        Askers {
+            first: askers.take(Askers::NAMED).collect(),
+            count,
+        }
+    }
+
+    /// The end of a sentence about what they ask for. The wish may end while it is being fulfilled.
+    fn clause(&self) -> String {
+        if self.count == 0 {
+            ", which no container asks for any more".to_owned()
+        } else {
+            format!(" for {self}")
+        }
+    }
+}
+
+impl fmt::Display for Askers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.first.iter().map(Asker::to_string).collect();
+        f.write_str(&names.join(", "))?;
+        match self.count.saturating_sub(names.len()) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -61,7 +101,7 @@ pub enum Notice {
         /// The key.
         key: Key,
         /// The values from the smallest on, with those who ask for them.
-        candidates: Vec<(Value, Vec<Asker>)>,
+        candidates: Vec<(Value, Askers)>,
     },
     /// Everybody agrees again, or nobody asks any more.
     ConflictEnded {
@@ -86,7 +126,7 @@ pub enum Notice {
         /// What was there before.
         old: Option<Value>,
         /// Who asks for it.
-        askers: Vec<Asker>,
+        askers: Askers,
     },
     /// A node was deleted.
     Removed(Key),
@@ -204,21 +244,10 @@ impl Notice {
     }
 }
 
-fn list(askers: &[Asker]) -> String {
-    let names: Vec<String> = askers.iter().take(5).map(Asker::to_string).collect();
-    let more = askers.len().saturating_sub(names.len());
-    names.join(", ")
-        + &if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        }
-}
-
-fn conflict(candidates: &[(Value, Vec<Asker>)]) -> String {
+fn conflict(candidates: &[(Value, Askers)]) -> String {
     let sides: Vec<String> = candidates
         .iter()
-        .map(|(value, askers)| format!("{value} for {}", list(askers)))
+        .map(|(value, askers)| format!("{value} for {askers}"))
         .collect();
     sides.join("; ")
 }
@@ -287,18 +316,14 @@ impl Notice {
                 value,
                 old: None,
                 askers,
-            } => write!(f, "registered {key} = {value} for {}", list(askers)),
+            } => write!(f, "registered {key} = {value}{}", askers.clause()),
             Notice::Registered {
                 key,
                 value,
                 old: Some(old),
                 askers,
             } => {
-                write!(
-                    f,
-                    "changed {key} = {value} (was {old}) for {}",
-                    list(askers)
-                )
+                write!(f, "changed {key} = {value} (was {old}){}", askers.clause())
             }
             Notice::Removed(key) => write!(f, "removed {key}"),
             Notice::HandedOver { key, value, to } => {

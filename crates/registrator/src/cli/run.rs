@@ -132,7 +132,6 @@ async fn attach(
         files: file_watch,
         etcd: client,
         mirrored,
-        unread: event_loop::Unread::default(),
         on_exit: match settings.on_exit {
             settings::OnExit::Keep => OnExit::Keep,
             settings::OnExit::Release => OnExit::Release,

@@ -11,13 +11,14 @@ const MAX_BYTES: usize = 512 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Request {
     pub(super) txns: Vec<KeyTxn>,
+    keys: BTreeSet<Key>,
     bytes: usize,
 }
 
 impl Request {
     /// Whether there is a transaction for `key`.
     pub(super) fn has(&self, key: &Key) -> bool {
-        self.txns.iter().any(|txn| txn.key == *key)
+        self.keys.contains(key)
     }
 
     /// Takes the transactions of one batch. A batch that does not fit beside what is there goes back to the front of the queue;
@@ -52,6 +53,7 @@ impl Request {
                 continue;
             }
             self.bytes += bytes;
+            self.keys.insert(txn.key.clone());
             self.txns.push(txn);
         }
         rest

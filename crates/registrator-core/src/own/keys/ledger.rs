@@ -1,0 +1,162 @@
+//! All keys of interest, and which of them concern whom.
+
+use super::tracked::Tracked;
+use crate::node::Key;
+use crate::own::{LeaseId, View};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The keys by their names, and by those who hold or claim them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ledger {
+    tracked: BTreeMap<Key, Tracked>,
+    /// The keys that others hold or claim, by lease: what is decided again when a registrator or its beacon comes or goes.
+    by_lease: BTreeMap<LeaseId, BTreeSet<Key>>,
+    /// The lease of this process, whose keys are not listed: they would be nearly all.
+    me: Option<LeaseId>,
+}
+
+impl Ledger {
+    /// Begins a session under the lease `me`: each key is what `carried_over` makes of it, without a view.
+    pub(super) fn begin(&mut self, me: LeaseId) {
+        self.me = Some(me);
+        self.by_lease.clear();
+        for tracked in self.tracked.values_mut() {
+            *tracked = tracked.carried_over();
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Tracked> {
+        self.tracked.get(key)
+    }
+
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.tracked.contains_key(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Tracked)> {
+        self.tracked.iter()
+    }
+
+    /// Takes interest in a key.
+    pub(super) fn track(&mut self, key: &Key) {
+        if !self.contains(key) {
+            self.tracked.insert(key.clone(), Tracked::default());
+        }
+    }
+
+    /// Takes no interest in a key any more.
+    pub(super) fn forget(&mut self, key: &Key) {
+        if let Some(tracked) = self.tracked.remove(key) {
+            for lease in others(&tracked.sight.view, self.me) {
+                self.unlist(lease, key);
+            }
+        }
+    }
+
+    /// Changes a key, if it is of interest.
+    pub(super) fn change<T>(
+        &mut self,
+        key: &Key,
+        change: impl FnOnce(&mut Tracked) -> T,
+    ) -> Option<T> {
+        let tracked = self.tracked.get_mut(key)?;
+        let before = others(&tracked.sight.view, self.me);
+        let result = change(tracked);
+        let after = others(&tracked.sight.view, self.me);
+        if before != after {
+            for lease in before.difference(&after) {
+                self.unlist(*lease, key);
+            }
+            for lease in after.difference(&before) {
+                self.by_lease.entry(*lease).or_default().insert(key.clone());
+            }
+        }
+        Some(result)
+    }
+
+    /// Changes all keys in a way that leaves their views as they are.
+    pub(super) fn change_all(&mut self, change: impl Fn(&mut Tracked)) {
+        self.tracked.values_mut().for_each(change);
+    }
+
+    /// The keys that another registrator holds or claims.
+    pub(super) fn concerning(&self, lease: LeaseId) -> impl Iterator<Item = &Key> {
+        self.by_lease.get(&lease).into_iter().flatten()
+    }
+
+    fn unlist(&mut self, lease: LeaseId, key: &Key) {
+        if let Some(keys) = self.by_lease.get_mut(&lease) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_lease.remove(&lease);
+            }
+        }
+    }
+}
+
+/// Who has something to do with a key, apart from `me`.
+fn others(view: &View, me: Option<LeaseId>) -> BTreeSet<LeaseId> {
+    let leases = view.claims.keys().copied().chain(view.holder());
+    leases.filter(|lease| Some(*lease) != me).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Value;
+    use crate::own::{Held, Op};
+    use proptest::prelude::*;
+
+    fn change() -> impl Strategy<Value = (u8, Vec<Op>)> {
+        let value = || Value::parse("v").unwrap();
+        let lease = || (1_i64..4).prop_map(LeaseId);
+        let op = prop_oneof![
+            lease().prop_map(move |lease| Op::Put(value(), lease)),
+            lease().prop_map(move |lease| Op::PutClaim(value(), lease)),
+            lease().prop_map(Op::DeleteClaim),
+            Just(Op::Delete),
+        ];
+        (0_u8..3, proptest::collection::vec(op, 0..4))
+    }
+
+    proptest! {
+        /// The list by lease is what a walk through all keys finds.
+        #[test]
+        fn keys_are_found_by_lease(changes in proptest::collection::vec(change(), 0..20)) {
+            let mut ledger = Ledger::default();
+            ledger.begin(LeaseId(1));
+            for (number, ops) in changes {
+                let key = Key::parse(&format!("/{number}")).unwrap();
+                if ops.is_empty() {
+                    ledger.forget(&key);
+                    continue;
+                }
+                ledger.track(&key);
+                ledger.change(&key, |tracked| tracked.sight.view.apply(&ops, 1));
+            }
+            for lease in [2, 3].map(LeaseId) {
+                let walked = ledger.iter().filter(|(_, tracked)| tracked.sight.view.concerns(lease));
+                let walked: Vec<&Key> = walked.map(|(key, _)| key).collect();
+                prop_assert_eq!(ledger.concerning(lease).collect::<Vec<_>>(), walked);
+            }
+            prop_assert_eq!(ledger.concerning(LeaseId(1)).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_new_session_knows_of_nobody() {
+        let (mut ledger, key) = (Ledger::default(), Key::parse("/k").unwrap());
+        ledger.begin(LeaseId(1));
+        ledger.track(&key);
+        let node = Held {
+            value: Value::parse("v").unwrap(),
+            lease: Some(LeaseId(2)),
+            mod_revision: 7,
+        };
+        ledger.change(&key, |tracked| tracked.sight.see_node(Some(node), 7));
+        assert_eq!(ledger.concerning(LeaseId(2)).count(), 1);
+        ledger.begin(LeaseId(2));
+        assert!(ledger.contains(&key));
+        assert_eq!(ledger.concerning(LeaseId(2)).count(), 0);
+    }
+}

@@ -1,0 +1,181 @@
+//! What events of etcd change, and which keys they ask a decision of.
+
+use super::Keys;
+use crate::host::HostName;
+use crate::node::{Key, Value};
+use crate::own::session::Seen;
+use crate::own::{Held, LeaseId, Revision, View};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Keys {
+    /// Takes in something seen in etcd. A change that is older than what is known changes nothing.
+    ///
+    /// What is seen of a key while a transaction for it is under way may be newer than the answer, which would then hide it: it
+    /// waits for the answer.
+    pub(crate) fn see(&mut self, seen: Seen, wish: impl Fn(&Key) -> Option<Value>, now: Instant) {
+        let Some(seen) = self.unless_flying(seen) else {
+            return;
+        };
+        match seen {
+            Seen::Registrator { lease, name } => self.see_registrator(lease, name),
+            Seen::Beacon {
+                lease,
+                lit,
+                revision,
+            } => {
+                self.flights.note_beacon(lease, revision);
+                self.see_beacon(lease, lit);
+            }
+            Seen::Attached { views, revision } => self.see_attached(views, revision),
+            Seen::Node {
+                key,
+                node,
+                revision,
+            } => {
+                let wish = wish(&key);
+                self.see_node(key, node, revision, wish.as_ref(), now);
+            }
+            Seen::Claim {
+                key,
+                lease,
+                claim,
+                revision,
+            } => {
+                let wished = wish(&key).is_some();
+                self.see_claim(key, (lease, claim), revision, wished, now);
+            }
+        }
+    }
+
+    /// What is seen, unless it has to wait for an answer.
+    fn unless_flying(&mut self, seen: Seen) -> Option<Seen> {
+        let Some(key) = seen.key().cloned() else {
+            return Some(seen);
+        };
+        let mut seen = Some(seen);
+        self.ledger.change(&key, |tracked| {
+            if let Some(flying) = &mut tracked.flying {
+                flying.seen.extend(seen.take());
+            }
+        });
+        seen
+    }
+
+    fn see_node(
+        &mut self,
+        key: Key,
+        node: Option<Held>,
+        revision: Revision,
+        wish: Option<&Value>,
+        now: Instant,
+    ) {
+        let Some((_, who)) = self.session.clone() else {
+            return;
+        };
+        let ours = node.as_ref().is_some_and(|node| node.lease == Some(who.me));
+        self.track_if(&key, wish.is_some() || ours);
+        let due = self.ledger.change(&key, |tracked| {
+            tracked.see_node(&who, node, revision, wish, now)
+        });
+        if due == Some(true) {
+            self.mark([key].into());
+        }
+    }
+
+    fn see_claim(
+        &mut self,
+        key: Key,
+        (lease, claim): (LeaseId, Option<Held>),
+        revision: Revision,
+        wished: bool,
+        now: Instant,
+    ) {
+        let Some((_, who)) = self.session.clone() else {
+            return;
+        };
+        let ours = lease == who.me && claim.is_some();
+        self.track_if(&key, wished || ours);
+        let due = self.ledger.change(&key, |tracked| {
+            tracked.see_claim(&who, lease, claim, revision, now)
+        });
+        if due == Some(true) {
+            self.mark([key].into());
+        }
+    }
+
+    /// Besides the keys that are tracked already a process cares about those that concern it: those that it wishes, and those that
+    /// others hand to it.
+    fn track_if(&mut self, key: &Key, concerns: bool) {
+        if concerns {
+            self.ledger.track(key);
+        }
+    }
+
+    /// What the reading and the mirror do not agree on is decided again. A key that the reading lacks is taken as absent, and the
+    /// guards tell whether that is true; one with a transaction under way is told of by its answer.
+    fn see_attached(&mut self, mut views: BTreeMap<Key, View>, revision: Revision) {
+        let Some((_, who)) = self.session.clone() else {
+            return;
+        };
+        for (key, tracked) in self.ledger.iter() {
+            if tracked.sight.view.concerns(who.me) {
+                views.entry(key.clone()).or_default();
+            }
+        }
+        for (key, view) in views {
+            self.ledger.track(&key);
+            let news = self.ledger.change(&key, |tracked| {
+                tracked.flying.is_none() && tracked.sight.correct(view, revision)
+            });
+            if news == Some(true) {
+                self.mark([key].into());
+            }
+        }
+    }
+
+    fn see_registrator(&mut self, lease: LeaseId, name: Option<HostName>) {
+        let Some((_, who)) = &mut self.session else {
+            return;
+        };
+        if lease == who.me {
+            return;
+        }
+        let known = who.registrators.get(&lease);
+        let changed = known.is_some() != name.is_some();
+        if known != name.as_ref() {
+            let registrators = &mut Arc::make_mut(who).registrators;
+            match name {
+                Some(name) => registrators.insert(lease, name),
+                None => registrators.remove(&lease),
+            };
+        }
+        if changed {
+            self.mark_concerned(lease);
+        }
+    }
+
+    /// Takes in what a beacon is now.
+    pub(super) fn see_beacon(&mut self, lease: LeaseId, lit: bool) {
+        let Some((_, who)) = &mut self.session else {
+            return;
+        };
+        if who.beacons.contains(&lease) == lit {
+            return;
+        }
+        let beacons = &mut Arc::make_mut(who).beacons;
+        if lit {
+            beacons.insert(lease);
+        } else {
+            beacons.remove(&lease);
+        }
+        self.mark_concerned(lease);
+    }
+
+    /// Asks for a decision of the keys that a registrator holds or claims.
+    fn mark_concerned(&mut self, lease: LeaseId) {
+        let theirs = self.ledger.concerning(lease);
+        self.queue.extend(theirs.map(|key| [key.clone()].into()));
+    }
+}

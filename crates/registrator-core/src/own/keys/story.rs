@@ -1,0 +1,176 @@
+//! What people are told of one key, each thing once.
+
+use crate::node::{Key, Value};
+use crate::own::{Held, KeyTxn, LeaseId, Op, View, Who};
+use crate::tell::notice::{Askers, Notice};
+
+/// What was told last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Story {
+    /// What is in the way.
+    reported: Option<Notice>,
+    /// The conflict with other hosts.
+    conflict: Option<Notice>,
+}
+
+impl Story {
+    /// `notice` if it differs from what was reported last.
+    pub(super) fn report(&mut self, notice: Notice) -> Option<Notice> {
+        if self.reported.as_ref() == Some(&notice) {
+            return None;
+        }
+        self.reported = Some(notice.clone());
+        Some(notice)
+    }
+
+    /// Nothing is in the way any more.
+    pub(super) fn went_on(&mut self) {
+        self.reported = None;
+    }
+
+    /// How the wish stands to what is there when nothing is to be done, as far as that is news.
+    pub(super) fn standing(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        wish: &Value,
+        view: &View,
+    ) -> Vec<Notice> {
+        let Some(held) = &view.node else {
+            return Vec::new();
+        };
+        let Some(holder) = held.lease.filter(|lease| who.knows(*lease)) else {
+            let foreign = Notice::Foreign {
+                key: key.clone(),
+                value: held.value.clone(),
+                wish: wish.clone(),
+            };
+            return self.report(foreign).into_iter().collect();
+        };
+        let mut news: Vec<Notice> = self
+            .conflict(who, key, &held.value, holder, view)
+            .into_iter()
+            .collect();
+        if holder != who.me && held.value == *wish {
+            news.extend(self.report(Notice::Shared {
+                key: key.clone(),
+                value: held.value.clone(),
+                holder: who.name(holder),
+            }));
+        }
+        news
+    }
+
+    /// The conflict with other hosts, or its end, if that is news.
+    fn conflict(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        value: &Value,
+        holder: LeaseId,
+        view: &View,
+    ) -> Option<Notice> {
+        let others = view.claims.iter().filter(|(lease, claim)| {
+            claim.value != *value && claim.lease == Some(**lease) && who.knows(**lease)
+        });
+        let mut waiting: Vec<_> = others
+            .map(|(lease, claim)| {
+                let name = if who.suspects(*lease) {
+                    format!("{}, which seems dead", who.name(*lease)).into()
+                } else {
+                    who.name(*lease)
+                };
+                (claim.value.clone(), name)
+            })
+            .collect();
+        waiting.sort();
+        let (key, value) = (key.clone(), value.clone());
+        if waiting.is_empty() {
+            self.conflict.take()?;
+            return Some(Notice::HostConflictEnded { key, value });
+        }
+        let conflict = Notice::HostConflict {
+            key,
+            registered: (value, who.name(holder)),
+            waiting,
+        };
+        if self.conflict.as_ref() == Some(&conflict) {
+            return None;
+        }
+        self.conflict = Some(conflict.clone());
+        Some(conflict)
+    }
+}
+
+/// What a transaction of this process did, if it is worth a word. `before` is the node that it found.
+pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<Notice> {
+    let key = txn.key.clone();
+    let held_before = before.and_then(|held| held.lease);
+    txn.ops.iter().find_map(|op| match op {
+        Op::Put(value, lease) if *lease == who.me => Some(Notice::Registered {
+            key: key.clone(),
+            value: value.clone(),
+            old: before.map(|held| held.value.clone()),
+            askers: Askers::default(),
+        }),
+        Op::Put(value, lease) if held_before == Some(who.me) => Some(Notice::HandedOver {
+            key: key.clone(),
+            value: value.clone(),
+            to: who.name(*lease),
+        }),
+        Op::Delete => Some(Notice::Removed(key.clone())),
+        Op::Put(..) | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: LeaseId = LeaseId(1);
+    const OTHER: LeaseId = LeaseId(2);
+
+    fn who() -> Who {
+        Who {
+            me: ME,
+            registrators: [(OTHER, "b".into())].into(),
+            beacons: [OTHER].into(),
+        }
+    }
+
+    fn held(text: &str, lease: LeaseId) -> Held {
+        Held {
+            value: Value::parse(text).unwrap(),
+            lease: Some(lease),
+            mod_revision: 7,
+        }
+    }
+
+    fn told(story: &mut Story, view: &View) -> usize {
+        let (key, wish) = (Key::parse("/k").unwrap(), Value::parse("a").unwrap());
+        story.standing(&who(), &key, &wish, view).len()
+    }
+
+    #[test]
+    fn a_conflict_and_its_end_are_told_once() {
+        let (mut story, mut view) = (Story::default(), View::default());
+        view.node = Some(held("a", ME));
+        assert_eq!(told(&mut story, &view), 0);
+        view.claims.insert(OTHER, held("b", OTHER));
+        assert_eq!(told(&mut story, &view), 1);
+        assert_eq!(told(&mut story, &view), 0, "as before");
+        view.claims.clear();
+        assert_eq!(told(&mut story, &view), 1, "it ended");
+        assert_eq!(told(&mut story, &view), 0);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_told_again_after_something_happened() {
+        let (mut story, mut view) = (Story::default(), View::default());
+        view.node = Some(held("x", LeaseId(9)));
+        assert_eq!(told(&mut story, &view), 1);
+        assert_eq!(told(&mut story, &view), 0);
+        story.went_on();
+        assert_eq!(told(&mut story, &view), 1);
+    }
+}

@@ -1,0 +1,279 @@
+//! What is written: the keys that are to be decided become requests to etcd, and answers become what is known.
+
+use super::flights::Flight;
+use super::request::Request;
+use super::{Keys, Wishes};
+use crate::node::{Key, Value};
+use crate::own::session::{Commit, KeyResult, Outcome};
+use crate::own::{self, KeyTxn, LeaseId, Op, Revision, Who};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+impl Keys {
+    /// The next request to etcd, if one is to be made now.
+    pub(crate) fn next_commit(&mut self, wishes: &Wishes<'_>, now: Instant) -> Option<Commit> {
+        let (session, who) = self.session.clone()?;
+        if self.flights.are_enough() {
+            return None;
+        }
+        let mut txns = self.fill_request(&who, wishes, now);
+        if txns.is_empty() {
+            txns = self.fill_apart(&who, wishes, now);
+        }
+        self.fly(session, txns)
+    }
+
+    fn fill_request(&mut self, who: &Who, wishes: &Wishes<'_>, now: Instant) -> Vec<KeyTxn> {
+        let mut request = Request::default();
+        while let Some(mut batch) = self.queue.pop_front() {
+            // Another batch brought them already, and etcd takes a key only once in a request.
+            batch.retain(|key| !request.has(key));
+            let Some(batch) = self.unless_one_flies(batch) else {
+                continue;
+            };
+            let single = batch.len() == 1;
+            let txns = self.decide(who, batch, wishes, now);
+            if single && txns.first().is_some_and(|txn| self.was_rejected(&txn.key)) {
+                if request.txns.is_empty() {
+                    return txns;
+                }
+                self.queue
+                    .push_front(txns.into_iter().map(|txn| txn.key).collect());
+                break;
+            }
+            if !request.take(txns, &mut self.queue) {
+                break;
+            }
+        }
+        request.txns
+    }
+
+    /// A batch can be decided if no transaction for any of its keys is under way. If one is, the batch waits for its answer, which
+    /// asks for a decision of that key itself.
+    fn unless_one_flies(&mut self, batch: BTreeSet<Key>) -> Option<BTreeSet<Key>> {
+        let Some(key) = batch.iter().find(|key| self.flies(key)).cloned() else {
+            return Some(batch);
+        };
+        if batch.len() > 1 {
+            self.ledger.change(&key, |tracked| {
+                if let Some(flying) = &mut tracked.flying {
+                    flying.batches.push(batch);
+                }
+            });
+        }
+        None
+    }
+
+    fn flies(&self, key: &Key) -> bool {
+        self.ledger
+            .get(key)
+            .is_some_and(|tracked| tracked.flying.is_some())
+    }
+
+    /// Fills a request with keys that need the leases of other registrators.
+    fn fill_apart(&mut self, who: &Who, wishes: &Wishes<'_>, now: Instant) -> Vec<KeyTxn> {
+        let mut request = Request::default();
+        while let Some(key) = self.apart.pop_front() {
+            // The answer to what is under way asks for it again.
+            if request.has(&key) || self.flies(&key) {
+                continue;
+            }
+            let Some(txn) = self.decide_key(who, &key, wishes, now) else {
+                continue;
+            };
+            if !needs_other_lease(who.me, &txn) {
+                self.queue.push_back([key].into());
+            } else if !request.take_one(txn) {
+                self.apart.push_front(key);
+                break;
+            }
+        }
+        request.txns
+    }
+
+    /// etcd refused a request with this key, which travels alone until it succeeds.
+    fn was_rejected(&self, key: &Key) -> bool {
+        self.ledger.get(key).is_some_and(|tracked| tracked.alone)
+    }
+
+    fn fly(&mut self, session: u64, txns: Vec<KeyTxn>) -> Option<Commit> {
+        if txns.is_empty() {
+            return None;
+        }
+        let mut flight = Vec::new();
+        for txn in &txns {
+            self.ledger.change(&txn.key, |tracked| {
+                tracked.flying = Some(Default::default());
+                flight.push((txn.clone(), tracked.sight.view.node.clone()));
+            });
+        }
+        let id = self.flights.depart(flight);
+        Some(Commit { id, session, txns })
+    }
+
+    fn decide(
+        &mut self,
+        who: &Who,
+        batch: BTreeSet<Key>,
+        wishes: &Wishes<'_>,
+        now: Instant,
+    ) -> Vec<KeyTxn> {
+        let mut txns = Vec::new();
+        let single = batch.len() == 1;
+        for key in batch {
+            let Some(txn) = self.decide_key(who, &key, wishes, now) else {
+                continue;
+            };
+            let alone = self.was_rejected(&key);
+            if alone && !single {
+                self.queue.push_back([key].into());
+            } else if alone || !needs_other_lease(who.me, &txn) {
+                txns.push(txn);
+            } else {
+                self.apart.push_back(key);
+            }
+        }
+        txns
+    }
+
+    fn decide_key(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        wishes: &Wishes<'_>,
+        now: Instant,
+    ) -> Option<KeyTxn> {
+        let wish = (wishes.of)(key);
+        if wish.is_some() {
+            self.ledger.track(key);
+            self.orphans.remove(key);
+        }
+        self.alarms.cancel(key);
+        let wished = wish.is_some();
+        let too_early = self
+            .ledger
+            .change(key, |tracked| tracked.look(who, wished, now))?;
+        if let Some(at) = too_early {
+            self.alarms.set(key, at);
+            return None;
+        }
+        if wishes.keep_orphans && self.orphans.contains(key) {
+            return None;
+        }
+        let tracked = self.ledger.get(key)?;
+        let (view, managed) = (&tracked.sight.view, tracked.managed);
+        let Some(txn) = own::decide(who, key, wish.as_ref(), view, managed) else {
+            self.rest(who, key, wish.as_ref());
+            return None;
+        };
+        let too_early = self
+            .ledger
+            .change(key, |tracked| tracked.stand_back(who, &txn, now))?;
+        if let Some(at) = too_early {
+            self.alarms.set(key, at);
+            return None;
+        }
+        Some(txn)
+    }
+
+    /// Nothing is to be done for a key.
+    fn rest(&mut self, who: &Who, key: &Key, wish: Option<&Value>) {
+        match wish {
+            Some(wish) => {
+                let news = self
+                    .ledger
+                    .change(key, |tracked| tracked.standing(who, key, wish));
+                self.notices.extend(news.into_iter().flatten());
+            }
+            None => {
+                self.ledger.forget(key);
+                self.orphans.remove(key);
+            }
+        }
+    }
+
+    /// Takes in the answer to a commit. One from an older session is unknown here.
+    pub(crate) fn committed(
+        &mut self,
+        id: u64,
+        outcome: Outcome,
+        wish: impl Fn(&Key) -> Option<Value>,
+        now: Instant,
+    ) {
+        let Some(flight) = self.flights.arrive(id) else {
+            return;
+        };
+        let mut seen = Vec::new();
+        for (txn, _) in &flight.txns {
+            let landed = self
+                .ledger
+                .change(&txn.key, |tracked| tracked.flying.take());
+            if let Some(landed) = landed.flatten() {
+                seen.extend(landed.seen);
+                self.queue.extend(landed.batches);
+            }
+        }
+        match outcome {
+            Outcome::Done { revision, results } => self.done(flight, revision, results, now),
+            Outcome::Rejected(message) => self.rejected(flight, &message, now),
+            // The next session decides every key anew. Until then a repetition would only fail again.
+            Outcome::Void => self.suspend(),
+        }
+        for seen in seen {
+            self.see(seen, &wish, now);
+        }
+    }
+
+    /// Each key is decided once more from its new view: usually nothing is left to do.
+    fn done(&mut self, flight: Flight, revision: Revision, results: Vec<KeyResult>, now: Instant) {
+        let Some((_, who)) = self.session.clone() else {
+            return;
+        };
+        let mut again = BTreeSet::new();
+        for ((txn, before), result) in flight.txns.iter().zip(results) {
+            match result {
+                KeyResult::Applied => {
+                    let news = self.ledger.change(&txn.key, |tracked| {
+                        tracked.applied(&who, txn, before.as_ref(), revision, now)
+                    });
+                    self.notices.extend(news.flatten());
+                }
+                KeyResult::Refused { view, beacons } => {
+                    self.ledger
+                        .change(&txn.key, |tracked| tracked.refused(view, revision, now));
+                    for (lease, lit) in beacons {
+                        if flight.knows_better(lease, revision) {
+                            self.see_beacon(lease, lit);
+                        }
+                    }
+                }
+            }
+            again.insert(txn.key.clone());
+        }
+        self.mark(again);
+    }
+
+    /// A request with several transactions may fail for one of them: each is tried alone, so that it harms nobody else.
+    fn rejected(&mut self, flight: Flight, message: &str, now: Instant) {
+        let alone = flight.txns.len() == 1;
+        for (txn, _) in flight.txns {
+            let news = self.ledger.change(&txn.key, |tracked| {
+                tracked.alone = true;
+                if alone {
+                    tracked.rejected(&txn.key, message, now)
+                } else {
+                    None
+                }
+            });
+            self.notices.extend(news.flatten());
+            self.queue.push_back([txn.key].into());
+        }
+    }
+}
+
+fn needs_other_lease(me: LeaseId, txn: &KeyTxn) -> bool {
+    txn.ops.iter().any(|op| match op {
+        Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease != me,
+        Op::Delete | Op::DeleteClaim(_) => false,
+    })
+}
