@@ -77,8 +77,8 @@ pub fn subscriber<W: Write + Send + 'static>(
     tracing_subscriber::registry().with(lines.with_filter(filter(level)))
 }
 
-/// Libraries speak of heartbeats at `info` and below, so only their warnings pass; the program's own crates all begin with
-/// `registrator`, but for the binary and the embedded etcd.
+/// Libraries speak of heartbeats at `info` and below, so only their warnings pass. Of the program's own crates this one alone
+/// logs.
 fn filter(level: Level) -> Targets {
     let (own, libraries) = match level {
         Level::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
@@ -89,9 +89,7 @@ fn filter(level: Level) -> Targets {
     };
     Targets::new()
         .with_default(libraries)
-        .with_target("registrator", own)
-        .with_target("kontena_registrator", own)
-        .with_target("etcd_mem", own)
+        .with_target(env!("CARGO_CRATE_NAME"), own)
         .with_target(FATAL, LevelFilter::ERROR)
 }
 
