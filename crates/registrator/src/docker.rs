@@ -19,7 +19,7 @@ use registrator_core::observe::container::Container;
 
 pub use api_version::{ApiVersion, ApiVersionError, MAX_API, MIN_API};
 pub use client::{Client, EngineInfo, Timeouts};
-pub use endpoint::{Authority, DEFAULT_SOCKET, Endpoint, EndpointError, EndpointSettings};
+pub use endpoint::{Endpoint, EndpointSettings};
 pub use error::{CertificateError, Error};
 pub use event_stream::{EventStream, Hint};
 pub use watch::{Backoff, Update, WatchSettings, watch};

@@ -17,7 +17,7 @@ mod survey;
 mod watch;
 
 pub use client::Client;
-pub use endpoint::{Endpoint, EndpointError, parse_endpoints};
+pub use endpoint::{Endpoint, parse_endpoints};
 pub use error::{Cause, Error};
 pub use identity::Holder;
 pub use layout::{Layout, LayoutError};

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod cli;
 pub mod docker;
 pub mod embedded;
+pub mod endpoint;
 pub mod error_chain;
 pub mod etcd;
 pub mod evaluators;

@@ -19,9 +19,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
-use super::endpoint::{Authority, Endpoint};
+use super::endpoint::Endpoint;
 use super::error::Error;
 use super::tls;
+use crate::endpoint::Authority;
 
 /// How long a silent TCP connection stays unquestioned. The event stream can be silent for days; without probes a middlebox
 /// would forget it, and nobody would tell us.

@@ -106,8 +106,8 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         library: "http",
-        to: DOCKER,
-        why: "only `docker` talks HTTP to the engine",
+        to: &["crates/registrator/src/endpoint.rs"],
+        why: "only `endpoint` reads the text of addresses",
     },
     Reserved {
         library: "tokio_rustls",
