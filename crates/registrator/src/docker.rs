@@ -22,7 +22,7 @@ pub use client::{Client, EngineInfo, Timeouts};
 pub use endpoint::{Endpoint, EndpointSettings};
 pub use error::{CertificateError, Error};
 pub use event_stream::{EventStream, Hint};
-pub use watch::{Backoff, Update, WatchSettings, watch};
+pub use watch::{Update, WatchSettings, watch};
 
 /// How many inspects [`list_once`] has under way at once: more makes a daemon no faster.
 const INSPECTS_AT_ONCE: usize = 8;

@@ -3,7 +3,6 @@
 //! `docs/protocol.md` says what is written and why. Here only the waiting is done: every decision about a node comes
 //! from `registrator_core` as a guarded transaction.
 
-mod backoff;
 mod client;
 mod endpoint;
 mod error;
@@ -25,3 +24,12 @@ pub use mirror::{Item, Mirrored, mirror};
 pub use reading::Listing;
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
 pub use survey::survey;
+
+use registrator_core::backoff::Backoff;
+use std::time::Duration;
+
+/// The pauses between attempts to reach etcd.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(10),
+};

@@ -3,6 +3,7 @@
 //! `event_loop` is where the world is attached. The adapters (`docker`, `etcd`, `files`, `evaluators`) do not know each other,
 //! and none of them decides anything.
 
+pub mod attempts;
 pub mod catalog;
 pub mod cli;
 pub mod docker;

@@ -5,7 +5,6 @@
 //! to stop is reported as `stopping` until it does. Whatever ends a session, the next one begins with a complete list;
 //! between two sessions nothing changes, least of all is anything deleted.
 
-mod backoff;
 mod inspections;
 mod noise;
 mod outbox;
@@ -16,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::time::Duration;
 
+use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::{Container, ContainerId};
 use registrator_core::observe::watch::Event;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-pub use backoff::Backoff;
 use outbox::Outbox;
 use session::Session;
 use stopping::Stopping;
@@ -29,6 +28,7 @@ use stopping::Stopping;
 use super::api_version::ApiVersion;
 use super::client::Client;
 use super::error::Error;
+use crate::attempts::Attempts;
 
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
 const REASONS_PER_OUTAGE: usize = 8;
@@ -95,7 +95,10 @@ impl Default for WatchSettings {
             list_inspects: 8,
             event_inspects: 32,
             ping_after: Duration::from_secs(10),
-            backoff: Backoff::default(),
+            backoff: Backoff {
+                first: Duration::from_millis(100),
+                longest: Duration::from_secs(10),
+            },
             list_patience: Duration::from_secs(15),
         }
     }
@@ -150,15 +153,15 @@ struct Link {
 
 impl Watcher {
     async fn run(mut self) {
-        let mut failures = 0;
+        let backoff = self.settings.backoff;
+        let mut attempts = Attempts::new(backoff);
         loop {
             let error = self.session().await;
-            let settled = |since: Instant| since.elapsed() >= self.settings.backoff.max;
+            let settled = |since: Instant| since.elapsed() >= backoff.longest;
             if self.link.up_since.is_some_and(settled) {
-                failures = 0;
+                attempts.succeeded();
             }
-            let pause = self.settings.backoff.pause(failures);
-            failures = failures.saturating_add(1);
+            let pause = attempts.failed();
             self.report(error, pause);
             self.outbox.flush().await;
             sleep(pause).await;

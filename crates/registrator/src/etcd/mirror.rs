@@ -1,10 +1,11 @@
 //! A prefix as a source: what is there, then each change, for as long as the process lives.
 
-use super::backoff::{Backoff, LONGEST};
+use super::BACKOFF;
 use super::client::Client;
 use super::error::Error;
 use super::reading::KeyRange;
 use super::watch::{Follower, Position, Report};
+use crate::attempts::Attempts;
 use etcd_api::{Event, event::EventType};
 use registrator_core::observe::watch::{self, Keyed};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub async fn mirror(client: Client, prefix: String, to: UnboundedSender<Mirrored
         range: KeyRange::prefix(&prefix),
         to,
         interrupted: false,
-        backoff: Backoff::up_to(LONGEST),
+        attempts: Attempts::new(BACKOFF),
     };
     while mirror.list_and_follow().await.is_ok() {}
 }
@@ -66,7 +67,7 @@ struct Mirror {
     range: KeyRange,
     to: UnboundedSender<Mirrored>,
     interrupted: bool,
-    backoff: Backoff,
+    attempts: Attempts,
 }
 
 impl Mirror {
@@ -109,7 +110,7 @@ impl Mirror {
     }
 
     fn pass_on(&mut self, events: Vec<Event>) -> Result<(), Unheard> {
-        self.backoff.reset();
+        self.attempts.succeeded();
         for event in events {
             let deleted = event.r#type() == EventType::Delete;
             let kv = event.kv.unwrap_or_default();
@@ -126,7 +127,7 @@ impl Mirror {
 
     /// A loss is no interruption: the list follows in a moment. The pause keeps an etcd that always says "lost" from being flooded.
     async fn wait(&mut self, error: Error) -> Result<(), Unheard> {
-        let pause = self.backoff.pause();
+        let pause = self.attempts.failed();
         if !matches!(error, Error::Compacted { .. }) {
             self.interrupt(error, pause)?;
         }
@@ -145,7 +146,7 @@ impl Mirror {
     fn restore(&mut self) -> Result<(), Unheard> {
         match std::mem::take(&mut self.interrupted) {
             true => {
-                self.backoff.reset();
+                self.attempts.succeeded();
                 self.to.send(Mirrored::Restored).map_err(|_| Unheard)
             }
             false => Ok(()),

@@ -13,12 +13,13 @@ mod serve;
 mod start;
 mod views;
 
-use super::backoff::{Backoff, LONGEST};
+use super::BACKOFF;
 use super::client::Client;
 use super::error::Error;
 use super::identity::{Holder, new_instance};
 use super::layout::Layout;
 use super::settings::{OnConflict, Settings, SettingsError};
+use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
 use keeper::{Keeper, beacon_interval, renewal_interval};
 use registrator_core::own::LeaseId;
@@ -179,8 +180,8 @@ pub async fn run(
         keepers: None,
         reported_in_use: None,
         number: 0,
-        backoff: Backoff::up_to(LONGEST),
-        disturbances: Backoff::up_to(LONGEST),
+        attempts: Attempts::new(BACKOFF),
+        disturbances: Attempts::new(BACKOFF),
     };
     let stop = loop {
         if let Err(stop) = task.cycle().await {
@@ -213,10 +214,10 @@ struct Task {
     reported_in_use: Option<Option<String>>,
     /// Of the session; grows.
     number: u64,
-    /// Between attempts to begin a session.
-    backoff: Backoff,
-    /// Between sessions that do not last.
-    disturbances: Backoff,
+    /// To begin a session.
+    attempts: Attempts,
+    /// To have one that lasts.
+    disturbances: Attempts,
 }
 
 /// What keeps the two leases alive.
@@ -307,7 +308,7 @@ impl Task {
 
     fn report_in_use(&mut self, holder: Option<Holder>) {
         self.reporter.reachable(&self.context.client);
-        self.backoff.reset();
+        self.attempts.succeeded();
         let instance = holder.as_ref().map(|holder| holder.instance.clone());
         if self.reported_in_use.as_ref() != Some(&instance) {
             self.reported_in_use = Some(instance);
@@ -317,7 +318,7 @@ impl Task {
 
     /// After a failure: tells of it once, and waits a while.
     async fn wait(&mut self, error: Error) -> Result<(), Stop> {
-        let pause = self.backoff.pause();
+        let pause = self.attempts.failed();
         self.reporter.unreachable(error, pause);
         self.pause(pause).await
     }

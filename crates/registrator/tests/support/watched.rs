@@ -14,8 +14,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use registrator::docker::{
-    Backoff, Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
+    Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
 };
+use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::watch::Event;
 
@@ -41,8 +42,8 @@ pub(crate) fn quick() -> (Timeouts, WatchSettings) {
         ping: ms(300),
     };
     let backoff = Backoff {
-        min: ms(10),
-        max: ms(200),
+        first: ms(10),
+        longest: ms(200),
     };
     let settings = WatchSettings {
         backoff,

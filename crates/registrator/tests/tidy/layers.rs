@@ -302,9 +302,10 @@ fn knows_no_other_adapter(file: &File) -> Vec<Violation> {
 }
 
 /// The modules of the core, each of which uses only those before it: the flow, with what all speak of before it.
-const CORE_ORDER: [&str; 8] = [
+const CORE_ORDER: [&str; 9] = [
     "node",
     "host",
+    "backoff",
     "observe",
     "evaluate",
     "merge",

@@ -5,7 +5,7 @@ use super::commit::{Performed, perform};
 use super::keeper::Health;
 use super::start::{self, Beginning};
 use super::{Context, Keepers, Request, Stop, Task, Update};
-use crate::etcd::backoff::LONGEST;
+use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
 use crate::etcd::identity;
 use crate::etcd::layout::Place;
@@ -80,8 +80,8 @@ impl Task {
                 break interruption;
             }
         };
-        if began.elapsed() > LONGEST {
-            self.disturbances.reset();
+        if began.elapsed() > BACKOFF.longest {
+            self.disturbances.succeeded();
         }
         let stopping = serving.stopping;
         self.suspend(serving);
@@ -95,20 +95,20 @@ impl Task {
         match interruption {
             Interruption::Stop(stop) => Err(stop),
             Interruption::Failed(error) => {
-                let pause = self.disturbances.pause();
+                let pause = self.disturbances.failed();
                 self.reporter.unreachable(error, pause);
                 self.pause(pause).await
             }
             Interruption::Lost => self.lose_lease().await,
             Interruption::Disturbed => {
-                let pause = self.disturbances.pause();
+                let pause = self.disturbances.failed();
                 self.pause(pause).await
             }
         }
     }
 
     fn establish(&mut self, held: &Held, beginning: Beginning) -> Serving {
-        self.backoff.reset();
+        self.attempts.succeeded();
         self.reporter.reachable(&self.context.client);
         for key in beginning.strays {
             self.reporter.send(Update::Stray { key });
