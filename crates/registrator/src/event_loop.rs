@@ -331,7 +331,7 @@ fn config_event(
                 watch::Event::Delete((policy.clone(), ConfigSource::Etcd(key)))
             }
         }),
-        etcd::Mirrored::Interrupted { error, .. } => {
+        etcd::Mirrored::Interrupted { error } => {
             warn!(
                 "cannot read the configurations of policy {policy} in etcd, they stay as they are: {}",
                 crate::error_chain::error_chain(&error)

@@ -21,10 +21,10 @@ pub fn docker(update: &docker::Update) {
         docker::Update::Connected { api_version } => {
             info!("connected to Docker, API {api_version}")
         }
-        docker::Update::Waiting { error, .. } => {
+        docker::Update::Waiting { error } => {
             warn!("waiting for Docker: {}", error_chain(error))
         }
-        docker::Update::Lost { error, .. } => {
+        docker::Update::Lost { error } => {
             warn!(
                 "lost Docker, all nodes stay until it is back: {}",
                 error_chain(error)
@@ -54,7 +54,7 @@ pub fn etcd(update: &etcd::session::Update) {
     };
     match update {
         Update::Session(_) => {}
-        Update::Unreachable { error, .. } => warn!(
+        Update::Unreachable { error } => warn!(
             "waiting for etcd, nothing is forgotten: {}",
             error_chain(error)
         ),

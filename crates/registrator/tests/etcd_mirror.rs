@@ -9,6 +9,7 @@ mod support;
 #[path = "support/session.rs"]
 mod run;
 
+use registrator::error_chain::error_chain;
 use registrator::etcd::{Client, Mirrored, mirror};
 use registrator_core::observe::watch::Event;
 use run::{compact, delete, put};
@@ -58,7 +59,7 @@ impl Mirror {
                 item.value.escape_ascii().to_string()
             ),
             Mirrored::Event(Event::Delete(key)) => format!("delete {key}"),
-            Mirrored::Interrupted { error, .. } => format!("interrupted: {}", error.chain()),
+            Mirrored::Interrupted { error } => format!("interrupted: {}", error_chain(&error)),
             Mirrored::Restored => "restored".into(),
         }
     }

@@ -9,6 +9,7 @@ mod support;
 #[path = "support/session.rs"]
 mod run;
 
+use registrator::error_chain::error_chain;
 use registrator::etcd::Client;
 use registrator::etcd::session::{End, Request, Update};
 use registrator_core::own::session::{KeyResult, Outcome};
@@ -38,7 +39,7 @@ async fn etcd_away_at_the_start_is_waited_for(program: PathBuf) {
     let mut run = Run::start(etcd.settings("one"));
     let fact = run
         .until("outage", |update| match update {
-            Update::Unreachable { error, .. } => Some(error.chain()),
+            Update::Unreachable { error, .. } => Some(error_chain(&error)),
             _ => None,
         })
         .await;

@@ -21,6 +21,7 @@ use super::connector::{ConnectError, Connector};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::event_stream::EventStream;
+use crate::error_chain::causes;
 
 const SMALL_BODY: usize = 1 << 20;
 const INSPECT_BODY: usize = 16 << 20;
@@ -73,12 +74,6 @@ pub struct EngineInfo {
     /// The engine's own ID, made when it was installed; empty where an engine has none.
     #[serde(rename = "ID", default)]
     pub id: String,
-    /// The host name of the machine.
-    #[serde(rename = "Name", default)]
-    pub name: String,
-    /// The version of Docker.
-    #[serde(rename = "ServerVersion", default)]
-    pub server_version: String,
 }
 
 impl Client {
@@ -250,19 +245,16 @@ impl Client {
     }
 
     fn not_sent(&self, call: Call, source: legacy::Error) -> Error {
-        let mut cause = std::error::Error::source(&source);
-        while let Some(error) = cause {
-            if let Some(ConnectError(io)) = error.downcast_ref() {
-                return Error::Connect {
-                    endpoint: self.shared.endpoint.to_string(),
-                    source: Arc::clone(io),
-                };
-            }
-            cause = error.source();
-        }
-        Error::Request {
-            call: call.name,
-            source,
+        let connect = causes(&source).find_map(|cause| cause.downcast_ref());
+        match connect.map(|ConnectError(io)| Arc::clone(io)) {
+            Some(io) => Error::Connect {
+                endpoint: self.shared.endpoint.to_string(),
+                source: io,
+            },
+            None => Error::Request {
+                call: call.name,
+                source,
+            },
         }
     }
 }

@@ -23,6 +23,7 @@ use super::endpoint::Endpoint;
 use super::error::Error;
 use super::tls;
 use crate::endpoint::Authority;
+use crate::error_chain::causes;
 
 /// How long a silent TCP connection stays unquestioned. The event stream can be silent for days; without probes a middlebox
 /// would forget it, and nobody would tell us.
@@ -137,17 +138,12 @@ async fn tcp(connector: &HttpConnector, uri: &Uri) -> io::Result<TcpStream> {
 
 /// hyper wraps the operating system's error in words that say no more; its kind decides what we advise.
 fn root_cause(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return match io.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(io.kind(), io.to_string()),
-            };
-        }
-        cause = error.source();
+    let io = causes(&error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io.map(|io| (io, io.raw_os_error())) {
+        Some((_, Some(code))) => io::Error::from_raw_os_error(code),
+        Some((io, None)) => io::Error::new(io.kind(), io.to_string()),
+        None => io::Error::other(error),
     }
-    io::Error::other(error)
 }
 
 /// The cause of a failed connection, shared because hyper keeps the original.

@@ -170,30 +170,6 @@ pub enum CertificateError {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anybody changing a setting or upgrading Docker.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Connect { source, .. } => !is_refused_for_good(source),
-            Self::Status { status, .. } => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::BadPath { .. }
-            | Self::NoEngineId
-            | Self::CertificateFile { .. }
-            | Self::ServerName { .. }
-            | Self::NotDocker { .. }
-            | Self::TooOld { .. } => false,
-            Self::Timeout { .. }
-            | Self::Request { .. }
-            | Self::Body { .. }
-            | Self::EventsEnded
-            | Self::TooLong { .. }
-            | Self::Json { .. }
-            | Self::Container { .. }
-            | Self::OtherContainer { .. } => true,
-        }
-    }
-
     /// Whether the connection failed rather than the daemon answered.
     pub(super) fn is_transport(&self) -> bool {
         matches!(
@@ -201,14 +177,6 @@ impl Error {
             Self::Connect { .. } | Self::Timeout { .. } | Self::Request { .. } | Self::Body { .. }
         )
     }
-}
-
-/// Permissions and certificates do not mend themselves; everything else about a connection does.
-fn is_refused_for_good(error: &io::Error) -> bool {
-    let tls = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
-    tls || error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn connect_advice(error: &io::Error) -> &'static str {

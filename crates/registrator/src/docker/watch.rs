@@ -12,7 +12,6 @@ mod session;
 mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
 use std::time::Duration;
 
 use registrator_core::backoff::Backoff;
@@ -29,6 +28,7 @@ use super::api_version::ApiVersion;
 use super::client::Client;
 use super::error::Error;
 use crate::attempts::Attempts;
+use crate::error_chain::error_chain;
 
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
 const REASONS_PER_OUTAGE: usize = 8;
@@ -45,15 +45,11 @@ pub enum Update {
     Waiting {
         /// Why.
         error: Error,
-        /// Until the next attempt; attempts after it are further apart.
-        retry_in: Duration,
     },
     /// Docker was reached and is lost. What was known of its containers stays.
     Lost {
         /// Why.
         error: Error,
-        /// Until the next attempt; attempts after it are further apart.
-        retry_in: Duration,
     },
     /// News about containers.
     Container(Event<Container>),
@@ -161,10 +157,9 @@ impl Watcher {
             if self.link.up_since.is_some_and(settled) {
                 attempts.succeeded();
             }
-            let pause = attempts.failed();
-            self.report(error, pause);
+            self.report(error);
             self.outbox.flush().await;
-            sleep(pause).await;
+            sleep(attempts.failed()).await;
         }
     }
 
@@ -193,11 +188,12 @@ impl Watcher {
         }
     }
 
-    fn report(&mut self, error: Error, retry_in: Duration) {
+    fn report(&mut self, error: Error) {
         if self.link.down(&error) {
-            self.outbox.push(match self.link.was_up {
-                true => Update::Lost { error, retry_in },
-                false => Update::Waiting { error, retry_in },
+            self.outbox.push(if self.link.was_up {
+                Update::Lost { error }
+            } else {
+                Update::Waiting { error }
             });
         }
     }
@@ -216,17 +212,6 @@ impl Link {
     /// Whether this loss is news.
     fn down(&mut self, error: &Error) -> bool {
         self.up_since = None;
-        self.reasons.len() < REASONS_PER_OUTAGE && self.reasons.insert(reason(error))
+        self.reasons.len() < REASONS_PER_OUTAGE && self.reasons.insert(error_chain(error))
     }
-}
-
-/// The error with its causes.
-fn reason(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -9,7 +9,6 @@ use crate::attempts::Attempts;
 use etcd_api::{Event, event::EventType};
 use registrator_core::observe::watch::{self, Keyed};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// One key of a mirrored prefix.
@@ -38,8 +37,6 @@ pub enum Mirrored {
     Interrupted {
         /// Why.
         error: Error,
-        /// When it is tried again.
-        retry_in: Duration,
     },
     /// The interruption is over.
     Restored,
@@ -102,7 +99,7 @@ impl Mirror {
         loop {
             match follower.next().await {
                 Report::Events(events) => self.pass_on(events)?,
-                Report::Trouble(error, retry_in) => self.interrupt(error, retry_in)?,
+                Report::Trouble(error) => self.interrupt(error)?,
                 Report::Restored => self.restore()?,
                 Report::Lost(error) => return self.wait(error).await,
             }
@@ -127,19 +124,18 @@ impl Mirror {
 
     /// A loss is no interruption: the list follows in a moment. The pause keeps an etcd that always says "lost" from being flooded.
     async fn wait(&mut self, error: Error) -> Result<(), Unheard> {
-        let pause = self.attempts.failed();
         if !matches!(error, Error::Compacted { .. }) {
-            self.interrupt(error, pause)?;
+            self.interrupt(error)?;
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(self.attempts.failed()).await;
         Ok(())
     }
 
-    fn interrupt(&mut self, error: Error, retry_in: Duration) -> Result<(), Unheard> {
+    fn interrupt(&mut self, error: Error) -> Result<(), Unheard> {
         if std::mem::replace(&mut self.interrupted, true) {
             return Ok(());
         }
-        let interrupted = Mirrored::Interrupted { error, retry_in };
+        let interrupted = Mirrored::Interrupted { error };
         self.to.send(interrupted).map_err(|_| Unheard)
     }
 

@@ -53,8 +53,6 @@ pub enum Update {
     Unreachable {
         /// Why.
         error: Error,
-        /// When it is tried again; the pauses grow up to about 10 s.
-        retry_in: Duration,
     },
     /// The outage is over.
     Reachable {
@@ -318,8 +316,8 @@ impl Task {
 
     /// After a failure: tells of it once, and waits a while.
     async fn wait(&mut self, error: Error) -> Result<(), Stop> {
+        self.reporter.unreachable(error);
         let pause = self.attempts.failed();
-        self.reporter.unreachable(error, pause);
         self.pause(pause).await
     }
 
@@ -381,11 +379,11 @@ impl Reporter {
         self.session(SessionEvent::Committed { id, outcome });
     }
 
-    fn unreachable(&mut self, error: Error, retry_in: Duration) {
+    fn unreachable(&mut self, error: Error) {
         let answers = !error.blames_endpoint();
         if self.outage != Some(answers) {
             self.outage = Some(answers);
-            self.send(Update::Unreachable { error, retry_in });
+            self.send(Update::Unreachable { error });
         }
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Position {
 pub(super) enum Report {
     /// Changes, in the order of their revisions. After a break the last revision comes again.
     Events(Vec<Event>),
-    /// The watch cannot be had; the follower tries again after this time. A watch that only breaks is opened again without a word.
-    Trouble(Error, Duration),
+    /// The watch cannot be had; the follower tries again. A watch that only breaks is opened again without a word.
+    Trouble(Error),
     /// The watch is there again after [`Report::Trouble`].
     Restored,
     /// The changes since the last ones are lost: all must be read anew.
@@ -106,7 +106,7 @@ impl Follower {
         }
         self.in_trouble = true;
         self.pause = self.attempts.failed();
-        Report::Trouble(error, self.pause)
+        Report::Trouble(error)
     }
 
     async fn open(&mut self) -> Result<WatchStream, Error> {

@@ -6,6 +6,7 @@
 // Each test file uses a part of this.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+use registrator::error_chain::error_chain;
 use registrator::etcd::{Client, Credentials, Endpoint, Settings};
 use std::io::Write;
 use std::net::TcpListener;
@@ -262,7 +263,7 @@ impl Etcd {
             assert!(
                 Instant::now() < deadline,
                 "etcd does not answer: {}\n{}",
-                error.chain(),
+                error_chain(&error),
                 std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
             );
             tokio::time::sleep(Duration::from_millis(30)).await;

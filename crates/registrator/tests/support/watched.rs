@@ -9,9 +9,10 @@
     clippy::unwrap_used
 )]
 
-use std::error::Error as _;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
+
+pub(crate) use registrator::error_chain::error_chain as chain;
 
 use registrator::docker::{
     Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
@@ -230,14 +231,4 @@ fn shown(container: &Container) -> String {
         words.extend(Some(name.as_str()).filter(|_| !address.is_empty()));
     }
     words.join(" ")
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &registrator::docker::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

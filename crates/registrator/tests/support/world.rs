@@ -18,6 +18,7 @@ use etcd_api::{
     DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchRequest,
     event::EventType, request_op, watch_client::WatchClient, watch_request,
 };
+use registrator::error_chain::error_chain;
 use registrator::etcd::{Client, Endpoint, Settings};
 use registrator_core::own::LeaseId;
 use std::collections::BTreeMap;
@@ -377,8 +378,8 @@ impl World {
     /// The node of a key.
     #[track_caller]
     pub(crate) fn node(&self, key: &str) -> Option<Node> {
-        let kv =
-            block_on(self.client.get(key)).unwrap_or_else(|error| panic!("{}", error.chain()))?;
+        let kv = block_on(self.client.get(key))
+            .unwrap_or_else(|error| panic!("{}", error_chain(&error)))?;
         Some(Node {
             value: String::from_utf8(kv.value).unwrap(),
             lease: kv.lease,
@@ -429,7 +430,7 @@ impl World {
     #[track_caller]
     pub(crate) fn revision(&self) -> i64 {
         block_on(self.client.range_prefix("none"))
-            .unwrap_or_else(|error| panic!("{}", error.chain()))
+            .unwrap_or_else(|error| panic!("{}", error_chain(&error)))
             .revision
     }
 

@@ -22,8 +22,6 @@ pub(super) enum Health {
     Failing {
         /// Why.
         error: Error,
-        /// When it is tried again.
-        retry_in: Duration,
         /// Whether it has most likely ended: its TTL has passed since the last renewal was sent.
         overdue: bool,
     },
@@ -109,13 +107,11 @@ impl Renewal {
                     return;
                 }
                 error => {
-                    let retry_in = attempts.failed();
                     self.health.send_replace(Health::Failing {
                         error,
-                        retry_in,
                         overdue: self.until < Instant::now(),
                     });
-                    tokio::time::sleep(retry_in).await;
+                    tokio::time::sleep(attempts.failed()).await;
                 }
             }
         }

@@ -95,8 +95,8 @@ impl Task {
         match interruption {
             Interruption::Stop(stop) => Err(stop),
             Interruption::Failed(error) => {
+                self.reporter.unreachable(error);
                 let pause = self.disturbances.failed();
-                self.reporter.unreachable(error, pause);
                 self.pause(pause).await
             }
             Interruption::Lost => self.lose_lease().await,
@@ -260,12 +260,12 @@ impl Serving {
                 }
             }
             // That etcd cannot be reached is for the keeper to tell; that it refuses only this, nobody else will.
-            Report::Trouble(error, _) if !error.blames_endpoint() => {
+            Report::Trouble(error) if !error.blames_endpoint() => {
                 if self.followers.refused.insert(root.clone()) {
                     task.reporter.send(Update::WatchRefused { root, error });
                 }
             }
-            Report::Trouble(..) => {}
+            Report::Trouble(_) => {}
             Report::Restored => {
                 self.followers.refused.remove(&root);
             }
@@ -365,10 +365,8 @@ fn note(task: &mut Task, health: Health) -> Result<(), Interruption> {
             overdue: true,
             ..
         } => Err(Interruption::Failed(error)),
-        Health::Failing {
-            error, retry_in, ..
-        } => {
-            task.reporter.unreachable(error, retry_in);
+        Health::Failing { error, .. } => {
+            task.reporter.unreachable(error);
             Ok(())
         }
         Health::Lost => Err(Interruption::Lost),
