@@ -22,6 +22,7 @@ use super::settings::{OnConflict, Settings, SettingsError};
 use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
 use keeper::{Keeper, beacon_interval, renewal_interval};
+use registrator_core::evaluate::fence::Fence;
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::{Commit, Outcome, SessionEvent};
 use std::collections::BTreeSet;
@@ -151,7 +152,10 @@ pub async fn run(
     let context = Context {
         client,
         layout: Layout::new(&settings.meta_prefix, &settings.node_name)?,
-        allow_prefixes: settings.allow_prefixes.clone(),
+        fence: Fence {
+            allowed: settings.allow_prefixes.clone(),
+            reserved: settings.meta_prefix.clone(),
+        },
         lease_ttl: settings.lease_ttl,
         on_conflict: settings.on_conflict,
         read_again_every: settings.read_again_every,
@@ -194,7 +198,8 @@ pub async fn run(
 struct Context {
     client: Client,
     layout: Layout,
-    allow_prefixes: Vec<String>,
+    /// A second net behind the one of the core.
+    fence: Fence,
     lease_ttl: Duration,
     on_conflict: OnConflict,
     read_again_every: Duration,

@@ -8,6 +8,7 @@ use super::{Environment, RunSettings, Settings};
 use clap::builder::{BoolishValueParser, Resettable, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser};
+use registrator_core::evaluate::fence::covers;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
@@ -209,7 +210,7 @@ fn password_contradiction(etcd: &EtcdSettings) -> Option<&'static str> {
 
 fn own_prefix(etcd: &EtcdSettings) -> Option<&String> {
     let prefixes = etcd.allow_prefixes.iter();
-    let mut own = prefixes.filter(|prefix| prefix.starts_with(&etcd.meta_prefix));
+    let mut own = prefixes.filter(|prefix| covers(&etcd.meta_prefix, prefix));
     own.next()
 }
 

@@ -14,6 +14,7 @@ use etcd_api::{
     TxnResponse,
 };
 use prost::Message;
+use registrator_core::evaluate::fence::Fence;
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, Revision};
@@ -125,25 +126,21 @@ fn objection(context: &Context, commit: &Commit) -> Option<String> {
     commit
         .txns
         .iter()
-        .find_map(|txn| key_objection(context, txn))
+        .find_map(|txn| key_objection(&context.fence, txn))
 }
 
-fn key_objection(context: &Context, txn: &KeyTxn) -> Option<String> {
+/// Nodes from before the fence was narrowed may be deleted, but none may be put.
+fn key_objection(fence: &Fence, txn: &KeyTxn) -> Option<String> {
     let key = &txn.key;
-    let meta = context.layout.meta();
-    if key.as_str().starts_with(meta) {
+    if fence.reserves(key) {
+        let meta = &fence.reserved;
         return Some(format!(
             "key {key} is below {meta}, where registrators keep their own keys"
         ));
     }
     let puts = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
-    let allowed = &context.allow_prefixes;
-    let fenced = allowed.is_empty()
-        || allowed
-            .iter()
-            .any(|prefix| key.as_str().starts_with(prefix));
-    (puts && !fenced).then(|| {
-        let allowed = allowed.join(", ");
+    (puts && !fence.permits(key)).then(|| {
+        let allowed = fence.allowed.join(", ");
         format!("key {key} is outside of what this process may write: {allowed}")
     })
 }
@@ -281,5 +278,50 @@ fn result(layout: &Layout, txn: &KeyTxn, response: &ResponseOp) -> Option<KeyRes
             })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_put_beyond_the_fence() {
+        let fence = |allowed: &[&str]| Fence {
+            allowed: allowed.iter().map(ToString::to_string).collect(),
+            reserved: "/registrator/".into(),
+        };
+        let put = || Op::Put(Value::parse("v").unwrap(), LeaseId(1));
+        let objection = |allowed: &[&str], key: &str, op| {
+            let txn = KeyTxn {
+                key: Key::parse(key).unwrap(),
+                guards: Vec::new(),
+                ops: vec![op],
+            };
+            key_objection(&fence(allowed), &txn)
+        };
+        let permits = |allowed: &[&str], key: &str| {
+            assert_eq!(objection(allowed, key, put()), None, "{key}");
+        };
+        let refuses = |allowed: &[&str], key: &str, op, expected: &str| {
+            assert_eq!(
+                objection(allowed, key, op).as_deref(),
+                Some(expected),
+                "{key}"
+            );
+        };
+        permits(&[], "/skydns/web");
+        permits(&["/skydns"], "/skydns/web");
+        permits(&["/skydns"], "/skydns");
+        let outside = "key /skydns2/web is outside of what this process may write: /skydns";
+        refuses(&["/skydns"], "/skydns2/web", put(), outside);
+        assert_eq!(objection(&["/skydns"], "/skydns2/web", Op::Delete), None);
+        for key in ["/registrator/nodes/one", "/registrator"] {
+            let own =
+                format!("key {key} is below /registrator/, where registrators keep their own keys");
+            for op in [put(), Op::Delete] {
+                refuses(&["/registrator/"], key, op, &own);
+            }
+        }
     }
 }
