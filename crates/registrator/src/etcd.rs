@@ -9,10 +9,11 @@ mod error;
 mod identity;
 mod layout;
 mod mirror;
+mod overview;
 mod reading;
 pub mod session;
 mod settings;
-mod survey;
+mod views;
 mod watch;
 
 pub use client::Client;
@@ -21,9 +22,9 @@ pub use error::{Cause, Error};
 pub use identity::Holder;
 pub use layout::{Layout, LayoutError};
 pub use mirror::{Item, Mirrored, mirror};
+pub use overview::look;
 pub use reading::Listing;
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
-pub use survey::survey;
 
 use registrator_core::backoff::Backoff;
 use std::time::Duration;

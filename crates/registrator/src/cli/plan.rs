@@ -247,7 +247,7 @@ async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Re
         .map(|(key, _)| key.clone())
         .collect();
     let (who, views) = match target {
-        Some(target) => etcd::survey(&target.client, &target.layout, wished)
+        Some(target) => etcd::look(&target.client, &target.layout, wished)
             .await
             .context("cannot read etcd")?,
         None => (

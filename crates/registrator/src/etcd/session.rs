@@ -10,14 +10,13 @@ mod commit;
 mod keeper;
 mod leave;
 mod serve;
-mod start;
-mod views;
 
 use super::BACKOFF;
 use super::client::Client;
 use super::error::Error;
 use super::identity::{Holder, new_instance};
 use super::layout::Layout;
+use super::overview::{self, Overview};
 use super::settings::{OnConflict, Settings, SettingsError};
 use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
@@ -233,9 +232,14 @@ impl Task {
     /// One session from its claim to its interruption.
     async fn cycle(&mut self) -> Result<(), Stop> {
         let held = self.claim().await?;
-        let reading = start::read(&self.context, &held);
+        let reading = read(&self.context, &held);
         match self.inbox.beside(&self.reporter, reading).await? {
-            Ok(beginning) => self.serve(&held, beginning).await,
+            Ok((beginning, strays)) => {
+                for key in strays {
+                    self.reporter.send(Update::Stray { key });
+                }
+                self.serve(&held, beginning).await
+            }
             Err(Error::LeaseNotFound { .. }) => self.lose_lease().await,
             Err(error) => self.wait(error).await,
         }
@@ -330,6 +334,16 @@ impl Task {
         let sleep = tokio::time::sleep(time);
         self.inbox.beside(&self.reporter, sleep).await
     }
+}
+
+/// The complete reading with which a session begins, and the strays under its lease.
+///
+/// It is read at the revision of the fence, and the watches begin right behind that, so nothing falls between.
+async fn read(context: &Context, held: &Held) -> Result<(Overview, Vec<String>), Error> {
+    let (client, layout) = (&context.client, &context.layout);
+    let attached = overview::attached(client, layout, held.lease).await?;
+    let overview = overview::read(client, layout, &attached.keys, held.fence).await?;
+    Ok((overview, attached.strays))
 }
 
 /// The requests, and what must be remembered of them between sessions.

@@ -8,10 +8,10 @@ use super::Context;
 use super::keeper::renewal_interval;
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, operation};
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
-use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, TxnRequest, TxnResponse};
+use etcd_api::{Compare, KeyValue, PutRequest, TxnRequest, TxnResponse};
 use registrator_core::own::{LeaseId, Revision};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -333,13 +333,6 @@ pub(super) fn equal(range: KeyRange, (target, value): (CompareTarget, TargetUnio
         key: range.key,
         range_end: range.end,
         target_union: Some(value),
-    }
-}
-
-/// An operation of a transaction.
-pub(super) fn operation(request: Operation) -> RequestOp {
-    RequestOp {
-        request: Some(request),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Performing commits: each becomes one etcd transaction, fenced as a whole, with one guarded transaction for each key within.
 
 use super::Context;
-use super::claim::{changed_at, created_at, equal, exists, operation};
-use super::views;
+use super::claim::{changed_at, created_at, equal, exists};
 use crate::etcd::error::Error;
 use crate::etcd::layout::Layout;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, operation};
+use crate::etcd::views;
 use etcd_api::compare::{CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
 use etcd_api::response_op::Response as Answer;
@@ -19,7 +19,6 @@ use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, Revision};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The biggest request. etcd refuses 1.5 MiB by default, and the frames around it count.
 const MAX_REQUEST_BYTES: usize = 1_400_000;
@@ -39,7 +38,7 @@ pub(super) enum Performed {
 
 /// Performs `commit` under `lease` as long as the identity key is unchanged since `fence` and the beacon is lit.
 pub(super) async fn perform(
-    context: &Arc<Context>,
+    context: &Context,
     lease: LeaseId,
     fence: Revision,
     commit: &Commit,
@@ -72,7 +71,7 @@ async fn finish(
     answer: &TxnResponse,
 ) -> Performed {
     let Some(outcome) = results(&context.layout, commit, answer) else {
-        return Performed::Failed(views::unexpected(context));
+        return Performed::Failed(views::unexpected(&context.client));
     };
     let removals: Vec<RequestOp> = answer
         .responses
@@ -147,7 +146,7 @@ fn key_objection(fence: &Fence, txn: &KeyTxn) -> Option<String> {
 
 /// Nothing of the request happened. If it is not our lease that has ended, it is that of another registrator, and the
 /// changes that this brings are about to arrive: what etcd holds now is the answer.
-async fn without_lease(context: &Arc<Context>, lease: LeaseId, commit: &Commit) -> Performed {
+async fn without_lease(context: &Context, lease: LeaseId, commit: &Commit) -> Performed {
     match refusals(context, lease, commit).await {
         Ok(Some(outcome)) => Performed::Outcome(outcome),
         Ok(None) => Performed::LeaseLost,
@@ -156,7 +155,7 @@ async fn without_lease(context: &Arc<Context>, lease: LeaseId, commit: &Commit) 
 }
 
 async fn refusals(
-    context: &Arc<Context>,
+    context: &Context,
     lease: LeaseId,
     commit: &Commit,
 ) -> Result<Option<Outcome>, Error> {
@@ -164,10 +163,10 @@ async fn refusals(
     if state.ttl < 0 {
         return Ok(None);
     }
-    let keys: Vec<Key> = commit.txns.iter().map(|txn| txn.key.clone()).collect();
-    let mut views = views::read(context, &keys, 0).await?;
-    let results = keys.iter().map(|key| KeyResult::Refused {
-        view: views.remove(key).unwrap_or_default(),
+    let keys = commit.txns.iter().map(|txn| txn.key.clone()).collect();
+    let mut views = views::read(&context.client, &context.layout, &keys, 0).await?;
+    let results = commit.txns.iter().map(|txn| KeyResult::Refused {
+        view: views.remove(&txn.key).unwrap_or_default(),
         beacons: BTreeMap::new(),
     });
     Ok(Some(Outcome::Done {

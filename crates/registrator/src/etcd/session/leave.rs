@@ -1,12 +1,12 @@
 //! Ending: the identity is left to a successor, or given up together with the lease.
 
-use super::claim::{State, changed_at, equal, operation, write};
+use super::claim::{State, changed_at, equal, write};
 use super::commit::delete;
 use super::{Context, End, Stop, Task};
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
 use crate::etcd::layout::Place;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, operation};
 use etcd_api::{KeyValue, TxnRequest};
 use registrator_core::own::LeaseId;
 use std::time::Duration;
