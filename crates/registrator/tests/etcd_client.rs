@@ -15,12 +15,14 @@ use registrator_core::own::LeaseId;
 use registrator_core::own::session::Outcome;
 use run::{Run, create, put};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use support::{Certificates, Etcd, Variant, credentials};
 
 on_each_etcd! {
     tls_with_client_certificates
     tls_faults_say_what_is_wrong
+    the_authorities_of_the_system_count
     a_login_is_renewed
     a_session_lives_through_stale_tokens
     a_wrong_password_is_said
@@ -83,6 +85,43 @@ async fn tls_faults_say_what_is_wrong(program: PathBuf) {
     settings.endpoints = registrator::etcd::parse_endpoints(&plain).unwrap();
     let error = refused(&settings).await;
     assert!(error.contains(&plain), "{error}");
+}
+
+/// The program itself: what the system is, the environment says.
+async fn the_authorities_of_the_system_count(program: PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = secured(&program, &folder).await;
+    std::fs::write(folder.path().join("containers.json"), "[]").unwrap();
+    for name in ["policies", "services"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let plan = |authorities: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
+            .args(["plan", "--policies=policies/", "--services=services/"])
+            .args(["--containers=containers.json", "--node-name=one"])
+            .args(["--etcd-cert-file=client.pem", "--etcd-key-file=client.key"])
+            .args(["--etcd-endpoint", &etcd.url()])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("SSL_CERT_FILE", folder.path().join(authorities))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), stderr)
+    };
+    assert_eq!(plan("ca.pem"), (Some(0), String::new()));
+    let (code, stderr) = plan("other.pem");
+    assert!(
+        code == Some(1) && stderr.contains("certificate: "),
+        "{stderr}"
+    );
+    let (code, stderr) = plan("none.pem");
+    assert!(
+        code == Some(1)
+            && stderr.contains("the system has none")
+            && stderr.contains("ETCD_CA_FILE"),
+        "{stderr}"
+    );
 }
 
 async fn refused(settings: &Settings) -> String {
