@@ -1,14 +1,14 @@
-//! The etcd side of the program: a client, the session that holds this process's lease and identity, and mirrors of prefixes.
+//! The etcd side of the program: a client, the session that holds this process's lease and identity, and configurations in etcd.
 //!
 //! `docs/protocol.md` says what is written and why. Here only the waiting is done: every decision about a node comes
 //! from `registrator_core` as a guarded transaction.
 
 mod client;
+mod configs;
 mod endpoint;
 mod error;
 mod identity;
 mod layout;
-mod mirror;
 mod overview;
 mod reading;
 pub mod session;
@@ -17,11 +17,11 @@ mod views;
 mod watch;
 
 pub use client::Client;
+pub use configs::{ConfigUpdate, follow_configs, list_configs};
 pub use endpoint::{Endpoint, parse_endpoints};
 pub use error::{Cause, Error};
 pub use identity::Holder;
 pub use layout::{Layout, LayoutError};
-pub use mirror::{Item, Mirrored, mirror};
 pub use overview::look;
 pub use reading::Listing;
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};

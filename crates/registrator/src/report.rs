@@ -98,6 +98,20 @@ pub fn etcd(update: &etcd::session::Update) {
     }
 }
 
+/// Logs whether configurations in etcd can be read.
+pub fn configs(update: &etcd::ConfigUpdate) {
+    match update {
+        etcd::ConfigUpdate::Event(..) => {}
+        etcd::ConfigUpdate::Interrupted(policy, error) => warn!(
+            "cannot read the configurations of policy {policy} in etcd, they stay as they are: {}",
+            error_chain(error)
+        ),
+        etcd::ConfigUpdate::Restored(policy) => {
+            info!("reading the configurations of policy {policy} in etcd again");
+        }
+    }
+}
+
 /// Logs a file that cannot be read.
 pub fn file_problem(problem: &files::Problem) {
     error!(

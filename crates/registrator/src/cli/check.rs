@@ -66,7 +66,7 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
     findings.diagnostics.extend(unreadable);
     let mut instances = Instances::default();
     instances.set_policies(specs.clone(), failed(&findings.policies, &specs));
-    for event in catalog::file_events(configs.configs) {
+    for event in catalog::listed(configs.configs) {
         instances.handle_file(event);
     }
     findings.instances = running(&mut instances);

@@ -5,11 +5,11 @@ use crate::catalog;
 use crate::docker;
 use crate::error_chain::error_chain;
 use crate::etcd::{self, Layout};
-use crate::event_loop::raw_config;
 use crate::exit::Exit;
 use crate::files;
 use crate::settings::{Environment, PlanSettings};
 use anyhow::{Context, anyhow, bail};
+use registrator_core::observe::config::RawConfig;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
@@ -85,7 +85,8 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
                 policy,
                 path: Some(path),
             } => {
-                for event in runtime.block_on(configs(world.etcd.as_ref(), &policy, &path))? {
+                let found = runtime.block_on(configs(world.etcd.as_ref(), &policy, path))?;
+                for event in catalog::listed(found) {
                     reconciler.handle(Event::ConfigNode(policy.clone(), event), Instant::now());
                 }
             }
@@ -130,7 +131,7 @@ fn read_configs(services: &Path, feed: &mut impl FnMut(Event)) -> anyhow::Result
     for problem in scan.problems {
         warn!("{}: {}", problem.path.display(), problem.message);
     }
-    catalog::file_events(scan.configs)
+    catalog::listed(scan.configs)
         .into_iter()
         .for_each(|event| feed(Event::ConfigFile(event)));
     Ok(())
@@ -222,22 +223,14 @@ async fn target(
 async fn configs(
     target: Option<&Target>,
     policy: &PolicyName,
-    path: &EtcdPath,
-) -> anyhow::Result<Vec<watch::Event<registrator_core::observe::config::RawConfig>>> {
-    let mut events = vec![watch::Event::Init];
-    if let Some(target) = target {
-        let listing = target
-            .client
-            .range_prefix(&path.prefix())
-            .await
-            .context("cannot read configurations in etcd")?;
-        let found = listing.kvs.iter().filter_map(|kv| {
-            raw_config(policy, path, std::str::from_utf8(&kv.key).ok()?, &kv.value)
-        });
-        events.extend(found.map(watch::Event::InitApply));
-    }
-    events.push(watch::Event::InitDone);
-    Ok(events)
+    path: EtcdPath,
+) -> anyhow::Result<Vec<RawConfig>> {
+    let Some(target) = target else {
+        return Ok(Vec::new());
+    };
+    etcd::list_configs(&target.client, policy.clone(), path)
+        .await
+        .context("cannot read configurations in etcd")
 }
 
 async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Result<Plan> {

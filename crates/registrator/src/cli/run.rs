@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::settings::{self, Environment, RunSettings};
 use crate::{docker, etcd, files};
 use registrator_core::reconciler::{OnExit, Reconciler, Settings};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -119,7 +120,7 @@ async fn attach(
     let session = hold_session(parts, docker, settings.host.node_name.clone());
     let (loader, policies) = catalog::loader(policy_settings);
     let (evaluated, evaluations) = unbounded_channel();
-    let (mirrored, configs) = unbounded_channel();
+    let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
         reconciler: Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd))),
@@ -131,7 +132,8 @@ async fn attach(
         loader,
         files: file_watch,
         etcd: client,
-        mirrored,
+        configs: config_updates,
+        followed: BTreeMap::new(),
         unread: event_loop::Unread::default(),
         on_exit: match settings.on_exit {
             settings::OnExit::Keep => OnExit::Keep,

@@ -3,9 +3,6 @@
 use crate::catalog::Loaded;
 use crate::evaluators::Evaluated;
 use crate::{docker, etcd, files};
-use registrator_core::observe::config::RawConfig;
-use registrator_core::observe::spec::PolicyName;
-use registrator_core::observe::watch;
 use std::future::pending;
 use std::time::Instant;
 use tokio::signal::unix;
@@ -25,8 +22,8 @@ pub enum Input {
     Files(files::Update),
     /// Policies were loaded.
     Policies(Loaded),
-    /// News of a configuration in etcd.
-    Config(PolicyName, watch::Event<RawConfig>),
+    /// News of configurations in etcd.
+    Config(etcd::ConfigUpdate),
     /// The time is up.
     Timeout,
 }
@@ -59,7 +56,7 @@ pub struct Sources {
     /// Policies, loaded.
     pub policies: UnboundedReceiver<Loaded>,
     /// Configurations in etcd.
-    pub configs: UnboundedReceiver<(PolicyName, watch::Event<RawConfig>)>,
+    pub configs: UnboundedReceiver<etcd::ConfigUpdate>,
 }
 
 impl Sources {
@@ -76,7 +73,7 @@ impl Sources {
             Some(update) = self.etcd.recv() => Input::Etcd(update),
             // 3. News.
             Some(update) = self.docker.recv() => Input::Docker(update),
-            Some((policy, event)) = self.configs.recv() => Input::Config(policy, event),
+            Some(update) = self.configs.recv() => Input::Config(update),
             Some(loaded) = self.policies.recv() => Input::Policies(loaded),
             Some(update) = self.files.recv() => Input::Files(update),
             // 4. Nothing else.
