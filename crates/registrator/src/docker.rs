@@ -10,6 +10,7 @@ mod connector;
 mod endpoint;
 mod error;
 mod event_stream;
+mod id;
 mod signal;
 mod tls;
 mod watch;

@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use registrator_core::observe::container::ContainerId;
 use serde_json::Value as Json;
 
-use super::client::parse_id;
 use super::error::Error;
+use super::id::parse_id;
 use super::signal;
 
 /// The longest event that is waited for, in bytes. An event carries the container's labels and little else.
