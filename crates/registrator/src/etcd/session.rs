@@ -240,13 +240,14 @@ impl Task {
                 }
                 self.serve(&held, beginning).await
             }
-            Err(Error::LeaseNotFound { .. }) => self.lose_lease().await,
+            Err(Error::LeaseNotFound { .. }) => self.lease_lost().await,
             Err(error) => self.wait(error).await,
         }
     }
 
-    /// The lease seems to have ended. The next claim tells for certain.
-    async fn lose_lease(&mut self) -> Result<(), Stop> {
+    /// The lease seems to have ended. It is not forgotten before the next claim: a new leader of etcd may not know a lease yet
+    /// when it is asked, but what it answers to a write is certain.
+    async fn lease_lost(&mut self) -> Result<(), Stop> {
         self.keepers = None;
         self.pause(Duration::from_millis(20)).await
     }
@@ -262,7 +263,10 @@ impl Task {
                     return Ok(held);
                 }
                 Ok(Claim::Again) => self.pause(Duration::from_millis(20)).await?,
-                Ok(Claim::Lost(lease)) => self.report_loss(lease),
+                Ok(Claim::LeaseLost(lease)) => {
+                    self.keepers = None;
+                    self.reporter.send(Update::LeaseLost { lease });
+                }
                 Ok(Claim::InUse {
                     holder,
                     certain: true,
@@ -306,11 +310,6 @@ impl Task {
             }),
             claim::How::Held => {}
         }
-    }
-
-    fn report_loss(&mut self, lease: LeaseId) {
-        self.keepers = None;
-        self.reporter.send(Update::LeaseLost { lease });
     }
 
     fn report_in_use(&mut self, holder: Option<Holder>) {

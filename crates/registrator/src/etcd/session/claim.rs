@@ -52,7 +52,7 @@ pub(super) enum Claim {
     /// Somebody was faster: try at once.
     Again,
     /// Our lease had ended: try at once, with a new one.
-    Lost(LeaseId),
+    LeaseLost(LeaseId),
     /// A live process holds the identity: try in a second.
     InUse {
         /// The process.
@@ -223,12 +223,12 @@ async fn put(
     guard: (CompareTarget, TargetUnion),
 ) -> Result<Claim, Error> {
     let beacon = match ensure_beacon(context, memory).await {
-        Err(Error::LeaseNotFound { .. }) => return without_lease(context, memory, lease).await,
+        Err(Error::LeaseNotFound { .. }) => return lease_not_found(context, memory, lease).await,
         other => other?,
     };
     let state = State::Alive { beacon: beacon.0 };
     let answer = match write(context, lease, state, guard).await {
-        Err(Error::LeaseNotFound { .. }) => return without_lease(context, memory, lease).await,
+        Err(Error::LeaseNotFound { .. }) => return lease_not_found(context, memory, lease).await,
         other => other?,
     };
     if !answer.succeeded {
@@ -251,7 +251,7 @@ async fn put(
 }
 
 /// One of the two leases has ended. Of the nodes' lease etcd tells for certain; the beacon's is cheap to replace.
-async fn without_lease(
+async fn lease_not_found(
     context: &Context,
     memory: &mut Memory,
     lease: LeaseId,
@@ -262,7 +262,7 @@ async fn without_lease(
     }
     memory.lease = None;
     Ok(match memory.ever_held {
-        true => Claim::Lost(lease),
+        true => Claim::LeaseLost(lease),
         false => Claim::Again,
     })
 }

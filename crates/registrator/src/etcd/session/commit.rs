@@ -56,7 +56,7 @@ pub(super) async fn perform(
     match context.client.txn(request).await {
         Ok(answer) if answer.succeeded => finish(context, fence, commit, &answer).await,
         Ok(_) => Performed::Fenced,
-        Err(Error::LeaseNotFound { .. }) => without_lease(context, lease, commit).await,
+        Err(Error::LeaseNotFound { .. }) => lease_not_found(context, lease, commit).await,
         Err(error @ Error::Refused { .. }) => {
             Performed::Outcome(Outcome::Rejected(error.to_string()))
         }
@@ -146,7 +146,7 @@ fn key_objection(fence: &Fence, txn: &KeyTxn) -> Option<String> {
 
 /// Nothing of the request happened. If it is not our lease that has ended, it is that of another registrator, and the
 /// changes that this brings are about to arrive: what etcd holds now is the answer.
-async fn without_lease(context: &Context, lease: LeaseId, commit: &Commit) -> Performed {
+async fn lease_not_found(context: &Context, lease: LeaseId, commit: &Commit) -> Performed {
     match refusals(context, lease, commit).await {
         Ok(Some(outcome)) => Performed::Outcome(outcome),
         Ok(None) => Performed::LeaseLost,

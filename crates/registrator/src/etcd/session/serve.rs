@@ -32,7 +32,7 @@ enum Interruption {
     /// It was asked to end.
     Stop(Stop),
     /// The lease has ended.
-    Lost,
+    LeaseLost,
     /// The identity key was changed, the beacon went out, or changes were missed.
     Disturbed,
     /// Nothing is known of a request.
@@ -100,7 +100,7 @@ impl Task {
                 let pause = self.disturbances.failed();
                 self.pause(pause).await
             }
-            Interruption::Lost => self.lose_lease().await,
+            Interruption::LeaseLost => self.lease_lost().await,
             Interruption::Disturbed => {
                 let pause = self.disturbances.failed();
                 self.pause(pause).await
@@ -224,7 +224,7 @@ impl Serving {
                 Ok(())
             }
             Performed::Fenced => Err(Interruption::Disturbed),
-            Performed::LeaseLost => Err(Interruption::Lost),
+            Performed::LeaseLost => Err(Interruption::LeaseLost),
             Performed::Failed(error) => Err(Interruption::Failed(error)),
         }
     }
@@ -369,7 +369,7 @@ fn note(task: &mut Task, health: Health) -> Result<(), Interruption> {
             task.reporter.unreachable(error);
             Ok(())
         }
-        Health::Lost => Err(Interruption::Lost),
+        Health::Lost => Err(Interruption::LeaseLost),
     }
 }
 
