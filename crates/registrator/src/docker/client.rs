@@ -115,12 +115,10 @@ impl Client {
         }
         let daemon = self.ping().await?;
         if daemon < MIN_API {
-            let endpoint = self.shared.endpoint.to_string();
-            return Err(Error::TooOld {
-                endpoint,
-                daemon,
-                minimum: MIN_API,
-            });
+            let endpoint = &self.shared.endpoint;
+            return Err(Error::Other(format!(
+                "the Docker daemon at {endpoint} speaks API {daemon}, at least {MIN_API} (Docker 20.10) is needed: upgrade Docker"
+            )));
         }
         Ok(*self.shared.version.get_or_init(|| daemon.min(MAX_API)))
     }
@@ -139,8 +137,11 @@ impl Client {
             .get("api-version")
             .and_then(|version| version.to_str().ok());
         let version = version.and_then(|version| version.parse().ok());
-        version.ok_or_else(|| Error::NotDocker {
-            endpoint: self.shared.endpoint.to_string(),
+        version.ok_or_else(|| {
+            let endpoint = &self.shared.endpoint;
+            Error::Other(format!(
+                "what listens at {endpoint} does not answer as a Docker daemon does (no Api-Version header)"
+            ))
         })
     }
 
@@ -185,18 +186,22 @@ impl Client {
         if answer.is_no_such_container() {
             return Ok(None);
         }
-        let container =
-            Container::from_inspect(answer.json(call)?).map_err(|source| Error::Container {
-                id: id.clone(),
-                source,
-            })?;
-        match container.id() == id {
-            true => Ok(Some(container)),
-            false => Err(Error::OtherContainer {
-                id: id.clone(),
-                answered: container.id().clone(),
-            }),
+        let container = Container::from_inspect(answer.json(call)?);
+        let container = container.map_err(|source| Error::Unreadable {
+            message: format!(
+                "cannot read the inspect document of container {}",
+                id.short()
+            ),
+            source: source.into(),
+        })?;
+        if container.id() != id {
+            return Err(Error::Other(format!(
+                "asked for container {}, Docker answered with {}",
+                id.short(),
+                container.id().short()
+            )));
         }
+        Ok(Some(container))
     }
 
     /// `GET /events`: what happens from now on. Once this returns, nothing that happens goes unreported.
@@ -212,7 +217,7 @@ impl Client {
             return Ok(EventStream::new(response.into_body()));
         }
         within(call, Answer::read(call, response)).await?.ok(call)?;
-        Err(Error::EventsEnded)
+        Err(Error::events_ended())
     }
 
     async fn get_versioned(&self, call: Call, path: &str) -> Result<Answer, Error> {
@@ -234,9 +239,11 @@ impl Client {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = Method::GET;
         let uri = format!("{}{path}", self.shared.base);
-        *request.uri_mut() = uri.parse().map_err(|_| Error::BadPath {
-            call: call.name,
-            path: path.to_owned(),
+        *request.uri_mut() = uri.parse().map_err(|_| {
+            Error::Other(format!(
+                "the {} request has no valid address: {path}",
+                call.name
+            ))
         })?;
         self.shared
             .http
@@ -252,9 +259,9 @@ impl Client {
                 endpoint: self.shared.endpoint.to_string(),
                 source: io,
             },
-            None => Error::Request {
-                call: call.name,
-                source,
+            None => Error::Broken {
+                message: format!("the {} request to Docker failed", call.name),
+                source: source.into(),
             },
         }
     }

@@ -94,9 +94,10 @@ fn uri(authority: &Authority) -> Result<Uri, Error> {
 }
 
 fn server_name(authority: &Authority) -> Error {
-    Error::ServerName {
-        host: authority.host.clone(),
-    }
+    let host = &authority.host;
+    Error::Other(format!(
+        "{host:?} in DOCKER_HOST is not a name that a certificate can have"
+    ))
 }
 
 impl Service<Uri> for Connector {

@@ -18,7 +18,7 @@ pub enum Error {
         #[source]
         cause: Cause,
     },
-    /// The connection broke while the answer was awaited.
+    /// The connection broke while the answer was awaited, or none came in time.
     #[error("lost the connection to etcd at {endpoint}")]
     Broken {
         /// Where.
@@ -26,14 +26,6 @@ pub enum Error {
         /// Why.
         #[source]
         cause: Cause,
-    },
-    /// No answer in time.
-    #[error("etcd at {endpoint} did not answer within {after:?}")]
-    TimedOut {
-        /// Where.
-        endpoint: String,
-        /// How long it was awaited.
-        after: Duration,
     },
     /// This member cannot serve now: no leader, overloaded, starting, out of space.
     #[error("etcd at {endpoint} cannot serve: {message}")]
@@ -155,10 +147,7 @@ impl Error {
             | Error::Compacted { .. }
             | Error::LeaseNotFound { .. } => true,
             Error::Unavailable { not_executed, .. } => *not_executed,
-            Error::Broken { .. }
-            | Error::TimedOut { .. }
-            | Error::TooLarge { .. }
-            | Error::Unexpected { .. } => false,
+            Error::Broken { .. } | Error::TooLarge { .. } | Error::Unexpected { .. } => false,
         }
     }
 
@@ -166,11 +155,16 @@ impl Error {
     pub(super) fn blames_endpoint(&self) -> bool {
         matches!(
             self,
-            Error::Unreachable { .. }
-                | Error::Broken { .. }
-                | Error::TimedOut { .. }
-                | Error::Unavailable { .. }
+            Error::Unreachable { .. } | Error::Broken { .. } | Error::Unavailable { .. }
         )
+    }
+
+    /// `endpoint` did not answer `within` this time.
+    pub(super) fn no_answer(endpoint: &str, within: Duration) -> Error {
+        Error::Broken {
+            endpoint: endpoint.to_owned(),
+            cause: Cause::text(&format!("no answer within {within:?}")),
+        }
     }
 
     /// What `status`, got from `endpoint`, says.

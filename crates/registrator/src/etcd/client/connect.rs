@@ -36,10 +36,7 @@ impl Remote {
 
     /// The error if nothing came.
     pub(super) fn timed_out(&self) -> Error {
-        Error::TimedOut {
-            endpoint: self.name.clone(),
-            after: ANSWER_WITHIN,
-        }
+        Error::no_answer(&self.name, ANSWER_WITHIN)
     }
 }
 

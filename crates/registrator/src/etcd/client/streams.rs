@@ -224,10 +224,7 @@ impl<T> Answers<T> {
             return answer;
         }
         self.client.leave(self.turn);
-        Err(Error::TimedOut {
-            endpoint: self.remote().name.clone(),
-            after: time,
-        })
+        Err(Error::no_answer(&self.remote().name, time))
     }
 
     fn ended(&self) -> Error {

@@ -41,10 +41,10 @@ impl Task {
         };
         match tokio::time::timeout(WITHIN, leaving).await {
             Ok(end) => end,
-            Err(_) => End::Unfinished(last.unwrap_or_else(|| Error::TimedOut {
-                endpoint: self.context.client.endpoint(),
-                after: WITHIN,
-            })),
+            Err(_) => {
+                let endpoint = self.context.client.endpoint();
+                End::Unfinished(last.unwrap_or_else(|| Error::no_answer(&endpoint, WITHIN)))
+            }
         }
     }
 }
