@@ -4,7 +4,7 @@
 
 mod sources;
 
-pub use sources::{Input, Signal, Sources};
+pub use sources::{Input, News, Results, Signal, Signals, Sources, Work};
 
 use crate::catalog::Catalog;
 use crate::evaluators::Evaluators;
@@ -94,7 +94,7 @@ pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Sess
             biased;
             end = &mut session.task => {
                 // What it said at last, its reason to end among it, is not lost.
-                while let Ok(update) = sources.etcd.try_recv() {
+                while let Some(update) = sources.work.next_of_session() {
                     report::etcd(&update);
                 }
                 return session_ended(end);

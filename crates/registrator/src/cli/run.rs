@@ -6,7 +6,7 @@ use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
 use crate::etcd::session::Request;
 use crate::evaluators::{Deadlines, Evaluators};
-use crate::event_loop::{self, Attached, End, Session, Sources};
+use crate::event_loop::{self, Attached, End, News, Results, Session, Signals, Sources, Work};
 use crate::exit::Exit;
 use crate::settings::{self, Environment, RunSettings};
 use crate::{docker, etcd, files};
@@ -14,7 +14,6 @@ use registrator_core::reconciler::{OnExit, Reconciler, Settings};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tracing::{error, info, warn};
 
@@ -89,9 +88,7 @@ async fn attach(
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
-    let terminate = signal(SignalKind::terminate())?;
-    let interrupt = signal(SignalKind::interrupt())?;
-    let hangup = signal(SignalKind::hangup())?;
+    let signals = Signals::listen()?;
     let docker = connect::docker(&settings.host.docker, environment)?;
     let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::Client::new(&etcd_settings)?;
@@ -140,26 +137,22 @@ async fn attach(
             settings::OnExit::Release => OnExit::Release,
         },
     };
-    let sources = Sources {
-        terminate,
-        interrupt,
-        hangup,
+    let results = Results {
         evaluated: evaluations,
         etcd: etcd_updates,
-        docker: containers,
-        files,
-        policies,
-        configs,
     };
-    Ok(event_loop::run(
-        attached,
-        sources,
-        Session {
-            requests,
-            task: tokio::spawn(session),
-        },
-    )
-    .await)
+    let news = News {
+        docker: containers,
+        configs,
+        policies,
+        files,
+    };
+    let work = Work::new(results, news);
+    let session = Session {
+        requests,
+        task: tokio::spawn(session),
+    };
+    Ok(event_loop::run(attached, Sources { signals, work }, session).await)
 }
 
 /// The name matters to the session only, which gets it as soon as it is known.
