@@ -57,9 +57,10 @@ impl Authority {
             return Err("there is no host name");
         }
         let parsed: uri::Authority = text.parse().map_err(|_| not_an_authority(text))?;
-        let port = match text == parsed.host() {
-            true => Some(default_port),
-            false => parsed.port_u16(),
+        let port = if text == parsed.host() {
+            Some(default_port)
+        } else {
+            parsed.port_u16()
         };
         Ok(Authority {
             host: host(parsed.host())?,

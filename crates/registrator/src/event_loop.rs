@@ -180,9 +180,10 @@ impl Attached {
             Input::Docker(docker::Update::Container(event)) => Event::Container(event),
             Input::Docker(update) => {
                 report::docker(&update);
-                match self.unread_container(&update) {
-                    true => self.unread.event(),
-                    false => return,
+                if self.unread_container(&update) {
+                    self.unread.event()
+                } else {
+                    return;
                 }
             }
             Input::Files(update) => match self.file_event(update) {

@@ -25,9 +25,10 @@ struct Findings {
 
 pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Exit> {
     let findings = look(settings, environment)?;
-    let text = match settings.json {
-        true => format!("{:#}\n", findings.json()),
-        false => findings.text(),
+    let text = if settings.json {
+        format!("{:#}\n", findings.json())
+    } else {
+        findings.text()
     };
     super::print(&text)?;
     Ok(if findings.errors() == 0 {

@@ -114,9 +114,10 @@ fn printed(reconciler: &mut Reconciler) -> Vec<String> {
 }
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {
-    let text = match settings.json {
-        true => format!("{:#}\n", plan.to_json()),
-        false => plan.to_string(),
+    let text = if settings.json {
+        format!("{:#}\n", plan.to_json())
+    } else {
+        plan.to_string()
     };
     super::print(&text)?;
     Ok(match settings.exit_code {
@@ -145,9 +146,10 @@ async fn look(settings: &PlanSettings, environment: &Environment) -> anyhow::Res
             .await
             .context("cannot ask Docker; --containers FILE plans without it")?,
     };
-    let etcd = match settings.no_etcd {
-        true => None,
-        false => target(settings, &docker).await?,
+    let etcd = if settings.no_etcd {
+        None
+    } else {
+        target(settings, &docker).await?
     };
     Ok(World { containers, etcd })
 }
@@ -188,9 +190,10 @@ async fn target(
     docker: &docker::Client,
 ) -> anyhow::Result<Option<Target>> {
     let external = settings.host.etcd.is_external();
-    let endpoints = match external {
-        true => settings.host.etcd.etcd_endpoints.clone(),
-        false => vec![format!("http://{}", settings.host.etcd.embedded_listen)],
+    let endpoints = if external {
+        settings.host.etcd.etcd_endpoints.clone()
+    } else {
+        vec![format!("http://{}", settings.host.etcd.embedded_listen)]
     };
     let node_name = match &settings.host.node_name {
         Some(name) => name.clone(),

@@ -41,9 +41,10 @@ pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::R
 }
 
 async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Result<End> {
-    let embedded = match settings.host.etcd.is_external() {
-        true => None,
-        false => Some(embed(&settings).await?),
+    let embedded = if settings.host.etcd.is_external() {
+        None
+    } else {
+        Some(embed(&settings).await?)
     };
     let endpoints = match &embedded {
         Some(embedded) => vec![embedded.endpoint()],
@@ -221,7 +222,9 @@ async fn identify(
         }
     };
     // Before the session only roots are told, each time all of them.
-    roots.into_iter().for_each(|roots| drop(asking.send(roots)));
+    if let Some(roots) = roots {
+        let _ = asking.send(roots);
+    }
     Some(id)
 }
 

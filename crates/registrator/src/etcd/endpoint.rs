@@ -66,9 +66,10 @@ impl Endpoint {
 }
 
 fn explained(rest: &str, problem: &str) -> String {
-    match rest.contains('@') {
-        true => format!("{problem}: give them by their own options"),
-        false => format!("{problem}, write http://HOST:PORT"),
+    if rest.contains('@') {
+        format!("{problem}: give them by their own options")
+    } else {
+        format!("{problem}, write http://HOST:PORT")
     }
 }
 

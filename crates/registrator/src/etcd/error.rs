@@ -129,9 +129,10 @@ impl Cause {
                 texts.push(text);
             }
         }
-        match texts.is_empty() {
-            true => Cause(error.to_string()),
-            false => Cause(texts.join(": ")),
+        if texts.is_empty() {
+            Cause(error.to_string())
+        } else {
+            Cause(texts.join(": "))
         }
     }
 }
@@ -178,9 +179,10 @@ impl Error {
     /// Statuses with a source were made on this side: they tell of the connection.
     fn of_transport(endpoint: &str, source: &(dyn StdError + 'static)) -> Error {
         let (endpoint, cause) = (endpoint.to_owned(), Cause::of(source));
-        match causes(source).any(|link| link.is::<ConnectError>()) {
-            true => Error::Unreachable { endpoint, cause },
-            false => Error::Broken { endpoint, cause },
+        if causes(source).any(|link| link.is::<ConnectError>()) {
+            Error::Unreachable { endpoint, cause }
+        } else {
+            Error::Broken { endpoint, cause }
         }
     }
 

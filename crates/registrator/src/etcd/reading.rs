@@ -76,9 +76,10 @@ impl KeyRange {
 
     /// A prefix if `root` ends with a slash, else one key.
     pub(super) fn root(root: &str) -> KeyRange {
-        match root.ends_with('/') {
-            true => KeyRange::prefix(root),
-            false => KeyRange::exact(root),
+        if root.ends_with('/') {
+            KeyRange::prefix(root)
+        } else {
+            KeyRange::exact(root)
         }
     }
 

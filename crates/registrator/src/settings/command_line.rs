@@ -84,9 +84,10 @@ fn with_environment(arg: Arg, environment: &Environment) -> Arg {
     let help = help(&arg, &name);
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let arg = arg.env(Resettable::Reset).help(help);
-    let arg = match is_switch {
-        true => arg.value_parser(BoolishValueParser::new()),
-        false => arg.hide_default_value(true),
+    let arg = if is_switch {
+        arg.value_parser(BoolishValueParser::new())
+    } else {
+        arg.hide_default_value(true)
     };
     match environment.get(&name) {
         Some(value) => arg.default_value(value.to_owned()),

@@ -178,9 +178,10 @@ async fn predecessor_lease(
     }
     let ttl = seconds(state.granted_ttl);
     let released = holder.is_some_and(|holder| holder.released);
-    match released || is_stale(seconds(state.ttl), ttl) {
-        true => Ok(Predecessor::Left(lease, ttl)),
-        false => Ok(Predecessor::Alive(ttl)),
+    if released || is_stale(seconds(state.ttl), ttl) {
+        Ok(Predecessor::Left(lease, ttl))
+    } else {
+        Ok(Predecessor::Alive(ttl))
     }
 }
 
@@ -261,9 +262,10 @@ async fn lease_not_found(
         return Ok(Claim::Again);
     }
     memory.lease = None;
-    Ok(match memory.ever_held {
-        true => Claim::LeaseLost(lease),
-        false => Claim::Again,
+    Ok(if memory.ever_held {
+        Claim::LeaseLost(lease)
+    } else {
+        Claim::Again
     })
 }
 

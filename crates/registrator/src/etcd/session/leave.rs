@@ -58,9 +58,10 @@ async fn attempt(
 ) -> Result<Option<End>, Error> {
     let identity = context.client.get(&context.layout.identity()).await?;
     let Some(kv) = identity else {
-        return match release {
-            true => revoke(context, leases).await.map(Some),
-            false => Ok(Some(End::Kept)),
+        return if release {
+            revoke(context, leases).await.map(Some)
+        } else {
+            Ok(Some(End::Kept))
         };
     };
     let mine =
@@ -101,9 +102,10 @@ async fn give_up(
         success: vec![operation(delete(&identity)), operation(delete(&beacon))],
         failure: Vec::new(),
     };
-    match context.client.txn(request).await?.succeeded {
-        true => revoke(context, leases).await.map(Some),
-        false => Ok(None),
+    if context.client.txn(request).await?.succeeded {
+        revoke(context, leases).await.map(Some)
+    } else {
+        Ok(None)
     }
 }
 
