@@ -7,6 +7,8 @@ pub mod node;
 
 pub mod host;
 
+pub mod backoff;
+
 pub mod observe;
 
 pub mod evaluate;

@@ -64,8 +64,8 @@ pub fn load_now(
     (catalog.event(), policies)
 }
 
-/// A complete list of configuration files.
-pub fn file_events(configs: Vec<RawConfig>) -> Vec<watch::Event<RawConfig>> {
+/// A complete list of configurations.
+pub fn listed(configs: Vec<RawConfig>) -> Vec<watch::Event<RawConfig>> {
     let items = configs.into_iter().map(watch::Event::InitApply);
     std::iter::once(watch::Event::Init)
         .chain(items)

@@ -10,6 +10,7 @@ mod connector;
 mod endpoint;
 mod error;
 mod event_stream;
+mod id;
 mod signal;
 mod tls;
 mod watch;
@@ -22,10 +23,10 @@ use registrator_core::observe::container::Container;
 
 pub use api_version::{ApiVersion, ApiVersionError, MAX_API, MIN_API};
 pub use client::{Client, EngineInfo, Timeouts};
-pub use endpoint::{Authority, DEFAULT_SOCKET, Endpoint, EndpointError, EndpointSettings};
+pub use endpoint::{Endpoint, EndpointSettings};
 pub use error::{CertificateError, Error};
 pub use event_stream::{EventStream, Hint};
-pub use watch::{Backoff, Update, WatchSettings, watch};
+pub use watch::{Update, WatchSettings, watch};
 
 /// How many inspects [`list_once`] has under way at once: more makes a daemon no faster.
 const INSPECTS_AT_ONCE: usize = 8;

@@ -2,20 +2,25 @@
 
 use std::error::Error;
 
+/// The error, what caused it, what caused that, and so on.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
+}
+
 /// The error's message and those of its sources, joined by `: `, each once.
 ///
 /// Our own errors never repeat their source in their message, but those of libraries often do: a source whose text the
 /// message so far ends with is left out.
-pub fn error_chain(error: &dyn Error) -> String {
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
+    for cause in causes(error).skip(1) {
         let message = cause.to_string();
         if !message.is_empty() && !text.ends_with(&message) {
             text.push_str(": ");
             text.push_str(&message);
         }
-        source = cause.source();
     }
     text
 }

@@ -1,30 +1,39 @@
-//! The etcd side of the program: a client, the session that holds this process's lease and identity, and mirrors of prefixes.
+//! The etcd side of the program: a client, the session that holds this process's lease and identity, and configurations in etcd.
 //!
 //! `docs/protocol.md` says what is written and why. Here only the waiting is done: every decision about a node comes
 //! from `registrator_core` as a guarded transaction.
 
-mod backoff;
 mod client;
+mod configs;
 mod endpoint;
 mod error;
 mod identity;
 mod layout;
-mod mirror;
+mod overview;
 mod reading;
 pub mod session;
 mod settings;
-mod survey;
+mod views;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use client::Client;
-pub use endpoint::{Endpoint, EndpointError, parse_endpoints};
+pub use configs::{ConfigUpdate, follow_configs, list_configs};
+pub use endpoint::{Endpoint, parse_endpoints};
 pub use error::{Cause, Error};
 pub use identity::Holder;
 pub use layout::{Layout, LayoutError};
-pub use mirror::{Item, Mirrored, mirror};
+pub use overview::look;
 pub use reading::Listing;
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
-pub use survey::survey;
+
+use registrator_core::backoff::Backoff;
+use std::time::Duration;
+
+/// The pauses between attempts to reach etcd.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(10),
+};

@@ -72,7 +72,7 @@ impl Evaluators {
     pub fn replace(&mut self, policy: Box<dyn Policy>) {
         let name = policy.spec().name.clone();
         let worker = Worker::start(policy, self.deadlines, self.results.clone(), &self.watchdog);
-        self.watchdog.watch(&worker);
+        self.watchdog.watch(worker.watched());
         if let Some(old) = self.workers.insert(name.clone(), worker) {
             for request in old.close() {
                 self.ask(&name, request);

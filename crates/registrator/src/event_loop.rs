@@ -4,22 +4,20 @@
 
 mod sources;
 
-pub use sources::{Input, Signal, Sources};
+pub use sources::{Input, News, Results, Signal, Signals, Sources, Work};
 
 use crate::catalog::Catalog;
 use crate::evaluators::Evaluators;
 use crate::files::{self, FileWatch, PolicyChanges};
 use crate::{docker, etcd, report};
-use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
-use registrator_core::observe::watch;
 use registrator_core::own::session::SessionEvent;
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 /// How long the session may take to end in order.
@@ -57,7 +55,9 @@ pub struct Attached {
     /// Where configurations in etcd are read.
     pub etcd: etcd::Client,
     /// Where what they are is sent.
-    pub mirrored: UnboundedSender<(PolicyName, watch::Event<RawConfig>)>,
+    pub configs: UnboundedSender<etcd::ConfigUpdate>,
+    /// The policies whose configurations in etcd are followed, with one task each. A set that is dropped ends its tasks.
+    pub followed: BTreeMap<PolicyName, JoinSet<()>>,
     /// What to do with the nodes at the end.
     pub on_exit: OnExit,
 }
@@ -72,7 +72,6 @@ pub struct Session {
 
 /// Runs until a signal, or until another process takes the identity over.
 pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Session) -> End {
-    let mut mirrors = BTreeMap::new();
     let mut stopping = None;
     loop {
         let timeout = stopping.or_else(|| attached.reconciler.next_timeout());
@@ -80,7 +79,7 @@ pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Sess
             biased;
             end = &mut session.task => {
                 // What it said at last, its reason to end among it, is not lost.
-                while let Ok(update) = sources.etcd.try_recv() {
+                while let Some(update) = sources.work.next_of_session() {
                     report::etcd(&update);
                 }
                 return session_ended(end);
@@ -97,7 +96,7 @@ pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Sess
             }
             input => attached.take_in(input),
         }
-        if attached.perform(&session, &mut mirrors) {
+        if attached.perform(&session) {
             stopping = Some(Instant::now() + FAREWELL);
         }
     }
@@ -176,7 +175,13 @@ impl Attached {
                 None => return,
             },
             Input::Policies(loaded) => self.catalog.update(loaded, &mut self.evaluators),
-            Input::Config(policy, event) => Event::ConfigNode(policy, event),
+            Input::Config(etcd::ConfigUpdate::Event(policy, event)) => {
+                Event::ConfigNode(policy, event)
+            }
+            Input::Config(update) => {
+                report::configs(&update);
+                return;
+            }
             Input::Timeout => Event::Timeout,
         };
         self.reconciler.handle(event, now);
@@ -185,8 +190,10 @@ impl Attached {
     fn file_event(&mut self, update: files::Update) -> Option<Event> {
         match update {
             files::Update::Configs(event) => return Some(Event::ConfigFile(event)),
-            // The loader ends with the loop only.
-            files::Update::Policies(changes) => drop(self.loader.send(changes)),
+            files::Update::Policies(changes) => {
+                // The loader ends with the loop only.
+                let _ = self.loader.send(changes);
+            }
             files::Update::Problem(problem) => report::file_problem(&problem),
             files::Update::Unread(paths) => {
                 let shown = paths.iter().map(|path| path.display().to_string());
@@ -198,10 +205,12 @@ impl Attached {
     }
 
     /// Does what the reconciler says. Tells whether the end was asked for.
-    fn perform(&mut self, session: &Session, mirrors: &mut BTreeMap<PolicyName, Mirror>) -> bool {
+    fn perform(&mut self, session: &Session) -> bool {
         let mut stop = false;
-        // A session that has ended answers at the top of the loop.
-        let ask = |request| drop(session.requests.send(request));
+        let ask = |request| {
+            // A session that has ended answers at the top of the loop.
+            let _ = session.requests.send(request);
+        };
         while let Some(command) = self.reconciler.next_command() {
             match command {
                 Command::Evaluate {
@@ -216,15 +225,7 @@ impl Attached {
                         container,
                     );
                 }
-                Command::FollowConfigs {
-                    policy,
-                    path: Some(path),
-                } => {
-                    let mirror =
-                        Mirror::start(&self.etcd, policy.clone(), path, self.mirrored.clone());
-                    mirrors.insert(policy, mirror);
-                }
-                Command::FollowConfigs { policy, path: None } => drop(mirrors.remove(&policy)),
+                Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
                 Command::WatchRoots(roots) => ask(etcd::session::Request::WatchRoots(roots)),
                 Command::Commit(commit) => ask(etcd::session::Request::Commit(commit)),
                 Command::Stop(on_exit) => {
@@ -240,6 +241,17 @@ impl Attached {
             report::notice(&notice);
         }
         stop
+    }
+
+    fn follow_configs(&mut self, policy: PolicyName, path: Option<EtcdPath>) {
+        let Some(path) = path else {
+            self.followed.remove(&policy);
+            return;
+        };
+        let (client, to) = (self.etcd.clone(), self.configs.clone());
+        let mut task = JoinSet::new();
+        task.spawn(etcd::follow_configs(client, policy.clone(), path, to));
+        self.followed.insert(policy, task);
     }
 }
 
@@ -265,83 +277,4 @@ fn etcd_event(update: etcd::session::Update) -> Option<SessionEvent> {
         etcd::session::Update::Session(event) => Some(event),
         _ => None,
     }
-}
-
-/// A policy's configurations in etcd; followed until this is dropped.
-pub struct Mirror(Vec<JoinHandle<()>>);
-
-impl Mirror {
-    fn start(
-        client: &etcd::Client,
-        policy: PolicyName,
-        path: EtcdPath,
-        to: UnboundedSender<(PolicyName, watch::Event<RawConfig>)>,
-    ) -> Mirror {
-        let (items, mut mirrored) = tokio::sync::mpsc::unbounded_channel();
-        let source = tokio::spawn(etcd::mirror(client.clone(), path.prefix(), items));
-        let translate = async move {
-            while let Some(mirrored) = mirrored.recv().await {
-                let event = config_event(&policy, &path, mirrored);
-                if event.is_some_and(|event| to.send((policy.clone(), event)).is_err()) {
-                    return;
-                }
-            }
-        };
-        Mirror(vec![source, tokio::spawn(translate)])
-    }
-}
-
-impl Drop for Mirror {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// Keys that do not match the path are no configurations.
-fn config_event(
-    policy: &PolicyName,
-    path: &EtcdPath,
-    mirrored: etcd::Mirrored,
-) -> Option<watch::Event<RawConfig>> {
-    match mirrored {
-        etcd::Mirrored::Event(event) => Some(match event {
-            watch::Event::Init => watch::Event::Init,
-            watch::Event::InitDone => watch::Event::InitDone,
-            watch::Event::InitApply(item) => {
-                watch::Event::InitApply(raw_config(policy, path, &item.key, &item.value)?)
-            }
-            watch::Event::Apply(item) => {
-                watch::Event::Apply(raw_config(policy, path, &item.key, &item.value)?)
-            }
-            watch::Event::Delete(key) => {
-                watch::Event::Delete((policy.clone(), ConfigSource::Etcd(key)))
-            }
-        }),
-        etcd::Mirrored::Interrupted { error, .. } => {
-            warn!(
-                "cannot read the configurations of policy {policy} in etcd, they stay as they are: {}",
-                crate::error_chain::error_chain(&error)
-            );
-            None
-        }
-        etcd::Mirrored::Restored => {
-            info!("reading the configurations of policy {policy} in etcd again");
-            None
-        }
-    }
-}
-
-/// The configuration that a key of etcd holds, if its name fits the path.
-pub fn raw_config(
-    policy: &PolicyName,
-    path: &EtcdPath,
-    key: &str,
-    value: &[u8],
-) -> Option<RawConfig> {
-    Some(RawConfig {
-        policy: policy.clone(),
-        name: Some(path.config_name(key)?),
-        source: ConfigSource::Etcd(key.to_owned()),
-        bytes: value.to_vec(),
-    })
 }

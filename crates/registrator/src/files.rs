@@ -9,7 +9,7 @@ mod known;
 mod policies;
 mod watch;
 
-pub use configs::{ConfigScan, scan_configs};
+pub use configs::scan_configs;
 pub use policies::{PolicyFile, scan_policies};
 pub use watch::{FileWatch, Pace, watch};
 

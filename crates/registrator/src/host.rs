@@ -130,9 +130,10 @@ fn addresses_of(name: &str, interfaces: &Interfaces) -> Result<Vec<IpAddr>, Host
 
 fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
-    match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.join(", "),
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
     }
 }
 

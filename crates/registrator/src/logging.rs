@@ -49,7 +49,7 @@ pub enum LoggingError {
 pub const FATAL: &str = "fatal";
 
 /// Logs what ends the program, with its causes.
-pub fn fatal(error: &dyn Error) {
+pub fn fatal(error: &(dyn Error + 'static)) {
     tracing::error!(target: FATAL, "{}", error_chain(error));
 }
 

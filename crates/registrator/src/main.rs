@@ -8,10 +8,12 @@
     reason = "nothing of a program can be reached from outside: `pub` means that other modules use it"
 )]
 
+mod attempts;
 mod catalog;
 mod cli;
 mod docker;
 mod embedded;
+mod endpoint;
 mod error_chain;
 mod etcd;
 mod evaluators;

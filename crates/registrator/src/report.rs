@@ -21,10 +21,10 @@ pub fn docker(update: &docker::Update) {
         docker::Update::Connected { api_version } => {
             info!("connected to Docker, API {api_version}")
         }
-        docker::Update::Waiting { error, .. } => {
+        docker::Update::Waiting { error } => {
             warn!("waiting for Docker: {}", error_chain(error))
         }
-        docker::Update::Lost { error, .. } => {
+        docker::Update::Lost { error } => {
             warn!(
                 "lost Docker, all nodes stay until it is back: {}",
                 error_chain(error)
@@ -54,7 +54,7 @@ pub fn etcd(update: &etcd::session::Update) {
     };
     match update {
         Update::Session(_) => {}
-        Update::Unreachable { error, .. } => warn!(
+        Update::Unreachable { error } => warn!(
             "waiting for etcd, nothing is forgotten: {}",
             error_chain(error)
         ),
@@ -95,6 +95,20 @@ pub fn etcd(update: &etcd::session::Update) {
             "changes below {root} cannot be watched, so nodes that others change there are not repaired: {}",
             error_chain(error)
         ),
+    }
+}
+
+/// Logs whether configurations in etcd can be read.
+pub fn configs(update: &etcd::ConfigUpdate) {
+    match update {
+        etcd::ConfigUpdate::Event(..) => {}
+        etcd::ConfigUpdate::Interrupted(policy, error) => warn!(
+            "cannot read the configurations of policy {policy} in etcd, they stay as they are: {}",
+            error_chain(error)
+        ),
+        etcd::ConfigUpdate::Restored(policy) => {
+            info!("reading the configurations of policy {policy} in etcd again");
+        }
     }
 }
 

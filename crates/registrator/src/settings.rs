@@ -111,9 +111,10 @@ impl UsageError {
     pub fn print(&self) -> Exit {
         // A closed output leaves nobody to tell.
         let _ = self.0.print();
-        match self.0.use_stderr() {
-            true => Exit::Usage,
-            false => Exit::Ok,
+        if self.0.use_stderr() {
+            Exit::Usage
+        } else {
+            Exit::Ok
         }
     }
 }

@@ -32,8 +32,8 @@ impl Fence {
         allowed && !self.reserves(key)
     }
 
-    /// The folder's own name belongs to it.
-    fn reserves(&self, key: &Key) -> bool {
+    /// Whether `key` belongs to our own bookkeeping. The folder's own name does too.
+    pub fn reserves(&self, key: &Key) -> bool {
         covers(self.reserved.trim_end_matches('/'), key.as_str())
     }
 

@@ -1,15 +1,16 @@
 //! When an interpreter that failed may be started again.
 
+use registrator_core::backoff::Backoff;
 use std::time::{Duration, Instant};
 
 /// How often it may fail without a pause.
 const FREE: u32 = 2;
 
-/// The pause after that; twice as long after the next failure, and so on.
-const FIRST: Duration = Duration::from_millis(50);
-
-/// The longest pause.
-const LONGEST: Duration = Duration::from_millis(6400);
+/// The pauses after that.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(50),
+    longest: Duration::from_millis(6400),
+};
 
 /// Counts failures without a success between them.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl Restarts {
     fn pause(&self) -> Duration {
         match self.failures.checked_sub(FREE + 1) {
             None => Duration::ZERO,
-            Some(doublings) => FIRST.saturating_mul(1 << doublings.min(16)).min(LONGEST),
+            Some(failures) => BACKOFF.pause(failures),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Turns what `docker_container` returned into nodes.
 
 use super::json::{encode, shown};
+use registrator_core::evaluate::fence::covers;
 use registrator_core::node::{Key, Nodes, Value as NodeValue};
 use starlark::values::Value;
 use starlark::values::dict::DictRef;
@@ -35,12 +36,7 @@ impl Prefixes {
 
     /// Whether a prefix ends in `key` where a component ends. `/skydns` covers itself, `/skydns/` only what is below it.
     fn cover(&self, key: &Key) -> bool {
-        self.0.iter().any(|prefix| {
-            let rest = key.as_str().strip_prefix(prefix.as_str());
-            rest.is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
-            })
-        })
+        self.0.iter().any(|prefix| covers(prefix, key.as_str()))
     }
 }
 

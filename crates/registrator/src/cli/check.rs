@@ -25,9 +25,10 @@ struct Findings {
 
 pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Exit> {
     let findings = look(settings, environment)?;
-    let text = match settings.json {
-        true => format!("{:#}\n", findings.json()),
-        false => findings.text(),
+    let text = if settings.json {
+        format!("{:#}\n", findings.json())
+    } else {
+        findings.text()
     };
     super::print(&text)?;
     Ok(if findings.errors() == 0 {
@@ -66,7 +67,7 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
     findings.diagnostics.extend(unreadable);
     let mut instances = Instances::default();
     instances.set_policies(specs.clone(), failed(&findings.policies, &specs));
-    for event in catalog::file_events(configs.configs) {
+    for event in catalog::listed(configs.configs) {
         instances.handle_file(event);
     }
     findings.instances = running(&mut instances);

@@ -7,7 +7,7 @@ use crate::settings::{
 use crate::{docker, etcd};
 use registrator_core::evaluate::fence::Fence;
 use registrator_policy::Limits;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -16,14 +16,19 @@ pub(super) fn docker(
     settings: &DockerSettings,
     environment: &Environment,
 ) -> anyhow::Result<docker::Client> {
-    let variable = |name: &str| environment.get(name)?.to_str().map(str::to_owned);
+    let own = settings.docker_cert_path.clone();
     let endpoint = docker::Endpoint::from_settings(&docker::EndpointSettings {
         host: Some(settings.docker_host.clone()),
         tls_verify: settings.docker_tls_verify,
-        cert_path: settings.docker_cert_path.clone(),
-        ..docker::EndpointSettings::from_env(variable)
+        cert_path: own.or_else(|| docker_config(environment)),
     })?;
     Ok(docker::Client::new(endpoint, docker::Timeouts::default())?)
+}
+
+/// The folder in which Docker's own client looks for certificates if nobody names another: `$DOCKER_CONFIG` or `~/.docker`.
+fn docker_config(environment: &Environment) -> Option<PathBuf> {
+    let folder = |name: &str| environment.get(name).map(PathBuf::from);
+    folder("DOCKER_CONFIG").or_else(|| Some(folder("HOME")?.join(".docker")))
 }
 
 /// How etcd is reached at `endpoints`, as `node_name`.
@@ -86,5 +91,29 @@ pub(super) fn sources(settings: &crate::settings::CommonSettings) -> crate::file
     crate::files::Sources {
         policies: settings.policies.clone(),
         services: Path::new(&settings.services).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_for_docker_are_where_its_own_client_has_them() {
+        let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+            let environment = variables.iter().copied().collect();
+            let found = docker_config(&environment);
+            assert_eq!(found, expected.map(PathBuf::from), "{variables:?}");
+        };
+        check(&[], None);
+        check(&[("HOME", "/home/u")], Some("/home/u/.docker"));
+        check(
+            &[("HOME", "/home/u"), ("DOCKER_CONFIG", "/etc/docker-client")],
+            Some("/etc/docker-client"),
+        );
+        check(
+            &[("HOME", "/home/u"), ("DOCKER_CONFIG", "")],
+            Some("/home/u/.docker"),
+        );
     }
 }

@@ -5,11 +5,11 @@ use crate::catalog;
 use crate::docker;
 use crate::error_chain::error_chain;
 use crate::etcd::{self, Layout};
-use crate::event_loop::raw_config;
 use crate::exit::Exit;
 use crate::files;
 use crate::settings::{Environment, PlanSettings};
 use anyhow::{Context, anyhow, bail};
+use registrator_core::observe::config::RawConfig;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
@@ -85,7 +85,8 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
                 policy,
                 path: Some(path),
             } => {
-                for event in runtime.block_on(configs(world.etcd.as_ref(), &policy, &path))? {
+                let found = runtime.block_on(configs(world.etcd.as_ref(), &policy, path))?;
+                for event in catalog::listed(found) {
                     reconciler.handle(Event::ConfigNode(policy.clone(), event), Instant::now());
                 }
             }
@@ -113,9 +114,10 @@ fn printed(reconciler: &mut Reconciler) -> Vec<String> {
 }
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {
-    let text = match settings.json {
-        true => format!("{:#}\n", plan.to_json()),
-        false => plan.to_string(),
+    let text = if settings.json {
+        format!("{:#}\n", plan.to_json())
+    } else {
+        plan.to_string()
     };
     super::print(&text)?;
     Ok(match settings.exit_code {
@@ -130,7 +132,7 @@ fn read_configs(services: &Path, feed: &mut impl FnMut(Event)) -> anyhow::Result
     for problem in scan.problems {
         warn!("{}: {}", problem.path.display(), problem.message);
     }
-    catalog::file_events(scan.configs)
+    catalog::listed(scan.configs)
         .into_iter()
         .for_each(|event| feed(Event::ConfigFile(event)));
     Ok(())
@@ -144,9 +146,10 @@ async fn look(settings: &PlanSettings, environment: &Environment) -> anyhow::Res
             .await
             .context("cannot ask Docker; --containers FILE plans without it")?,
     };
-    let etcd = match settings.no_etcd {
-        true => None,
-        false => target(settings, &docker).await?,
+    let etcd = if settings.no_etcd {
+        None
+    } else {
+        target(settings, &docker).await?
     };
     Ok(World { containers, etcd })
 }
@@ -187,9 +190,10 @@ async fn target(
     docker: &docker::Client,
 ) -> anyhow::Result<Option<Target>> {
     let external = settings.host.etcd.is_external();
-    let endpoints = match external {
-        true => settings.host.etcd.etcd_endpoints.clone(),
-        false => vec![format!("http://{}", settings.host.etcd.embedded_listen)],
+    let endpoints = if external {
+        settings.host.etcd.etcd_endpoints.clone()
+    } else {
+        vec![format!("http://{}", settings.host.etcd.embedded_listen)]
     };
     let node_name = match &settings.host.node_name {
         Some(name) => name.clone(),
@@ -222,22 +226,14 @@ async fn target(
 async fn configs(
     target: Option<&Target>,
     policy: &PolicyName,
-    path: &EtcdPath,
-) -> anyhow::Result<Vec<watch::Event<registrator_core::observe::config::RawConfig>>> {
-    let mut events = vec![watch::Event::Init];
-    if let Some(target) = target {
-        let listing = target
-            .client
-            .range_prefix(&path.prefix())
-            .await
-            .context("cannot read configurations in etcd")?;
-        let found = listing.kvs.iter().filter_map(|kv| {
-            raw_config(policy, path, std::str::from_utf8(&kv.key).ok()?, &kv.value)
-        });
-        events.extend(found.map(watch::Event::InitApply));
-    }
-    events.push(watch::Event::InitDone);
-    Ok(events)
+    path: EtcdPath,
+) -> anyhow::Result<Vec<RawConfig>> {
+    let Some(target) = target else {
+        return Ok(Vec::new());
+    };
+    etcd::list_configs(&target.client, policy.clone(), path)
+        .await
+        .context("cannot read configurations in etcd")
 }
 
 async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Result<Plan> {
@@ -247,7 +243,7 @@ async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Re
         .map(|(key, _)| key.clone())
         .collect();
     let (who, views) = match target {
-        Some(target) => etcd::survey(&target.client, &target.layout, wished)
+        Some(target) => etcd::look(&target.client, &target.layout, wished)
             .await
             .context("cannot read etcd")?,
         None => (

@@ -6,14 +6,14 @@ use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
 use crate::etcd::session::Request;
 use crate::evaluators::{Deadlines, Evaluators};
-use crate::event_loop::{self, Attached, End, Session, Sources};
+use crate::event_loop::{self, Attached, End, News, Results, Session, Signals, Sources, Work};
 use crate::exit::Exit;
 use crate::settings::{self, Environment, RunSettings};
 use crate::{docker, etcd, files};
 use registrator_core::reconciler::{OnExit, Reconciler, Settings};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tracing::{error, info, warn};
 
@@ -41,9 +41,10 @@ pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::R
 }
 
 async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Result<End> {
-    let embedded = match settings.host.etcd.is_external() {
-        true => None,
-        false => Some(embed(&settings).await?),
+    let embedded = if settings.host.etcd.is_external() {
+        None
+    } else {
+        Some(embed(&settings).await?)
     };
     let endpoints = match &embedded {
         Some(embedded) => vec![embedded.endpoint()],
@@ -88,9 +89,7 @@ async fn attach(
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
-    let terminate = signal(SignalKind::terminate())?;
-    let interrupt = signal(SignalKind::interrupt())?;
-    let hangup = signal(SignalKind::hangup())?;
+    let signals = Signals::listen()?;
     let docker = connect::docker(&settings.host.docker, environment)?;
     let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::Client::new(&etcd_settings)?;
@@ -119,7 +118,7 @@ async fn attach(
     let session = hold_session(parts, docker, settings.host.node_name.clone());
     let (loader, policies) = catalog::loader(policy_settings);
     let (evaluated, evaluations) = unbounded_channel();
-    let (mirrored, configs) = unbounded_channel();
+    let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
         reconciler: Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd))),
@@ -131,32 +130,29 @@ async fn attach(
         loader,
         files: file_watch,
         etcd: client,
-        mirrored,
+        configs: config_updates,
+        followed: BTreeMap::new(),
         on_exit: match settings.on_exit {
             settings::OnExit::Keep => OnExit::Keep,
             settings::OnExit::Release => OnExit::Release,
         },
     };
-    let sources = Sources {
-        terminate,
-        interrupt,
-        hangup,
+    let results = Results {
         evaluated: evaluations,
         etcd: etcd_updates,
-        docker: containers,
-        files,
-        policies,
-        configs,
     };
-    Ok(event_loop::run(
-        attached,
-        sources,
-        Session {
-            requests,
-            task: tokio::spawn(session),
-        },
-    )
-    .await)
+    let news = News {
+        docker: containers,
+        configs,
+        policies,
+        files,
+    };
+    let work = Work::new(results, news);
+    let session = Session {
+        requests,
+        task: tokio::spawn(session),
+    };
+    Ok(event_loop::run(attached, Sources { signals, work }, session).await)
 }
 
 /// The name matters to the session only, which gets it as soon as it is known.
@@ -225,7 +221,9 @@ async fn identify(
         }
     };
     // Before the session only roots are told, each time all of them.
-    roots.into_iter().for_each(|roots| drop(asking.send(roots)));
+    if let Some(roots) = roots {
+        let _ = asking.send(roots);
+    }
     Some(id)
 }
 

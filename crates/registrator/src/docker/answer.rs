@@ -70,10 +70,8 @@ impl Answer {
 
     pub(super) fn json<T: for<'de> Deserialize<'de>>(&self, call: Call) -> Result<T, Error> {
         self.ok(call)?;
-        serde_json::from_slice(&self.body).map_err(|source| Error::Json {
-            call: call.name,
-            source,
-        })
+        serde_json::from_slice(&self.body)
+            .map_err(|source| Error::not_as_documented(call.name, source))
     }
 
     /// A 404 means that the container is gone only in Docker's own words: one from a proxy that lost its way must not
@@ -109,13 +107,7 @@ impl Answer {
 
 fn broken(call: Call, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     match error.downcast::<hyper::Error>() {
-        Ok(source) => Error::Body {
-            call: call.name,
-            source: *source,
-        },
-        Err(_) => Error::TooLong {
-            call: call.name,
-            limit: call.limit,
-        },
+        Ok(source) => Error::broke_off(call.name, *source),
+        Err(_) => Error::too_long(call.name, call.limit),
     }
 }

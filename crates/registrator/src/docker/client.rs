@@ -21,6 +21,8 @@ use super::connector::{ConnectError, Connector};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::event_stream::EventStream;
+use super::id::parse_id;
+use crate::error_chain::causes;
 
 const SMALL_BODY: usize = 1 << 20;
 const INSPECT_BODY: usize = 16 << 20;
@@ -73,12 +75,6 @@ pub struct EngineInfo {
     /// The engine's own ID, made when it was installed; empty where an engine has none.
     #[serde(rename = "ID", default)]
     pub id: String,
-    /// The host name of the machine.
-    #[serde(rename = "Name", default)]
-    pub name: String,
-    /// The version of Docker.
-    #[serde(rename = "ServerVersion", default)]
-    pub server_version: String,
 }
 
 impl Client {
@@ -119,12 +115,10 @@ impl Client {
         }
         let daemon = self.ping().await?;
         if daemon < MIN_API {
-            let endpoint = self.shared.endpoint.to_string();
-            return Err(Error::TooOld {
-                endpoint,
-                daemon,
-                minimum: MIN_API,
-            });
+            let endpoint = &self.shared.endpoint;
+            return Err(Error::Other(format!(
+                "the Docker daemon at {endpoint} speaks API {daemon}, at least {MIN_API} (Docker 20.10) is needed: upgrade Docker"
+            )));
         }
         Ok(*self.shared.version.get_or_init(|| daemon.min(MAX_API)))
     }
@@ -143,8 +137,11 @@ impl Client {
             .get("api-version")
             .and_then(|version| version.to_str().ok());
         let version = version.and_then(|version| version.parse().ok());
-        version.ok_or_else(|| Error::NotDocker {
-            endpoint: self.shared.endpoint.to_string(),
+        version.ok_or_else(|| {
+            let endpoint = &self.shared.endpoint;
+            Error::Other(format!(
+                "what listens at {endpoint} does not answer as a Docker daemon does (no Api-Version header)"
+            ))
         })
     }
 
@@ -189,18 +186,22 @@ impl Client {
         if answer.is_no_such_container() {
             return Ok(None);
         }
-        let container =
-            Container::from_inspect(answer.json(call)?).map_err(|source| Error::Container {
-                id: id.clone(),
-                source,
-            })?;
-        match container.id() == id {
-            true => Ok(Some(container)),
-            false => Err(Error::OtherContainer {
-                id: id.clone(),
-                answered: container.id().clone(),
-            }),
+        let container = Container::from_inspect(answer.json(call)?);
+        let container = container.map_err(|source| Error::Unreadable {
+            message: format!(
+                "cannot read the inspect document of container {}",
+                id.short()
+            ),
+            source: source.into(),
+        })?;
+        if container.id() != id {
+            return Err(Error::Other(format!(
+                "asked for container {}, Docker answered with {}",
+                id.short(),
+                container.id().short()
+            )));
         }
+        Ok(Some(container))
     }
 
     /// `GET /events`: what happens from now on. Once this returns, nothing that happens goes unreported.
@@ -216,7 +217,7 @@ impl Client {
             return Ok(EventStream::new(response.into_body()));
         }
         within(call, Answer::read(call, response)).await?.ok(call)?;
-        Err(Error::EventsEnded)
+        Err(Error::events_ended())
     }
 
     async fn get_versioned(&self, call: Call, path: &str) -> Result<Answer, Error> {
@@ -238,9 +239,11 @@ impl Client {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = Method::GET;
         let uri = format!("{}{path}", self.shared.base);
-        *request.uri_mut() = uri.parse().map_err(|_| Error::BadPath {
-            call: call.name,
-            path: path.to_owned(),
+        *request.uri_mut() = uri.parse().map_err(|_| {
+            Error::Other(format!(
+                "the {} request has no valid address: {path}",
+                call.name
+            ))
         })?;
         self.shared
             .http
@@ -250,19 +253,16 @@ impl Client {
     }
 
     fn not_sent(&self, call: Call, source: legacy::Error) -> Error {
-        let mut cause = std::error::Error::source(&source);
-        while let Some(error) = cause {
-            if let Some(ConnectError(io)) = error.downcast_ref() {
-                return Error::Connect {
-                    endpoint: self.shared.endpoint.to_string(),
-                    source: Arc::clone(io),
-                };
-            }
-            cause = error.source();
-        }
-        Error::Request {
-            call: call.name,
-            source,
+        let connect = causes(&source).find_map(|cause| cause.downcast_ref());
+        match connect.map(|ConnectError(io)| Arc::clone(io)) {
+            Some(io) => Error::Connect {
+                endpoint: self.shared.endpoint.to_string(),
+                source: io,
+            },
+            None => Error::Broken {
+                message: format!("the {} request to Docker failed", call.name),
+                source: source.into(),
+            },
         }
     }
 }
@@ -293,33 +293,5 @@ impl TryFrom<String> for ListedId {
         parse_id(&text)
             .map(Self)
             .ok_or("the Id of a container must be hexadecimal")
-    }
-}
-
-/// An id that can stand in the path of a request: 12 to 64 hexadecimal digits, so that no answer of a daemon can send us
-/// elsewhere.
-pub(super) fn parse_id(text: &str) -> Option<ContainerId> {
-    let hexadecimal =
-        (12..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hexadecimal.then(|| ContainerId::new(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_that_could_lead_elsewhere_are_refused() {
-        assert!(parse_id(&"0123456789abcdef".repeat(4)).is_some());
-        for junk in [
-            "",
-            "abc",
-            "../../info/0000",
-            "0123456789ab?x=1",
-            "ingress-sbox",
-            &"a".repeat(65),
-        ] {
-            assert!(parse_id(junk).is_none(), "{junk}");
-        }
     }
 }

@@ -19,9 +19,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
-use super::endpoint::{Authority, Endpoint};
+use super::endpoint::Endpoint;
 use super::error::Error;
 use super::tls;
+use crate::endpoint::Authority;
+use crate::error_chain::causes;
 
 /// How long a silent TCP connection stays unquestioned. The event stream can be silent for days; without probes a middlebox
 /// would forget it, and nobody would tell us.
@@ -92,9 +94,10 @@ fn uri(authority: &Authority) -> Result<Uri, Error> {
 }
 
 fn server_name(authority: &Authority) -> Error {
-    Error::ServerName {
-        host: authority.host.clone(),
-    }
+    let host = &authority.host;
+    Error::Other(format!(
+        "{host:?} in DOCKER_HOST is not a name that a certificate can have"
+    ))
 }
 
 impl Service<Uri> for Connector {
@@ -136,17 +139,12 @@ async fn tcp(connector: &HttpConnector, uri: &Uri) -> io::Result<TcpStream> {
 
 /// hyper wraps the operating system's error in words that say no more; its kind decides what we advise.
 fn root_cause(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return match io.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(io.kind(), io.to_string()),
-            };
-        }
-        cause = error.source();
+    let io = causes(&error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io.map(|io| (io, io.raw_os_error())) {
+        Some((_, Some(code))) => io::Error::from_raw_os_error(code),
+        Some((io, None)) => io::Error::new(io.kind(), io.to_string()),
+        None => io::Error::other(error),
     }
-    io::Error::other(error)
 }
 
 /// The cause of a failed connection, shared because hyper keeps the original.

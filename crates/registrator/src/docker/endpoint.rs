@@ -1,44 +1,26 @@
 //! Where the Docker daemon listens, from what `DOCKER_HOST` and its companions say.
 
+use crate::endpoint::{Authority, EndpointError};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The socket that Docker listens on when nobody says otherwise.
-pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// The longest path that fits a Unix socket address (`sun_path` with its closing zero byte).
 const MAX_SOCKET_PATH: usize = 107;
 const PLAIN_PORT: u16 = 2375;
 const TLS_PORT: u16 = 2376;
 
-/// Says how to reach Docker, as flags or the environment give it.
+/// Says how to reach Docker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSettings {
-    /// `DOCKER_HOST`: `unix://`, `tcp://`, `http://` or `https://`. `None` or empty: [`DEFAULT_SOCKET`].
+    /// `unix://`, `tcp://`, `http://` or `https://`. `None` or empty: `/var/run/docker.sock`.
     pub host: Option<String>,
-    /// `DOCKER_TLS_VERIFY`: speak TLS over `tcp://`.
+    /// Speak TLS over `tcp://`.
     pub tls_verify: bool,
-    /// `DOCKER_CERT_PATH`: the folder of `ca.pem`, `cert.pem` and `key.pem`.
+    /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
     pub cert_path: Option<PathBuf>,
-    /// The folder used without `cert_path`: Docker's own, `$DOCKER_CONFIG` or `~/.docker`.
-    pub config_path: Option<PathBuf>,
-}
-
-impl EndpointSettings {
-    /// Reads Docker's variables through `var`, which answers `None` for what is not set.
-    ///
-    /// `DOCKER_TLS_VERIFY` means what it means to Docker: any non-empty value, `0` too, switches TLS on.
-    pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| var(name).filter(|value| !value.is_empty());
-        Self {
-            host: set("DOCKER_HOST"),
-            tls_verify: set("DOCKER_TLS_VERIFY").is_some(),
-            cert_path: set("DOCKER_CERT_PATH").map(PathBuf::from),
-            config_path: set("DOCKER_CONFIG")
-                .map(PathBuf::from)
-                .or_else(|| set("HOME").map(|home| Path::new(&home).join(".docker"))),
-        }
-    }
 }
 
 /// Where the daemon listens; valid by construction, nothing has been opened or read yet.
@@ -59,230 +41,89 @@ pub enum Endpoint {
     },
 }
 
-/// A host, without the brackets of an IPv6 address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority {
-    /// A DNS name or an IP address.
-    pub host: String,
-    /// A TCP port, never 0.
-    pub port: u16,
-}
-
-/// Why a `DOCKER_HOST` cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndpointError {
-    /// A scheme of Docker's that this program does not speak.
-    #[error("DOCKER_HOST {host:?}: {scheme}:// is not supported, {advice}")]
-    Unsupported {
-        /// The whole value.
-        host: String,
-        /// Its scheme.
-        scheme: String,
-        /// What to do instead.
-        advice: &'static str,
-    },
-    /// No scheme at all.
-    #[error("DOCKER_HOST {host:?} has no scheme, write {suggestion:?}")]
-    NoScheme {
-        /// The whole value.
-        host: String,
-        /// What was probably meant.
-        suggestion: String,
-    },
-    /// Something is wrong behind the scheme.
-    #[error("DOCKER_HOST {host:?}: {problem}")]
-    Malformed {
-        /// The whole value.
-        host: String,
-        /// What, and what to write instead.
-        problem: &'static str,
-    },
-    /// TLS is asked for and refused at once.
-    #[error(
-        "DOCKER_HOST {host:?} asks for plain HTTP, but DOCKER_TLS_VERIFY is set: write tcp:// or https://, or unset DOCKER_TLS_VERIFY"
-    )]
-    PlainAndTls {
-        /// The whole value.
-        host: String,
-    },
-    /// TLS without a place to look for certificates.
-    #[error(
-        "DOCKER_HOST {host:?} needs TLS, but there is no folder of certificates: set DOCKER_CERT_PATH"
-    )]
-    NoCertPath {
-        /// The whole value.
-        host: String,
-    },
-}
-
 impl Endpoint {
-    /// Reads Docker's variables through `var`; see [`EndpointSettings::from_env`].
-    pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Result<Self, EndpointError> {
-        Self::from_settings(&EndpointSettings::from_env(var))
-    }
-
     /// Makes sense of the settings, without opening anything.
+    ///
+    /// # Errors
+    /// The host is none, or TLS is asked for without a folder of certificates.
     pub fn from_settings(settings: &EndpointSettings) -> Result<Self, EndpointError> {
-        let host = match settings.host.as_deref() {
-            None | Some("") => return Ok(Self::Unix(PathBuf::from(DEFAULT_SOCKET))),
-            Some(host) => host,
-        };
-        let Some((scheme, rest)) = host.split_once("://") else {
-            return Err(no_scheme(host));
-        };
-        match scheme {
-            "unix" => unix(host, rest),
-            "tcp" => tcp(host, rest, settings.tls_verify, settings),
-            "https" => tcp(host, rest, true, settings),
-            "http" if settings.tls_verify => Err(EndpointError::PlainAndTls {
-                host: host.to_owned(),
-            }),
-            "http" => tcp(host, rest, false, settings),
-            _ => Err(unsupported(host, scheme)),
-        }
+        let host = settings.host.as_deref().unwrap_or_default();
+        endpoint(host, settings)
+            .map_err(|problem| EndpointError::new("--docker-host (DOCKER_HOST)", host, problem))
     }
 }
 
-fn no_scheme(host: &str) -> EndpointError {
+/// The endpoint, or what is wrong with it.
+fn endpoint(host: &str, settings: &EndpointSettings) -> Result<Endpoint, String> {
+    if host.is_empty() {
+        return Ok(Endpoint::Unix(DEFAULT_SOCKET.into()));
+    }
+    let (scheme, rest) = host.split_once("://").ok_or_else(|| no_scheme(host))?;
+    match scheme {
+        "unix" => Ok(unix(rest)?),
+        "tcp" => tcp(rest, settings.tls_verify, settings),
+        "https" => tcp(rest, true, settings),
+        "http" if settings.tls_verify => Err(
+            "it asks for plain HTTP, but DOCKER_TLS_VERIFY is set: write tcp:// or https://, or unset DOCKER_TLS_VERIFY"
+                .to_owned(),
+        ),
+        "http" => tcp(rest, false, settings),
+        _ => Err(format!("{scheme}:// is not supported, {}", advice(scheme))),
+    }
+}
+
+fn no_scheme(host: &str) -> String {
     let scheme = if host.starts_with(['/', '.']) {
         "unix"
     } else {
         "tcp"
     };
-    EndpointError::NoScheme {
-        host: host.to_owned(),
-        suggestion: format!("{scheme}://{host}"),
-    }
+    format!("it has no scheme, write {scheme}:// before it")
 }
 
-fn unsupported(host: &str, scheme: &str) -> EndpointError {
-    let advice = match scheme {
+fn advice(scheme: &str) -> &'static str {
+    match scheme {
         "ssh" => {
             "forward the socket (ssh -L /tmp/docker.sock:/var/run/docker.sock HOST) and use unix:///tmp/docker.sock"
         }
         "fd" => "it is for the daemon alone: use unix:// with the path of the daemon's socket",
         "npipe" => "it is for Windows alone: use unix:// or tcp://",
         _ => "use unix://, tcp://, http:// or https://",
-    };
-    EndpointError::Unsupported {
-        host: host.to_owned(),
-        scheme: scheme.to_owned(),
-        advice,
     }
 }
 
-fn unix(host: &str, path: &str) -> Result<Endpoint, EndpointError> {
-    let malformed = |problem| EndpointError::Malformed {
-        host: host.to_owned(),
-        problem,
-    };
+fn unix(path: &str) -> Result<Endpoint, &'static str> {
     match path {
-        "" => Ok(Endpoint::Unix(PathBuf::from(DEFAULT_SOCKET))),
-        _ if !path.starts_with('/') => Err(malformed(
-            "the path of the socket must be absolute, as in unix:///var/run/docker.sock",
-        )),
-        _ if path.contains('\0') => Err(malformed("the path holds a zero byte")),
-        _ if path.len() > MAX_SOCKET_PATH => Err(malformed(
-            "the path is longer than the 107 bytes of a Unix socket address",
-        )),
-        _ => Ok(Endpoint::Unix(PathBuf::from(path))),
+        "" => Ok(Endpoint::Unix(DEFAULT_SOCKET.into())),
+        _ if !path.starts_with('/') => {
+            Err("the path of the socket must be absolute, as in unix:///var/run/docker.sock")
+        }
+        _ if path.contains('\0') => Err("the path holds a zero byte"),
+        _ if path.len() > MAX_SOCKET_PATH => {
+            Err("the path is longer than the 107 bytes of a Unix socket address")
+        }
+        _ => Ok(Endpoint::Unix(path.into())),
     }
 }
 
-fn tcp(
-    host: &str,
-    rest: &str,
-    tls: bool,
-    settings: &EndpointSettings,
-) -> Result<Endpoint, EndpointError> {
-    let authority =
-        authority(rest, if tls { TLS_PORT } else { PLAIN_PORT }).map_err(|problem| {
-            EndpointError::Malformed {
-                host: host.to_owned(),
-                problem,
-            }
-        })?;
+/// An empty host is this machine, as for Docker's own client.
+fn tcp(rest: &str, tls: bool, settings: &EndpointSettings) -> Result<Endpoint, String> {
+    let nowhere = rest.is_empty() || rest.starts_with([':', '/']);
+    let host = if nowhere { "localhost" } else { "" };
+    let port = if tls { TLS_PORT } else { PLAIN_PORT };
+    let authority = Authority::parse(&format!("{host}{rest}"), port)?;
     if !tls {
         return Ok(Endpoint::Tcp(authority));
     }
-    let cert_path = settings
-        .cert_path
-        .as_ref()
-        .or(settings.config_path.as_ref());
-    let cert_path = cert_path.ok_or_else(|| EndpointError::NoCertPath {
-        host: host.to_owned(),
-    })?;
-    Ok(Endpoint::Tls {
-        authority,
-        cert_path: cert_path.clone(),
-    })
-}
-
-/// Parses `host[:port][/]`; an empty host is this machine, as for Docker's own client.
-fn authority(text: &str, default_port: u16) -> Result<Authority, &'static str> {
-    let text = text.strip_suffix('/').unwrap_or(text);
-    if text.contains(['/', '?', '#']) {
-        return Err("a path behind the port is not supported");
-    }
-    if text.contains('@') {
-        return Err("user names are not supported");
-    }
-    let (host, port) = split_port(text)?;
-    let port = match port {
-        None => default_port,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or("the port must be a number from 1 to 65535")?,
-    };
-    let host = if host.is_empty() { "localhost" } else { host };
-    Ok(Authority {
-        host: host.to_owned(),
-        port,
-    })
-}
-
-fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest
-            .split_once(']')
-            .ok_or("the IPv6 address has no closing bracket")?;
-        host.parse::<std::net::Ipv6Addr>()
-            .map_err(|_| "not an IPv6 address between the brackets")?;
-        return match rest {
-            "" => Ok((host, None)),
-            _ => rest
-                .strip_prefix(':')
-                .map(|port| (host, Some(port)))
-                .ok_or("expected :PORT after the bracket"),
-        };
-    }
-    let (host, port) = text
-        .split_once(':')
-        .map_or((text, None), |(host, port)| (host, Some(port)));
-    match port {
-        Some(port) if port.contains(':') => {
-            Err("an IPv6 address needs brackets, as in tcp://[::1]:2375")
-        }
-        _ if !host.bytes().all(is_host_byte) => {
-            Err("the host name holds a character that no host name has")
-        }
-        _ => Ok((host, port)),
-    }
-}
-
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
-}
-
-impl fmt::Display for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
+    match &settings.cert_path {
+        Some(folder) => Ok(Endpoint::Tls {
+            authority,
+            cert_path: folder.clone(),
+        }),
+        None => Err(
+            "it needs TLS, but there is no folder of certificates: set --docker-cert-path (DOCKER_CERT_PATH)"
+                .to_owned(),
+        ),
     }
 }
 
@@ -297,4 +138,146 @@ impl fmt::Display for Endpoint {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    //! Tables of `DOCKER_HOST` values: what they mean, and what is said about the rest.
+
+    use super::*;
+
+    #[track_caller]
+    fn check_with(tls_verify: bool, cert_path: Option<&str>, host: &str, expected: &str) {
+        let settings = EndpointSettings {
+            host: Some(host.to_owned()),
+            tls_verify,
+            cert_path: cert_path.map(PathBuf::from),
+        };
+        let found = match Endpoint::from_settings(&settings) {
+            Ok(ref endpoint @ Endpoint::Tls { ref cert_path, .. }) => {
+                format!("{endpoint} with {}", cert_path.display())
+            }
+            Ok(endpoint) => endpoint.to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{settings:?}");
+    }
+
+    #[track_caller]
+    fn check(host: &str, expected: &str) {
+        check_with(false, None, host, expected);
+    }
+
+    #[test]
+    fn sockets() {
+        assert_eq!(
+            Endpoint::from_settings(&EndpointSettings::default()),
+            Ok(Endpoint::Unix(DEFAULT_SOCKET.into()))
+        );
+        check("", "unix:///var/run/docker.sock");
+        check("unix://", "unix:///var/run/docker.sock");
+        check(
+            "unix:///run/user/1000/docker.sock",
+            "unix:///run/user/1000/docker.sock",
+        );
+        // TLS is for TCP; Docker's own client ignores it on a socket too.
+        check_with(true, None, "unix:///d.sock", "unix:///d.sock");
+    }
+
+    #[test]
+    fn tcp() {
+        check("tcp://10.0.0.1:2375", "tcp://10.0.0.1:2375");
+        check("tcp://docker.example.com", "tcp://docker.example.com:2375");
+        check("tcp://docker:4000/", "tcp://docker:4000");
+        for nowhere in ["tcp://", "tcp:///", "tcp://:2375"] {
+            check(nowhere, "tcp://localhost:2375");
+        }
+        check("tcp://:4000", "tcp://localhost:4000");
+        check("http://[::1]:2375", "tcp://[::1]:2375");
+        check("tcp://[fe80::1]", "tcp://[fe80::1]:2375");
+    }
+
+    #[test]
+    fn tls() {
+        let certs = Some("/certs");
+        check_with(false, certs, "tcp://docker", "tcp://docker:2375");
+        check_with(
+            true,
+            certs,
+            "tcp://docker",
+            "https://docker:2376 with /certs",
+        );
+        check_with(
+            false,
+            certs,
+            "https://docker:8443",
+            "https://docker:8443 with /certs",
+        );
+        check_with(
+            true,
+            None,
+            "tcp://docker",
+            "--docker-host (DOCKER_HOST) \"tcp://docker\": it needs TLS, but there is no folder of certificates: \
+             set --docker-cert-path (DOCKER_CERT_PATH)",
+        );
+        check_with(
+            true,
+            certs,
+            "http://docker",
+            "--docker-host (DOCKER_HOST) \"http://docker\": it asks for plain HTTP, but DOCKER_TLS_VERIFY is set: \
+             write tcp:// or https://, or unset DOCKER_TLS_VERIFY",
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used() {
+        let says = |host: &str, problem: &str| {
+            check(
+                host,
+                &format!("--docker-host (DOCKER_HOST) {host:?}: {problem}"),
+            )
+        };
+        says(
+            "ssh://host",
+            "ssh:// is not supported, forward the socket (ssh -L /tmp/docker.sock:/var/run/docker.sock HOST) \
+             and use unix:///tmp/docker.sock",
+        );
+        says(
+            "fd://",
+            "fd:// is not supported, it is for the daemon alone: use unix:// with the path of the daemon's socket",
+        );
+        says(
+            "npipe:////./pipe/docker_engine",
+            "npipe:// is not supported, it is for Windows alone: use unix:// or tcp://",
+        );
+        says(
+            "ftp://x",
+            "ftp:// is not supported, use unix://, tcp://, http:// or https://",
+        );
+        says(
+            "://",
+            ":// is not supported, use unix://, tcp://, http:// or https://",
+        );
+        says(
+            "/var/run/docker.sock",
+            "it has no scheme, write unix:// before it",
+        );
+        says("10.0.0.1:2375", "it has no scheme, write tcp:// before it");
+        says(
+            "unix://docker.sock",
+            "the path of the socket must be absolute, as in unix:///var/run/docker.sock",
+        );
+        says(
+            &format!("unix:///{}", "x".repeat(107)),
+            "the path is longer than the 107 bytes of a Unix socket address",
+        );
+        says("unix:///\0", "the path holds a zero byte");
+        says("tcp://h:0", "the port must be a number from 1 to 65535");
+        says("tcp://h:1/prefix", "nothing may follow the port");
+        check(
+            "tcp://u:p@h:1",
+            "--docker-host (DOCKER_HOST) \"…@h:1\": user names and passwords have no place here",
+        );
+        says(
+            "tcp://::1:2375",
+            "an IPv6 address needs brackets around it, as in [2001:db8::1]",
+        );
+    }
+}

@@ -6,23 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use registrator_core::observe::container::{ContainerError, ContainerId};
 use tokio_rustls::rustls;
-
-use super::api_version::ApiVersion;
 
 /// Why a call to Docker failed. `call` names the call in words, as in "list of containers".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request has no valid address; seen only if an engine's ids are not what Docker's are.
-    #[error("the {call} request has no valid address: {path}")]
-    BadPath {
-        /// The call.
-        call: &'static str,
-        /// The path of the address.
-        path: String,
-    },
     /// The engine does not say who it is.
     #[error("Docker's info names no engine ID: set the node name")]
     NoEngineId,
@@ -44,12 +33,6 @@ pub enum Error {
         #[source]
         source: CertificateError,
     },
-    /// The name in `DOCKER_HOST` cannot be the name of a TLS server.
-    #[error("{host:?} in DOCKER_HOST is not a name that a certificate can have")]
-    ServerName {
-        /// The name.
-        host: String,
-    },
     /// Docker did not answer in time.
     #[error("Docker did not answer the {call} request within {} s", after.as_secs_f64())]
     Timeout {
@@ -58,34 +41,14 @@ pub enum Error {
         /// How long it was waited for.
         after: Duration,
     },
-    /// The request could not be sent, or its answer's head could not be read.
-    #[error("the {call} request to Docker failed")]
-    Request {
-        /// The call.
-        call: &'static str,
+    /// The connection broke under a request or its answer.
+    #[error("{message}")]
+    Broken {
+        /// Which.
+        message: String,
         /// The HTTP library's reason.
         #[source]
-        source: hyper_util::client::legacy::Error,
-    },
-    /// The answer broke off.
-    #[error("Docker's answer to the {call} request broke off")]
-    Body {
-        /// The call.
-        call: &'static str,
-        /// The HTTP library's reason.
-        #[source]
-        source: hyper::Error,
-    },
-    /// The event stream came to its end, as when the daemon stops.
-    #[error("Docker ended the event stream")]
-    EventsEnded,
-    /// The answer is longer than this program is ready to hold.
-    #[error("Docker's answer to the {call} request is longer than {limit} bytes")]
-    TooLong {
-        /// The call.
-        call: &'static str,
-        /// The limit in bytes.
-        limit: usize,
+        source: Cause,
     },
     /// Docker refused.
     #[error(
@@ -100,53 +63,22 @@ pub enum Error {
         /// Docker's own words.
         message: String,
     },
-    /// The answer is not the JSON that Docker's API documents.
-    #[error("Docker's answer to the {call} request is not what its API documents")]
-    Json {
-        /// The call.
-        call: &'static str,
+    /// An answer is not what Docker's API documents.
+    #[error("{message}")]
+    Unreadable {
+        /// Which.
+        message: String,
         /// Where and why.
         #[source]
-        source: serde_json::Error,
+        source: Cause,
     },
-    /// The inspect document is not one of a container.
-    #[error("cannot read the inspect document of container {}", id.short())]
-    Container {
-        /// The container that was asked for.
-        id: ContainerId,
-        /// Why.
-        #[source]
-        source: ContainerError,
-    },
-    /// The inspect document is that of another container.
-    #[error("asked for container {}, Docker answered with {}", id.short(), answered.short())]
-    OtherContainer {
-        /// The container that was asked for.
-        id: ContainerId,
-        /// The one in the answer.
-        answered: ContainerId,
-    },
-    /// The answer to `/_ping` names no API version.
-    #[error(
-        "what listens at {endpoint} does not answer as a Docker daemon does (no Api-Version header)"
-    )]
-    NotDocker {
-        /// The endpoint as a `DOCKER_HOST`.
-        endpoint: String,
-    },
-    /// The daemon is older than this program can work with.
-    #[error(
-        "the Docker daemon at {endpoint} speaks API {daemon}, at least {minimum} (Docker 20.10) is needed: upgrade Docker"
-    )]
-    TooOld {
-        /// The endpoint as a `DOCKER_HOST`.
-        endpoint: String,
-        /// The newest API that the daemon speaks.
-        daemon: ApiVersion,
-        /// The oldest API that this program speaks.
-        minimum: ApiVersion,
-    },
+    /// Anything else about what Docker answered, or is, in words.
+    #[error("{0}")]
+    Other(String),
 }
+
+/// A cause that nobody looks into.
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is wrong with a certificate or key file.
 #[derive(Debug, thiserror::Error)]
@@ -170,45 +102,41 @@ pub enum CertificateError {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anybody changing a setting or upgrading Docker.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Connect { source, .. } => !is_refused_for_good(source),
-            Self::Status { status, .. } => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::BadPath { .. }
-            | Self::NoEngineId
-            | Self::CertificateFile { .. }
-            | Self::ServerName { .. }
-            | Self::NotDocker { .. }
-            | Self::TooOld { .. } => false,
-            Self::Timeout { .. }
-            | Self::Request { .. }
-            | Self::Body { .. }
-            | Self::EventsEnded
-            | Self::TooLong { .. }
-            | Self::Json { .. }
-            | Self::Container { .. }
-            | Self::OtherContainer { .. } => true,
+    /// The answer to `call` broke off.
+    pub(super) fn broke_off(call: &str, source: hyper::Error) -> Self {
+        Self::Broken {
+            message: format!("Docker's answer to the {call} request broke off"),
+            source: source.into(),
         }
+    }
+
+    /// The answer to `call` is not the JSON that it should be.
+    pub(super) fn not_as_documented(call: &str, source: serde_json::Error) -> Self {
+        Self::Unreadable {
+            message: format!("Docker's answer to the {call} request is not what its API documents"),
+            source: source.into(),
+        }
+    }
+
+    /// The answer to `call` is longer than this program is ready to hold.
+    pub(super) fn too_long(call: &str, limit: usize) -> Self {
+        Self::Other(format!(
+            "Docker's answer to the {call} request is longer than {limit} bytes"
+        ))
+    }
+
+    /// The event stream came to its end, as when the daemon stops.
+    pub(super) fn events_ended() -> Self {
+        Self::Other("Docker ended the event stream".to_owned())
     }
 
     /// Whether the connection failed rather than the daemon answered.
     pub(super) fn is_transport(&self) -> bool {
         matches!(
             self,
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Request { .. } | Self::Body { .. }
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. }
         )
     }
-}
-
-/// Permissions and certificates do not mend themselves; everything else about a connection does.
-fn is_refused_for_good(error: &io::Error) -> bool {
-    let tls = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
-    tls || error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn connect_advice(error: &io::Error) -> &'static str {
@@ -222,8 +150,9 @@ fn connect_advice(error: &io::Error) -> &'static str {
 }
 
 fn status_advice(message: &str) -> &'static str {
-    match message.contains("HTTP request to an HTTPS server") {
-        true => " (set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH)",
-        false => "",
+    if message.contains("HTTP request to an HTTPS server") {
+        " (set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH)"
+    } else {
+        ""
     }
 }

@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use registrator_core::observe::container::ContainerId;
 use serde_json::Value as Json;
 
-use super::client::parse_id;
 use super::error::Error;
+use super::id::parse_id;
 use super::signal;
 
 /// The longest event that is waited for, in bytes. An event carries the container's labels and little else.
@@ -88,13 +88,8 @@ impl EventStream {
                 }
             }
             match self.body.frame().await {
-                None => return Err(Error::EventsEnded),
-                Some(Err(source)) => {
-                    return Err(Error::Body {
-                        call: "events",
-                        source,
-                    });
-                }
+                None => return Err(Error::events_ended()),
+                Some(Err(source)) => return Err(Error::broke_off("events", source)),
                 Some(Ok(frame)) => self
                     .splitter
                     .push(frame.data_ref().map_or(&[], |data| data)),
@@ -140,14 +135,8 @@ impl Splitter {
                 Ok(Some(value))
             }
             Some(Err(error)) if error.is_eof() && rest.len() <= MAX_EVENT => Ok(None),
-            Some(Err(error)) if error.is_eof() => Err(Error::TooLong {
-                call: "events",
-                limit: MAX_EVENT,
-            }),
-            Some(Err(source)) => Err(Error::Json {
-                call: "events",
-                source,
-            }),
+            Some(Err(error)) if error.is_eof() => Err(Error::too_long("events", MAX_EVENT)),
+            Some(Err(source)) => Err(Error::not_as_documented("events", source)),
         }
     }
 }

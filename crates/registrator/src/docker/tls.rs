@@ -59,9 +59,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<_, _>>()
         .map_err(|error| failed(path, bad_pem(&error)))?;
-    match certificates.is_empty() {
-        true => Err(failed(path, CertificateError::Missing("certificate"))),
-        false => Ok(certificates),
+    if certificates.is_empty() {
+        Err(failed(path, CertificateError::Missing("certificate")))
+    } else {
+        Ok(certificates)
     }
 }
 

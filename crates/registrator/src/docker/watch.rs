@@ -5,7 +5,6 @@
 //! to stop is reported as `stopping` until it does. Whatever ends a session, the next one begins with a complete list;
 //! between two sessions nothing changes, least of all is anything deleted.
 
-mod backoff;
 mod inspections;
 mod noise;
 mod outbox;
@@ -13,15 +12,14 @@ mod session;
 mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
 use std::time::Duration;
 
+use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::{Container, ContainerId};
 use registrator_core::observe::watch::Event;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-pub use backoff::Backoff;
 use outbox::Outbox;
 use session::Session;
 use stopping::Stopping;
@@ -29,6 +27,8 @@ use stopping::Stopping;
 use super::api_version::ApiVersion;
 use super::client::Client;
 use super::error::Error;
+use crate::attempts::Attempts;
+use crate::error_chain::error_chain;
 
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
 const REASONS_PER_OUTAGE: usize = 8;
@@ -45,15 +45,11 @@ pub enum Update {
     Waiting {
         /// Why.
         error: Error,
-        /// Until the next attempt; attempts after it are further apart.
-        retry_in: Duration,
     },
     /// Docker was reached and is lost. What was known of its containers stays.
     Lost {
         /// Why.
         error: Error,
-        /// Until the next attempt; attempts after it are further apart.
-        retry_in: Duration,
     },
     /// News about containers.
     Container(Event<Container>),
@@ -95,7 +91,10 @@ impl Default for WatchSettings {
             list_inspects: 8,
             event_inspects: 32,
             ping_after: Duration::from_secs(10),
-            backoff: Backoff::default(),
+            backoff: Backoff {
+                first: Duration::from_millis(100),
+                longest: Duration::from_secs(10),
+            },
             list_patience: Duration::from_secs(15),
         }
     }
@@ -150,18 +149,17 @@ struct Link {
 
 impl Watcher {
     async fn run(mut self) {
-        let mut failures = 0;
+        let backoff = self.settings.backoff;
+        let mut attempts = Attempts::new(backoff);
         loop {
             let error = self.session().await;
-            let settled = |since: Instant| since.elapsed() >= self.settings.backoff.max;
+            let settled = |since: Instant| since.elapsed() >= backoff.longest;
             if self.link.up_since.is_some_and(settled) {
-                failures = 0;
+                attempts.succeeded();
             }
-            let pause = self.settings.backoff.pause(failures);
-            failures = failures.saturating_add(1);
-            self.report(error, pause);
+            self.report(error);
             self.outbox.flush().await;
-            sleep(pause).await;
+            sleep(attempts.failed()).await;
         }
     }
 
@@ -190,11 +188,12 @@ impl Watcher {
         }
     }
 
-    fn report(&mut self, error: Error, retry_in: Duration) {
+    fn report(&mut self, error: Error) {
         if self.link.down(&error) {
-            self.outbox.push(match self.link.was_up {
-                true => Update::Lost { error, retry_in },
-                false => Update::Waiting { error, retry_in },
+            self.outbox.push(if self.link.was_up {
+                Update::Lost { error }
+            } else {
+                Update::Waiting { error }
             });
         }
     }
@@ -213,17 +212,6 @@ impl Link {
     /// Whether this loss is news.
     fn down(&mut self, error: &Error) -> bool {
         self.up_since = None;
-        self.reasons.len() < REASONS_PER_OUTAGE && self.reasons.insert(reason(error))
+        self.reasons.len() < REASONS_PER_OUTAGE && self.reasons.insert(error_chain(error))
     }
-}
-
-/// The error with its causes.
-fn reason(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

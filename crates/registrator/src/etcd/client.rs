@@ -86,9 +86,15 @@ impl Client {
     ///
     /// # Errors
     /// Any; [`Error::outcome_known`] tells whether it may have happened.
-    pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
+    pub async fn txn(&self, mut request: TxnRequest) -> Result<TxnResponse, Error> {
+        // It may have a megabyte: copied only where it may have to be sent again.
+        let may_repeat = self.0.login.is_some() || self.0.remotes.len() > 1;
         self.call(Effect::Writes, |wire| {
-            let request = request.clone();
+            let request = if may_repeat {
+                request.clone()
+            } else {
+                std::mem::take(&mut request)
+            };
             async move { kv(wire).txn(request).await }
         })
         .await
@@ -150,16 +156,16 @@ impl Client {
         .await
     }
 
-    async fn call<T, F, Answer>(&self, effect: Effect, send: F) -> Result<T, Error>
+    async fn call<T, F, Answer>(&self, effect: Effect, mut send: F) -> Result<T, Error>
     where
-        F: Fn(Wire) -> Answer,
+        F: FnMut(Wire) -> Answer,
         Answer: Future<Output = Result<Response<T>, Status>>,
     {
         let mut endpoints_left = self.0.remotes.len();
         let mut logged_in_anew = false;
         loop {
             let turn = self.turn();
-            let error = match self.attempt(turn, &mut logged_in_anew, &send).await {
+            let error = match self.attempt(turn, &mut logged_in_anew, &mut send).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(error) => error,
             };
@@ -180,10 +186,10 @@ impl Client {
         &self,
         turn: usize,
         logged_in_anew: &mut bool,
-        send: F,
+        mut send: F,
     ) -> Result<Response<T>, Error>
     where
-        F: Fn(Wire) -> Answer,
+        F: FnMut(Wire) -> Answer,
         Answer: Future<Output = Result<Response<T>, Status>>,
     {
         let remote = self.remote(turn);

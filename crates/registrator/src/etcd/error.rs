@@ -1,5 +1,6 @@
 //! What can go wrong between this process and etcd, and what that says about the request.
 
+use crate::error_chain::causes;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub enum Error {
         #[source]
         cause: Cause,
     },
-    /// The connection broke while the answer was awaited.
+    /// The connection broke while the answer was awaited, or none came in time.
     #[error("lost the connection to etcd at {endpoint}")]
     Broken {
         /// Where.
@@ -25,14 +26,6 @@ pub enum Error {
         /// Why.
         #[source]
         cause: Cause,
-    },
-    /// No answer in time.
-    #[error("etcd at {endpoint} did not answer within {after:?}")]
-    TimedOut {
-        /// Where.
-        endpoint: String,
-        /// How long it was awaited.
-        after: Duration,
     },
     /// This member cannot serve now: no leader, overloaded, starting, out of space.
     #[error("etcd at {endpoint} cannot serve: {message}")]
@@ -123,7 +116,7 @@ impl Cause {
     /// The innermost causes of `error`: those that name a fact.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Cause {
         let mut texts: Vec<String> = Vec::new();
-        for link in chain(error) {
+        for link in causes(error) {
             let text = link.to_string();
             let empty = link.is::<tonic::transport::Error>()
                 || matches!(
@@ -136,37 +129,15 @@ impl Cause {
                 texts.push(text);
             }
         }
-        match texts.is_empty() {
-            true => Cause(error.to_string()),
-            false => Cause(texts.join(": ")),
+        if texts.is_empty() {
+            Cause(error.to_string())
+        } else {
+            Cause(texts.join(": "))
         }
     }
-}
-
-fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| (**error).source())
 }
 
 impl Error {
-    /// Whether the same request may succeed later without anybody changing a setting or a right.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Error::Unreachable { .. }
-            | Error::Broken { .. }
-            | Error::TimedOut { .. }
-            | Error::Unavailable { .. }
-            | Error::StaleToken { .. }
-            | Error::Compacted { .. } => true,
-            Error::Refused { .. }
-            | Error::Login { .. }
-            | Error::LeaseNotFound { .. }
-            | Error::TooLarge { .. }
-            | Error::Unexpected { .. } => false,
-        }
-    }
-
     /// Whether it is certain that a write did not happen and never will. Otherwise it may have happened, or may still happen.
     pub fn outcome_known(&self) -> bool {
         match self {
@@ -177,10 +148,7 @@ impl Error {
             | Error::Compacted { .. }
             | Error::LeaseNotFound { .. } => true,
             Error::Unavailable { not_executed, .. } => *not_executed,
-            Error::Broken { .. }
-            | Error::TimedOut { .. }
-            | Error::TooLarge { .. }
-            | Error::Unexpected { .. } => false,
+            Error::Broken { .. } | Error::TooLarge { .. } | Error::Unexpected { .. } => false,
         }
     }
 
@@ -188,17 +156,16 @@ impl Error {
     pub(super) fn blames_endpoint(&self) -> bool {
         matches!(
             self,
-            Error::Unreachable { .. }
-                | Error::Broken { .. }
-                | Error::TimedOut { .. }
-                | Error::Unavailable { .. }
+            Error::Unreachable { .. } | Error::Broken { .. } | Error::Unavailable { .. }
         )
     }
 
-    /// The message and its causes in one line.
-    pub fn chain(&self) -> String {
-        let texts: Vec<String> = chain(self).map(ToString::to_string).collect();
-        texts.join(": ")
+    /// `endpoint` did not answer `within` this time.
+    pub(super) fn no_answer(endpoint: &str, within: Duration) -> Error {
+        Error::Broken {
+            endpoint: endpoint.to_owned(),
+            cause: Cause::text(&format!("no answer within {within:?}")),
+        }
     }
 
     /// What `status`, got from `endpoint`, says.
@@ -212,9 +179,10 @@ impl Error {
     /// Statuses with a source were made on this side: they tell of the connection.
     fn of_transport(endpoint: &str, source: &(dyn StdError + 'static)) -> Error {
         let (endpoint, cause) = (endpoint.to_owned(), Cause::of(source));
-        match chain(source).any(|link| link.is::<ConnectError>()) {
-            true => Error::Unreachable { endpoint, cause },
-            false => Error::Broken { endpoint, cause },
+        if causes(source).any(|link| link.is::<ConnectError>()) {
+            Error::Unreachable { endpoint, cause }
+        } else {
+            Error::Broken { endpoint, cause }
         }
     }
 
@@ -285,10 +253,9 @@ fn is_stale_token(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn check(code: Code, text: &str, message: &str, retryable: bool, known: bool) {
+    fn check(code: Code, text: &str, message: &str, known: bool) {
         let error = Error::of_answer("http://a:1", code, text);
         assert_eq!(error.to_string(), message);
-        assert_eq!(error.is_retryable(), retryable, "{error:?}");
         assert_eq!(error.outcome_known(), known, "{error:?}");
     }
 
@@ -298,21 +265,18 @@ mod tests {
             Code::NotFound,
             "etcdserver: requested lease not found",
             "etcd at http://a:1: the lease does not exist",
-            false,
             true,
         );
         check(
             Code::InvalidArgument,
             "etcdserver: request is too large",
             "etcd at http://a:1 refused: request is too large",
-            false,
             true,
         );
         check(
             Code::Unavailable,
             "etcdserver: request timed out",
             "etcd at http://a:1 cannot serve: request timed out",
-            true,
             false,
         );
         check(
@@ -320,13 +284,11 @@ mod tests {
             "etcdserver: no leader",
             "etcd at http://a:1 cannot serve: no leader",
             true,
-            true,
         );
         check(
             Code::ResourceExhausted,
             "etcdserver: mvcc: database space exceeded",
             "etcd at http://a:1 cannot serve: mvcc: database space exceeded",
-            true,
             true,
         );
         check(
@@ -334,13 +296,11 @@ mod tests {
             "etcdserver: user name is empty",
             "etcd at http://a:1 does not accept the token any more: user name is empty",
             true,
-            true,
         );
         check(
             Code::OutOfRange,
             "etcdserver: mvcc: required revision has been compacted",
             "etcd at http://a:1 has not kept the changes since revision 0",
-            true,
             true,
         );
     }

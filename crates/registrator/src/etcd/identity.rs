@@ -2,6 +2,7 @@
 
 use super::layout::{Layout, Place, parse_lease};
 use super::reading;
+use crate::attempts::random;
 use etcd_api::KeyValue;
 use registrator_core::host::HostName;
 use registrator_core::own::LeaseId;
@@ -92,7 +93,6 @@ pub(super) fn lit(layout: &Layout, kv: &KeyValue) -> Option<LeaseId> {
 
 /// A name for this process that no other has.
 pub(super) fn new_instance() -> String {
-    let random = super::backoff::random;
     format!("{:016x}{:016x}", random(), random())
 }
 

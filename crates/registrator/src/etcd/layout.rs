@@ -88,14 +88,9 @@ impl Layout {
         format!("{}nodes/", self.meta)
     }
 
-    /// The prefix of all claims.
-    pub fn all_claims(&self) -> String {
-        format!("{}claims/", self.meta)
-    }
-
     /// The prefix of all claims on `key`. It is no prefix of the claims on any other key, not even on one below `key`.
     pub fn claims(&self, key: &Key) -> String {
-        format!("{}{}/", self.all_claims(), escape(key.as_str()))
+        format!("{}claims/{}/", self.meta, escape(key.as_str()))
     }
 
     /// The claim of `lease` on `key`.

@@ -2,17 +2,14 @@
 
 use super::client::Client;
 use super::error::Error;
-use etcd_api::{KeyValue, RangeRequest};
+use etcd_api::request_op::Request as Operation;
+use etcd_api::{KeyValue, RangeRequest, RequestOp};
 use registrator_core::node::Value;
 use registrator_core::own::{Held, LeaseId};
-use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
 /// Keys in one page.
 const PAGE: i64 = 500;
-
-/// Requests under way at once.
-const AT_ONCE: usize = 8;
 
 /// What etcd holds below a prefix, at one revision.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +33,13 @@ pub(super) fn held(kv: &KeyValue) -> Held {
         value: Value::from_etcd(&kv.value),
         lease: lease(kv),
         mod_revision: kv.mod_revision,
+    }
+}
+
+/// An operation of a transaction.
+pub(super) fn operation(request: Operation) -> RequestOp {
+    RequestOp {
+        request: Some(request),
     }
 }
 
@@ -72,9 +76,10 @@ impl KeyRange {
 
     /// A prefix if `root` ends with a slash, else one key.
     pub(super) fn root(root: &str) -> KeyRange {
-        match root.ends_with('/') {
-            true => KeyRange::prefix(root),
-            false => KeyRange::exact(root),
+        if root.ends_with('/') {
+            KeyRange::prefix(root)
+        } else {
+            KeyRange::exact(root)
         }
     }
 
@@ -97,22 +102,6 @@ impl Client {
     pub async fn get(&self, key: &str) -> Result<Option<KeyValue>, Error> {
         let answer = self.range(KeyRange::exact(key).request(0)).await?;
         Ok(answer.kvs.into_iter().next())
-    }
-
-    /// Reads some keys, each at its newest; those that do not exist are left out.
-    ///
-    /// # Errors
-    /// Any of the first reading that fails.
-    pub async fn get_keys(&self, keys: &[String]) -> Result<BTreeMap<String, KeyValue>, Error> {
-        let reads = keys.iter().cloned().map(|key| {
-            let client = self.clone();
-            async move { Ok((client.get(&key).await?, key)) }
-        });
-        let found = at_once(AT_ONCE, reads).await?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(kv, key)| Some((key, kv?)))
-            .collect())
     }
 
     /// Reads all keys that begin with `prefix`, which must not be empty, at the newest revision.

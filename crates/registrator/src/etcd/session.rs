@@ -10,17 +10,18 @@ mod commit;
 mod keeper;
 mod leave;
 mod serve;
-mod start;
-mod views;
 
-use super::backoff::{Backoff, LONGEST};
+use super::BACKOFF;
 use super::client::Client;
 use super::error::Error;
 use super::identity::{Holder, new_instance};
 use super::layout::Layout;
+use super::overview::{self, Overview};
 use super::settings::{OnConflict, Settings, SettingsError};
+use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
 use keeper::{Keeper, beacon_interval, renewal_interval};
+use registrator_core::evaluate::fence::Fence;
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::{Commit, Outcome, SessionEvent};
 use std::collections::BTreeSet;
@@ -52,8 +53,6 @@ pub enum Update {
     Unreachable {
         /// Why.
         error: Error,
-        /// When it is tried again; the pauses grow up to about 10 s.
-        retry_in: Duration,
     },
     /// The outage is over.
     Reachable {
@@ -152,7 +151,10 @@ pub async fn run(
     let context = Context {
         client,
         layout: Layout::new(&settings.meta_prefix, &settings.node_name)?,
-        allow_prefixes: settings.allow_prefixes.clone(),
+        fence: Fence {
+            allowed: settings.allow_prefixes.clone(),
+            reserved: settings.meta_prefix.clone(),
+        },
         lease_ttl: settings.lease_ttl,
         on_conflict: settings.on_conflict,
         read_again_every: settings.read_again_every,
@@ -179,8 +181,8 @@ pub async fn run(
         keepers: None,
         reported_in_use: None,
         number: 0,
-        backoff: Backoff::up_to(LONGEST),
-        disturbances: Backoff::up_to(LONGEST),
+        attempts: Attempts::new(BACKOFF),
+        disturbances: Attempts::new(BACKOFF),
     };
     let stop = loop {
         if let Err(stop) = task.cycle().await {
@@ -195,7 +197,8 @@ pub async fn run(
 struct Context {
     client: Client,
     layout: Layout,
-    allow_prefixes: Vec<String>,
+    /// A second net behind the one of the core.
+    fence: Fence,
     lease_ttl: Duration,
     on_conflict: OnConflict,
     read_again_every: Duration,
@@ -213,10 +216,10 @@ struct Task {
     reported_in_use: Option<Option<String>>,
     /// Of the session; grows.
     number: u64,
-    /// Between attempts to begin a session.
-    backoff: Backoff,
-    /// Between sessions that do not last.
-    disturbances: Backoff,
+    /// To begin a session.
+    attempts: Attempts,
+    /// To have one that lasts.
+    disturbances: Attempts,
 }
 
 /// What keeps the two leases alive.
@@ -229,16 +232,22 @@ impl Task {
     /// One session from its claim to its interruption.
     async fn cycle(&mut self) -> Result<(), Stop> {
         let held = self.claim().await?;
-        let reading = start::read(&self.context, &held);
+        let reading = read(&self.context, &held);
         match self.inbox.beside(&self.reporter, reading).await? {
-            Ok(beginning) => self.serve(&held, beginning).await,
-            Err(Error::LeaseNotFound { .. }) => self.lose_lease().await,
+            Ok((beginning, strays)) => {
+                for key in strays {
+                    self.reporter.send(Update::Stray { key });
+                }
+                self.serve(&held, beginning).await
+            }
+            Err(Error::LeaseNotFound { .. }) => self.lease_lost().await,
             Err(error) => self.wait(error).await,
         }
     }
 
-    /// The lease seems to have ended. The next claim tells for certain.
-    async fn lose_lease(&mut self) -> Result<(), Stop> {
+    /// The lease seems to have ended. It is not forgotten before the next claim: a new leader of etcd may not know a lease yet
+    /// when it is asked, but what it answers to a write is certain.
+    async fn lease_lost(&mut self) -> Result<(), Stop> {
         self.keepers = None;
         self.pause(Duration::from_millis(20)).await
     }
@@ -254,7 +263,10 @@ impl Task {
                     return Ok(held);
                 }
                 Ok(Claim::Again) => self.pause(Duration::from_millis(20)).await?,
-                Ok(Claim::Lost(lease)) => self.report_loss(lease),
+                Ok(Claim::LeaseLost(lease)) => {
+                    self.keepers = None;
+                    self.reporter.send(Update::LeaseLost { lease });
+                }
                 Ok(Claim::InUse {
                     holder,
                     certain: true,
@@ -300,14 +312,9 @@ impl Task {
         }
     }
 
-    fn report_loss(&mut self, lease: LeaseId) {
-        self.keepers = None;
-        self.reporter.send(Update::LeaseLost { lease });
-    }
-
     fn report_in_use(&mut self, holder: Option<Holder>) {
         self.reporter.reachable(&self.context.client);
-        self.backoff.reset();
+        self.attempts.succeeded();
         let instance = holder.as_ref().map(|holder| holder.instance.clone());
         if self.reported_in_use.as_ref() != Some(&instance) {
             self.reported_in_use = Some(instance);
@@ -317,8 +324,8 @@ impl Task {
 
     /// After a failure: tells of it once, and waits a while.
     async fn wait(&mut self, error: Error) -> Result<(), Stop> {
-        let pause = self.backoff.pause();
-        self.reporter.unreachable(error, pause);
+        self.reporter.unreachable(error);
+        let pause = self.attempts.failed();
         self.pause(pause).await
     }
 
@@ -326,6 +333,16 @@ impl Task {
         let sleep = tokio::time::sleep(time);
         self.inbox.beside(&self.reporter, sleep).await
     }
+}
+
+/// The complete reading with which a session begins, and the strays under its lease.
+///
+/// It is read at the revision of the fence, and the watches begin right behind that, so nothing falls between.
+async fn read(context: &Context, held: &Held) -> Result<(Overview, Vec<String>), Error> {
+    let (client, layout) = (&context.client, &context.layout);
+    let attached = overview::attached(client, layout, held.lease).await?;
+    let overview = overview::read(client, layout, &attached.keys, held.fence).await?;
+    Ok((overview, attached.strays))
 }
 
 /// The requests, and what must be remembered of them between sessions.
@@ -380,11 +397,11 @@ impl Reporter {
         self.session(SessionEvent::Committed { id, outcome });
     }
 
-    fn unreachable(&mut self, error: Error, retry_in: Duration) {
+    fn unreachable(&mut self, error: Error) {
         let answers = !error.blames_endpoint();
         if self.outage != Some(answers) {
             self.outage = Some(answers);
-            self.send(Update::Unreachable { error, retry_in });
+            self.send(Update::Unreachable { error });
         }
     }
 

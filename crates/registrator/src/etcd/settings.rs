@@ -45,7 +45,8 @@ pub enum OnConflict {
 /// The files for TLS, in PEM form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The authorities that may have signed etcd's certificate; without it those of the system.
+    /// The authorities that may have signed etcd's certificate; without it those of the system, or of the file that the
+    /// environment variable `SSL_CERT_FILE` names.
     pub ca: Option<PathBuf>,
     /// The client's certificate, with `key`.
     pub cert: Option<PathBuf>,
@@ -86,7 +87,9 @@ pub enum SettingsError {
     #[error("a client certificate for etcd needs both its certificate file and its key file")]
     HalfIdentity,
     /// TLS without any authority.
-    #[error("https needs a CA file: none is given, and the system has none")]
+    #[error(
+        "https needs certificate authorities, and the system has none (nor SSL_CERT_FILE): name a file of them with --etcd-ca-file (ETCD_CA_FILE)"
+    )]
     NoAuthorities,
     /// The files are there, but cannot be used.
     #[error("the TLS files for etcd endpoint {endpoint} cannot be used")]

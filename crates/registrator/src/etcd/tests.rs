@@ -26,8 +26,8 @@ mod run;
 mod server;
 
 mod client;
+mod configs;
 mod identity;
-mod mirror;
 mod outage;
 mod session;
 

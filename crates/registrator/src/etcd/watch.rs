@@ -1,9 +1,10 @@
 //! Following a range of keys: a watch that survives broken streams, and says when it cannot.
 
-use super::backoff::{Backoff, LONGEST};
+use super::BACKOFF;
 use super::client::{Client, WatchStream};
 use super::error::Error;
 use super::reading::KeyRange;
+use crate::attempts::Attempts;
 use etcd_api::{Event, WatchCreateRequest};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,8 +23,8 @@ pub(super) struct Position {
 pub(super) enum Report {
     /// Changes, in the order of their revisions. After a break the last revision comes again.
     Events(Vec<Event>),
-    /// The watch cannot be had; the follower tries again after this time. A watch that only breaks is opened again without a word.
-    Trouble(Error, Duration),
+    /// The watch cannot be had; the follower tries again. A watch that only breaks is opened again without a word.
+    Trouble(Error),
     /// The watch is there again after [`Report::Trouble`].
     Restored,
     /// The changes since the last ones are lost: all must be read anew.
@@ -42,7 +43,7 @@ pub(super) struct Follower {
     /// The revision to go on with.
     next: i64,
     stream: Option<(WatchStream, Instant)>,
-    backoff: Backoff,
+    attempts: Attempts,
     pause: Duration,
     in_trouble: bool,
 }
@@ -56,7 +57,7 @@ impl Follower {
             cluster: start.cluster,
             next: start.revision + 1,
             stream: None,
-            backoff: Backoff::up_to(LONGEST),
+            attempts: Attempts::new(BACKOFF),
             pause: Duration::ZERO,
             in_trouble: false,
         }
@@ -80,18 +81,18 @@ impl Follower {
                 Ok(answer) => return self.take(answer.events),
                 Err(error @ Error::Compacted { .. }) => return Report::Lost(error),
                 Err(_) => {
-                    if opened.elapsed() > LONGEST {
-                        self.backoff.reset();
+                    if opened.elapsed() > BACKOFF.longest {
+                        self.attempts.succeeded();
                     }
                     self.stream = None;
-                    self.pause = self.backoff.pause();
+                    self.pause = self.attempts.failed();
                 }
             }
         }
     }
 
     fn take(&mut self, events: Vec<Event>) -> Report {
-        self.backoff.reset();
+        self.attempts.succeeded();
         let revisions = events.iter().filter_map(|event| event.kv.as_ref());
         if let Some(last) = revisions.map(|kv| kv.mod_revision).max() {
             self.next = self.next.max(last);
@@ -104,8 +105,8 @@ impl Follower {
             return Report::Lost(error);
         }
         self.in_trouble = true;
-        self.pause = self.backoff.pause();
-        Report::Trouble(error, self.pause)
+        self.pause = self.attempts.failed();
+        Report::Trouble(error)
     }
 
     async fn open(&mut self) -> Result<WatchStream, Error> {

@@ -3,11 +3,16 @@
 //! One thread for all policies. It sleeps while nothing runs, and otherwise until the first deadline, not once for each
 //! evaluation: all have the same time, so one that begins later is not due earlier.
 
-use super::worker::{Shared, Worker};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Instant;
+
+/// What may take too long.
+pub(super) trait Overdue: Send + Sync {
+    /// Ends what is overdue at `now`. Tells when to look again; `None` if nothing runs.
+    fn check(&self, now: Instant) -> Option<Instant>;
+}
 
 /// Ends when it is dropped.
 pub(super) struct Watchdog {
@@ -24,7 +29,7 @@ pub(super) struct Alarm {
 
 #[derive(Default)]
 struct Watched {
-    workers: Mutex<Vec<Weak<Shared>>>,
+    all: Mutex<Vec<Weak<dyn Overdue>>>,
     /// The thread sleeps without a deadline, or is about to.
     idle: AtomicBool,
     ended: AtomicBool,
@@ -47,8 +52,8 @@ impl Watchdog {
     }
 
     /// Looks after a policy as long as it is there.
-    pub(super) fn watch(&self, worker: &Worker) {
-        self.watched.lock().push(worker.shared());
+    pub(super) fn watch(&self, policy: Weak<dyn Overdue>) {
+        self.watched.lock().push(policy);
     }
 
     pub(super) fn alarm(&self) -> Alarm {
@@ -72,7 +77,9 @@ impl Alarm {
     /// To be called when the evaluation can be seen to run. Costs next to nothing while the watchdog has a deadline.
     pub(super) fn ring(&self) {
         if self.watched.idle.swap(false, Ordering::SeqCst) {
-            self.thread.iter().for_each(Thread::unpark);
+            if let Some(thread) = &self.thread {
+                thread.unpark();
+            }
         }
     }
 }
@@ -94,15 +101,15 @@ impl Watched {
 
     /// Looks at every policy; tells when the next deadline is.
     fn check(&self) -> Option<Instant> {
-        let mut workers = self.lock();
-        workers.retain(|worker| worker.strong_count() > 0);
-        let living: Vec<Arc<Shared>> = workers.iter().filter_map(Weak::upgrade).collect();
-        drop(workers);
+        let mut all = self.lock();
+        all.retain(|one| one.strong_count() > 0);
+        let living: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
+        drop(all);
         let now = Instant::now();
-        living.iter().filter_map(|worker| worker.check(now)).min()
+        living.iter().filter_map(|one| one.check(now)).min()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Shared>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Overdue>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

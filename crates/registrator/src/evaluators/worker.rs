@@ -1,6 +1,6 @@
 //! One policy and its thread.
 
-use super::watchdog::{Alarm, Watchdog};
+use super::watchdog::{Alarm, Overdue, Watchdog};
 use super::{Deadlines, Evaluated, Ticket, host_error};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::observe::config::Config;
@@ -27,7 +27,7 @@ pub(super) struct Request {
 pub(super) struct Worker(Arc<Shared>);
 
 /// What thread, owner and watchdog share.
-pub(super) struct Shared {
+struct Shared {
     name: PolicyName,
     canceller: Canceller,
     deadlines: Deadlines,
@@ -111,8 +111,9 @@ impl Worker {
         self.0.close()
     }
 
-    pub(super) fn shared(&self) -> Weak<Shared> {
-        Arc::downgrade(&self.0)
+    /// For the watchdog.
+    pub(super) fn watched(&self) -> Weak<dyn Overdue> {
+        Arc::<Shared>::downgrade(&self.0)
     }
 }
 
@@ -206,10 +207,38 @@ impl Shared {
         self.answer(request.ticket, result);
     }
 
-    /// Cancels what is overdue, and gives up what does not end. Tells when to look again; `None` if nothing runs.
+    fn answer(&self, ticket: Ticket, result: Result<Evaluation, EvalError>) {
+        // The receiver is gone only when the program ends.
+        let _ = self.results.send(Evaluated { ticket, result });
+    }
+
+    fn too_slow(&self, request: &Request, at: Option<String>) -> EvalError {
+        EvalError {
+            kind: EvalErrorKind::Limit,
+            message: format!(
+                "the policy took longer than {} for container {}: make it do less, or raise --evaluation-timeout (KONTENA_REGISTRATOR_EVALUATION_TIMEOUT)",
+                shown(self.deadlines.timeout),
+                request.container.name()
+            ),
+            at,
+        }
+    }
+
+    fn hangs(&self) -> String {
+        let limit = self.deadlines.timeout + self.deadlines.grace;
+        format!(
+            "policy {} has not answered for {} and cannot be cancelled: it is not asked again until it answers or its file changes",
+            self.name,
+            shown(limit)
+        )
+    }
+}
+
+impl Overdue for Shared {
+    /// Cancels what is overdue, and gives up what does not end.
     ///
     /// The lock is held while cancelling, so that it is this evaluation that is cancelled, and not the one after it.
-    pub(super) fn check(&self, now: Instant) -> Option<Instant> {
+    fn check(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
         let running = state.running.as_mut()?;
         match running.stage {
@@ -236,32 +265,6 @@ impl Shared {
                 None
             }
         }
-    }
-
-    fn answer(&self, ticket: Ticket, result: Result<Evaluation, EvalError>) {
-        // The receiver is gone only when the program ends.
-        let _ = self.results.send(Evaluated { ticket, result });
-    }
-
-    fn too_slow(&self, request: &Request, at: Option<String>) -> EvalError {
-        EvalError {
-            kind: EvalErrorKind::Limit,
-            message: format!(
-                "the policy took longer than {} for container {}: make it do less, or raise --evaluation-timeout (KONTENA_REGISTRATOR_EVALUATION_TIMEOUT)",
-                shown(self.deadlines.timeout),
-                request.container.name()
-            ),
-            at,
-        }
-    }
-
-    fn hangs(&self) -> String {
-        let limit = self.deadlines.timeout + self.deadlines.grace;
-        format!(
-            "policy {} has not answered for {} and cannot be cancelled: it is not asked again until it answers or its file changes",
-            self.name,
-            shown(limit)
-        )
     }
 }
 

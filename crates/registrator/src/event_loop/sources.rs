@@ -3,12 +3,10 @@
 use crate::catalog::Loaded;
 use crate::evaluators::Evaluated;
 use crate::{docker, etcd, files};
-use registrator_core::observe::config::RawConfig;
-use registrator_core::observe::spec::PolicyName;
-use registrator_core::observe::watch;
 use std::future::pending;
+use std::io;
 use std::time::Instant;
-use tokio::signal::unix;
+use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 /// Something happened.
@@ -25,8 +23,8 @@ pub enum Input {
     Files(files::Update),
     /// Policies were loaded.
     Policies(Loaded),
-    /// News of a configuration in etcd.
-    Config(PolicyName, watch::Event<RawConfig>),
+    /// News of configurations in etcd.
+    Config(etcd::ConfigUpdate),
     /// The time is up.
     Timeout,
 }
@@ -42,45 +40,138 @@ pub enum Signal {
 
 /// All sources.
 pub struct Sources {
-    /// SIGTERM.
-    pub terminate: unix::Signal,
-    /// SIGINT.
-    pub interrupt: unix::Signal,
-    /// SIGHUP.
-    pub hangup: unix::Signal,
+    /// What people and service managers ask for.
+    pub signals: Signals,
+    /// Everything else.
+    pub work: Work,
+}
+
+/// The signals that are listened for.
+pub struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hangup: unix::Signal,
+}
+
+/// Results and news. They take turns while there are both, so that a flood of one, as of other hosts' keys, does not hold up
+/// the other.
+pub struct Work {
+    results: Results,
+    news: News,
+    /// Whose turn it is.
+    news_first: bool,
+}
+
+/// What finishes work.
+pub struct Results {
     /// Ended evaluations.
     pub evaluated: UnboundedReceiver<Evaluated>,
     /// The session.
     pub etcd: UnboundedReceiver<etcd::session::Update>,
+}
+
+/// What makes work.
+pub struct News {
     /// The engine.
     pub docker: Receiver<docker::Update>,
-    /// Policy files and configurations.
-    pub files: Receiver<files::Update>,
+    /// Configurations in etcd.
+    pub configs: UnboundedReceiver<etcd::ConfigUpdate>,
     /// Policies, loaded.
     pub policies: UnboundedReceiver<Loaded>,
-    /// Configurations in etcd.
-    pub configs: UnboundedReceiver<(PolicyName, watch::Event<RawConfig>)>,
+    /// Policy files and configurations.
+    pub files: Receiver<files::Update>,
 }
 
 impl Sources {
-    /// Waits for the next input, or until `timeout`. What finishes work comes before what makes more of it; a closed source is silent.
+    /// Waits for the next input, or until `timeout`. A closed source is silent.
     pub async fn next(&mut self, timeout: Option<Instant>) -> Input {
         tokio::select! {
             biased;
-            // 1. Somebody asks for something.
-            Some(()) = self.terminate.recv() => Input::Signal(Signal::Terminate),
-            Some(()) = self.interrupt.recv() => Input::Signal(Signal::Terminate),
-            Some(()) = self.hangup.recv() => Input::Signal(Signal::Reload),
-            // 2. Results.
+            signal = self.signals.next() => Input::Signal(signal),
+            input = self.work.next() => input,
+            () = until(timeout) => Input::Timeout,
+        }
+    }
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: unix::signal(SignalKind::terminate())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            hangup: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            biased;
+            Some(()) = self.terminate.recv() => Signal::Terminate,
+            Some(()) = self.interrupt.recv() => Signal::Terminate,
+            Some(()) = self.hangup.recv() => Signal::Reload,
+            else => pending().await,
+        }
+    }
+}
+
+impl Work {
+    /// Results come first.
+    pub fn new(results: Results, news: News) -> Work {
+        Work {
+            results,
+            news,
+            news_first: false,
+        }
+    }
+
+    /// An update of the session that is there already.
+    pub fn next_of_session(&mut self) -> Option<etcd::session::Update> {
+        self.results.etcd.try_recv().ok()
+    }
+
+    async fn next(&mut self) -> Input {
+        let (input, is_result) = if self.news_first {
+            tokio::select! {
+                biased;
+                input = self.news.next() => (input, false),
+                input = self.results.next() => (input, true),
+            }
+        } else {
+            tokio::select! {
+                biased;
+                input = self.results.next() => (input, true),
+                input = self.news.next() => (input, false),
+            }
+        };
+        self.news_first = is_result;
+        input
+    }
+}
+
+impl Results {
+    async fn next(&mut self) -> Input {
+        tokio::select! {
+            biased;
             Some(evaluated) = self.evaluated.recv() => Input::Evaluated(evaluated),
             Some(update) = self.etcd.recv() => Input::Etcd(update),
-            // 3. News.
+            else => pending().await,
+        }
+    }
+}
+
+impl News {
+    async fn next(&mut self) -> Input {
+        tokio::select! {
+            biased;
             Some(update) = self.docker.recv() => Input::Docker(update),
-            Some((policy, event)) = self.configs.recv() => Input::Config(policy, event),
+            Some(update) = self.configs.recv() => Input::Config(update),
             Some(loaded) = self.policies.recv() => Input::Policies(loaded),
             Some(update) = self.files.recv() => Input::Files(update),
-            // 4. Nothing else.
-            () = until(timeout) => Input::Timeout,
+            else => pending().await,
         }
     }
 }
@@ -89,5 +180,92 @@ async fn until(timeout: Option<Instant>) {
     match timeout {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd::session::Update;
+    use tokio::sync::mpsc::{Sender, UnboundedSender, channel, unbounded_channel};
+
+    struct World {
+        etcd: UnboundedSender<Update>,
+        docker: Sender<docker::Update>,
+        work: Work,
+    }
+
+    /// All other sources are closed.
+    fn world() -> World {
+        let (etcd, session) = unbounded_channel();
+        let (docker, containers) = channel(1000);
+        let results = Results {
+            evaluated: unbounded_channel().1,
+            etcd: session,
+        };
+        let news = News {
+            docker: containers,
+            configs: unbounded_channel().1,
+            policies: unbounded_channel().1,
+            files: channel(1).1,
+        };
+        World {
+            etcd,
+            docker,
+            work: Work::new(results, news),
+        }
+    }
+
+    impl World {
+        fn result(&self) {
+            let key = "/a".to_owned();
+            self.etcd.send(Update::Stray { key }).unwrap();
+        }
+
+        fn news(&self) {
+            let id = registrator_core::observe::container::ContainerId::new("c");
+            let update = docker::Update::InspectRecovered { id };
+            self.docker.try_send(update).unwrap();
+        }
+
+        async fn next(&mut self) -> char {
+            match self.work.next().await {
+                Input::Etcd(_) => 'r',
+                Input::Docker(_) => 'n',
+                _ => panic!("nothing else was sent"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_kind_does_not_hold_up_the_other() {
+        let mut world = world();
+        (0..100).for_each(|_| world.result());
+        for _ in 0..10 {
+            world.next().await;
+        }
+        world.news();
+        assert_eq!([world.next().await, world.next().await], ['n', 'r']);
+        (0..100).for_each(|_| world.news());
+        let mut inputs = String::new();
+        for _ in 0..6 {
+            inputs.push(world.next().await);
+        }
+        assert_eq!(inputs, "nrnrnr");
+    }
+
+    #[tokio::test]
+    async fn a_closed_source_is_silent() {
+        let mut world = world();
+        drop(world.docker);
+        world
+            .etcd
+            .send(Update::Stray { key: String::new() })
+            .unwrap();
+        drop(world.etcd);
+        assert!(matches!(world.work.next().await, Input::Etcd(_)));
+        let silent = std::pin::pin!(world.work.next());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(silent.poll(&mut context).is_pending());
     }
 }

@@ -8,6 +8,7 @@ use super::{CommandSettings, Environment, RunSettings};
 use clap::builder::{BoolishValueParser, Resettable, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser};
+use registrator_core::evaluate::fence::covers;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
@@ -83,9 +84,10 @@ fn with_environment(arg: Arg, environment: &Environment) -> Arg {
     let help = help(&arg, &name);
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let arg = arg.env(Resettable::Reset).help(help);
-    let arg = match is_switch {
-        true => arg.value_parser(BoolishValueParser::new()),
-        false => arg.hide_default_value(true),
+    let arg = if is_switch {
+        arg.value_parser(BoolishValueParser::new())
+    } else {
+        arg.hide_default_value(true)
     };
     match environment.get(&name) {
         Some(value) => arg.default_value(value.to_owned()),
@@ -209,7 +211,7 @@ fn password_contradiction(etcd: &EtcdSettings) -> Option<&'static str> {
 
 fn own_prefix(etcd: &EtcdSettings) -> Option<&String> {
     let prefixes = etcd.allow_prefixes.iter();
-    let mut own = prefixes.filter(|prefix| prefix.starts_with(&etcd.meta_prefix));
+    let mut own = prefixes.filter(|prefix| covers(&etcd.meta_prefix, prefix));
     own.next()
 }
 

@@ -90,9 +90,10 @@ pub(super) fn time(text: &str) -> Result<Duration, ValueError> {
 
 /// `str::parse` takes a sign, a time does not.
 fn plain(digits: &str) -> Result<(), ValueError> {
-    match digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => Ok(()),
-        false => Err(ValueError::Time),
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(())
+    } else {
+        Err(ValueError::Time)
     }
 }
 
@@ -117,9 +118,10 @@ fn time_part(text: &str) -> Result<(Duration, &str), ValueError> {
 
 fn bounded(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueError> {
     let value = time(text)?;
-    match (least..=most).contains(&value) {
-        true => Ok(value),
-        false => Err(ValueError::Bounds(least, most)),
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ValueError::Bounds(least, most))
     }
 }
 
@@ -143,9 +145,10 @@ pub(super) fn host_ip(text: &str) -> Result<IpAddr, ValueError> {
         IpAddr::V4(v4) => v4.is_broadcast(),
         IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
     };
-    match is_none || address.is_unspecified() || address.is_multicast() {
-        true => Err(ValueError::NoHostAddress),
-        false => Ok(address),
+    if is_none || address.is_unspecified() || address.is_multicast() {
+        Err(ValueError::NoHostAddress)
+    } else {
+        Ok(address)
     }
 }
 

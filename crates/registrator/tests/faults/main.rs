@@ -8,6 +8,7 @@ mod dockerd;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod support;
 
+mod authorities;
 mod burst;
 mod docker;
 mod etcd;

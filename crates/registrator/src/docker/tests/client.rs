@@ -29,15 +29,21 @@ fn what_is_no_docker_is_refused() {
     let fake = FakeDocker::start(0);
     fake.world().api_version = String::new();
     let error = version(&fake).unwrap_err();
-    assert!(
-        matches!(error, Error::NotDocker { .. }) && !error.is_retryable(),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "what listens at {} does not answer as a Docker daemon does (no Api-Version header)",
+            host(&fake.socket())
+        )
     );
     fake.world().api_version = "1.24".to_owned();
     let error = version(&fake).unwrap_err();
-    assert!(
-        matches!(error, Error::TooOld { .. }) && !error.is_retryable(),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the Docker daemon at {} speaks API 1.24, at least 1.41 (Docker 20.10) is needed: upgrade Docker",
+            host(&fake.socket())
+        )
     );
 }
 
@@ -75,21 +81,15 @@ fn an_answer_without_end_is_cut_short() {
 fn what_proxies_and_daemons_say_is_passed_on() {
     let fake = FakeDocker::start(0);
     let cases = [
-        (
-            403,
-            "<b>forbidden</b>\n",
-            false,
-            "403 Forbidden: <b>forbidden</b>",
-        ),
+        (403, "<b>forbidden</b>\n", "403 Forbidden: <b>forbidden</b>"),
         (
             500,
             r#"{"message":"a\nb"}"#,
-            true,
             "500 Internal Server Error: a b",
         ),
-        (429, "", true, "429 Too Many Requests: "),
+        (429, "", "429 Too Many Requests: "),
     ];
-    for (status, body, retryable, expected) in cases {
+    for (status, body, expected) in cases {
         fake.script(move |_, path| {
             path.contains("/events")
                 .then(|| Reply::Status(status, body.to_owned()))
@@ -99,7 +99,6 @@ fn what_proxies_and_daemons_say_is_passed_on() {
             chain(&error),
             format!("Docker answered the events request with {expected}")
         );
-        assert_eq!(error.is_retryable(), retryable);
     }
 }
 

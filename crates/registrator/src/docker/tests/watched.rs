@@ -1,12 +1,12 @@
 //! Runs the Docker watch on a thread and a single-threaded runtime of its own, and shows its updates as lines of text.
 
-use std::error::Error as _;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::docker::{
-    Backoff, Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
-};
+pub(crate) use crate::error_chain::error_chain as chain;
+
+use crate::docker::{Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch};
+use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::watch::Event;
 
@@ -32,8 +32,8 @@ pub(crate) fn quick() -> (Timeouts, WatchSettings) {
         ping: ms(300),
     };
     let backoff = Backoff {
-        min: ms(10),
-        max: ms(200),
+        first: ms(10),
+        longest: ms(200),
     };
     let settings = WatchSettings {
         backoff,
@@ -220,14 +220,4 @@ fn shown(container: &Container) -> String {
         words.extend(Some(name.as_str()).filter(|_| !address.is_empty()));
     }
     words.join(" ")
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &crate::docker::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

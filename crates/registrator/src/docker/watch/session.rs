@@ -14,6 +14,7 @@ use super::inspections::{Inspections, Outcome, Ticket, Worth};
 use super::noise::equal_but_for_noise;
 use super::outbox::Outbox;
 use super::{Known, Update, WatchSettings};
+use crate::attempts::random;
 use crate::docker::api_version::ApiVersion;
 use crate::docker::client::Client;
 use crate::docker::error::Error;
@@ -242,7 +243,10 @@ impl<'a> Session<'a> {
         let (id, now) = (&ticket.id, Instant::now());
         let outcome = match result {
             Ok(_) => Outcome::Answered,
-            Err(_) => Outcome::Failed(self.settings.backoff.pause(self.inspections.failures(id))),
+            Err(_) => {
+                let failures = self.inspections.failures(id);
+                Outcome::Failed(self.settings.backoff.jittered(failures, random()))
+            }
         };
         let Worth::Fresh { failures } = self.inspections.finish(ticket, outcome, now) else {
             return;

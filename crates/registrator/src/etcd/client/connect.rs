@@ -4,18 +4,10 @@ use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::endpoint::Endpoint;
 use crate::etcd::error::{Cause, Error};
 use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
-
-/// Where distributions keep the authorities that they trust.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// One endpoint and the connection to it.
 #[derive(Debug)]
@@ -44,10 +36,7 @@ impl Remote {
 
     /// The error if nothing came.
     pub(super) fn timed_out(&self) -> Error {
-        Error::TimedOut {
-            endpoint: self.name.clone(),
-            after: ANSWER_WITHIN,
-        }
+        Error::no_answer(&self.name, ANSWER_WITHIN)
     }
 }
 
@@ -63,10 +52,8 @@ pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError>
         remotes.push(Remote {
             name: endpoint.to_string(),
             anonymous: endpoint.tls() && settings.tls.cert.is_none(),
-            channel: channel(endpoint, config).map_err(|error| SettingsError::Tls {
-                endpoint: endpoint.to_string(),
-                source: Cause::of(&error),
-            })?,
+            channel: channel(endpoint, config)
+                .map_err(|error| unusable(endpoint, Cause::of(&error)))?,
         });
     }
     Ok(remotes)
@@ -88,12 +75,25 @@ fn channel(
     Ok(channel.connect_lazy())
 }
 
+fn unusable(endpoint: &Endpoint, source: Cause) -> SettingsError {
+    // The only word of tonic for it.
+    if source.to_string().contains("no native certs found") {
+        return SettingsError::NoAuthorities;
+    }
+    SettingsError::Tls {
+        endpoint: endpoint.to_string(),
+        source,
+    }
+}
+
 fn tls_config(files: &TlsFiles) -> Result<ClientTlsConfig, SettingsError> {
-    let ca = match &files.ca {
-        Some(path) => read("CA file for etcd", path)?,
-        None => read("system's CA file", &system_authorities()?)?,
+    let config = match &files.ca {
+        Some(path) => {
+            let ca = Certificate::from_pem(read("CA file for etcd", path)?);
+            ClientTlsConfig::new().ca_certificate(ca)
+        }
+        None => ClientTlsConfig::new().with_native_roots(),
     };
-    let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
     match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
             let cert = read("client certificate for etcd", cert)?;
@@ -102,13 +102,6 @@ fn tls_config(files: &TlsFiles) -> Result<ClientTlsConfig, SettingsError> {
         }
         _ => Ok(config),
     }
-}
-
-fn system_authorities() -> Result<PathBuf, SettingsError> {
-    let mut known = SYSTEM_AUTHORITIES.iter().map(PathBuf::from);
-    known
-        .find(|path| path.exists())
-        .ok_or(SettingsError::NoAuthorities)
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, SettingsError> {

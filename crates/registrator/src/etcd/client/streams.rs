@@ -224,10 +224,7 @@ impl<T> Answers<T> {
             return answer;
         }
         self.client.leave(self.turn);
-        Err(Error::TimedOut {
-            endpoint: self.remote().name.clone(),
-            after: time,
-        })
+        Err(Error::no_answer(&self.remote().name, time))
     }
 
     fn ended(&self) -> Error {
@@ -257,9 +254,10 @@ impl Answers<WatchResponse> {
             });
         }
         let reason = &answer.cancel_reason;
-        let code = match reason.contains("permission denied") {
-            true => Code::PermissionDenied,
-            false => Code::Unavailable,
+        let code = if reason.contains("permission denied") {
+            Code::PermissionDenied
+        } else {
+            Code::Unavailable
         };
         let error = Error::of_answer(endpoint, code, reason);
         self.client.leave_if_to_blame(self.turn, &error);

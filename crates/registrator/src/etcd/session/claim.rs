@@ -8,10 +8,10 @@ use super::Context;
 use super::keeper::renewal_interval;
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, operation};
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
-use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, TxnRequest, TxnResponse};
+use etcd_api::{Compare, KeyValue, PutRequest, TxnRequest, TxnResponse};
 use registrator_core::own::{LeaseId, Revision};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ pub(super) enum Claim {
     /// Somebody was faster: try at once.
     Again,
     /// Our lease had ended: try at once, with a new one.
-    Lost(LeaseId),
+    LeaseLost(LeaseId),
     /// A live process holds the identity: try in a second.
     InUse {
         /// The process.
@@ -178,9 +178,10 @@ async fn predecessor_lease(
     }
     let ttl = seconds(state.granted_ttl);
     let released = holder.is_some_and(|holder| holder.released);
-    match released || is_stale(seconds(state.ttl), ttl) {
-        true => Ok(Predecessor::Left(lease, ttl)),
-        false => Ok(Predecessor::Alive(ttl)),
+    if released || is_stale(seconds(state.ttl), ttl) {
+        Ok(Predecessor::Left(lease, ttl))
+    } else {
+        Ok(Predecessor::Alive(ttl))
     }
 }
 
@@ -223,12 +224,12 @@ async fn put(
     guard: (CompareTarget, TargetUnion),
 ) -> Result<Claim, Error> {
     let beacon = match ensure_beacon(context, memory).await {
-        Err(Error::LeaseNotFound { .. }) => return without_lease(context, memory, lease).await,
+        Err(Error::LeaseNotFound { .. }) => return lease_not_found(context, memory, lease).await,
         other => other?,
     };
     let state = State::Alive { beacon: beacon.0 };
     let answer = match write(context, lease, state, guard).await {
-        Err(Error::LeaseNotFound { .. }) => return without_lease(context, memory, lease).await,
+        Err(Error::LeaseNotFound { .. }) => return lease_not_found(context, memory, lease).await,
         other => other?,
     };
     if !answer.succeeded {
@@ -251,7 +252,7 @@ async fn put(
 }
 
 /// One of the two leases has ended. Of the nodes' lease etcd tells for certain; the beacon's is cheap to replace.
-async fn without_lease(
+async fn lease_not_found(
     context: &Context,
     memory: &mut Memory,
     lease: LeaseId,
@@ -261,9 +262,10 @@ async fn without_lease(
         return Ok(Claim::Again);
     }
     memory.lease = None;
-    Ok(match memory.ever_held {
-        true => Claim::Lost(lease),
-        false => Claim::Again,
+    Ok(if memory.ever_held {
+        Claim::LeaseLost(lease)
+    } else {
+        Claim::Again
     })
 }
 
@@ -333,13 +335,6 @@ pub(super) fn equal(range: KeyRange, (target, value): (CompareTarget, TargetUnio
         key: range.key,
         range_end: range.end,
         target_union: Some(value),
-    }
-}
-
-/// An operation of a transaction.
-pub(super) fn operation(request: Operation) -> RequestOp {
-    RequestOp {
-        request: Some(request),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Performing commits: each becomes one etcd transaction, fenced as a whole, with one guarded transaction for each key within.
 
 use super::Context;
-use super::claim::{changed_at, created_at, equal, exists, operation};
-use super::views;
+use super::claim::{changed_at, created_at, equal, exists};
 use crate::etcd::error::Error;
 use crate::etcd::layout::Layout;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, operation};
+use crate::etcd::views;
 use etcd_api::compare::{CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
 use etcd_api::response_op::Response as Answer;
@@ -14,11 +14,11 @@ use etcd_api::{
     TxnResponse,
 };
 use prost::Message;
+use registrator_core::evaluate::fence::Fence;
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, Revision};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The biggest request. etcd refuses 1.5 MiB by default, and the frames around it count.
 const MAX_REQUEST_BYTES: usize = 1_400_000;
@@ -38,7 +38,7 @@ pub(super) enum Performed {
 
 /// Performs `commit` under `lease` as long as the identity key is unchanged since `fence` and the beacon is lit.
 pub(super) async fn perform(
-    context: &Arc<Context>,
+    context: &Context,
     lease: LeaseId,
     fence: Revision,
     commit: &Commit,
@@ -56,7 +56,7 @@ pub(super) async fn perform(
     match context.client.txn(request).await {
         Ok(answer) if answer.succeeded => finish(context, fence, commit, &answer).await,
         Ok(_) => Performed::Fenced,
-        Err(Error::LeaseNotFound { .. }) => without_lease(context, lease, commit).await,
+        Err(Error::LeaseNotFound { .. }) => lease_not_found(context, lease, commit).await,
         Err(error @ Error::Refused { .. }) => {
             Performed::Outcome(Outcome::Rejected(error.to_string()))
         }
@@ -71,7 +71,7 @@ async fn finish(
     answer: &TxnResponse,
 ) -> Performed {
     let Some(outcome) = results(&context.layout, commit, answer) else {
-        return Performed::Failed(views::unexpected(context));
+        return Performed::Failed(views::unexpected(&context.client));
     };
     let removals: Vec<RequestOp> = answer
         .responses
@@ -125,32 +125,28 @@ fn objection(context: &Context, commit: &Commit) -> Option<String> {
     commit
         .txns
         .iter()
-        .find_map(|txn| key_objection(context, txn))
+        .find_map(|txn| key_objection(&context.fence, txn))
 }
 
-fn key_objection(context: &Context, txn: &KeyTxn) -> Option<String> {
+/// Nodes from before the fence was narrowed may be deleted, but none may be put.
+fn key_objection(fence: &Fence, txn: &KeyTxn) -> Option<String> {
     let key = &txn.key;
-    let meta = context.layout.meta();
-    if key.as_str().starts_with(meta) {
+    if fence.reserves(key) {
+        let meta = &fence.reserved;
         return Some(format!(
             "key {key} is below {meta}, where registrators keep their own keys"
         ));
     }
     let puts = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
-    let allowed = &context.allow_prefixes;
-    let fenced = allowed.is_empty()
-        || allowed
-            .iter()
-            .any(|prefix| key.as_str().starts_with(prefix));
-    (puts && !fenced).then(|| {
-        let allowed = allowed.join(", ");
+    (puts && !fence.permits(key)).then(|| {
+        let allowed = fence.allowed.join(", ");
         format!("key {key} is outside of what this process may write: {allowed}")
     })
 }
 
 /// Nothing of the request happened. If it is not our lease that has ended, it is that of another registrator, and the
 /// changes that this brings are about to arrive: what etcd holds now is the answer.
-async fn without_lease(context: &Arc<Context>, lease: LeaseId, commit: &Commit) -> Performed {
+async fn lease_not_found(context: &Context, lease: LeaseId, commit: &Commit) -> Performed {
     match refusals(context, lease, commit).await {
         Ok(Some(outcome)) => Performed::Outcome(outcome),
         Ok(None) => Performed::LeaseLost,
@@ -159,7 +155,7 @@ async fn without_lease(context: &Arc<Context>, lease: LeaseId, commit: &Commit) 
 }
 
 async fn refusals(
-    context: &Arc<Context>,
+    context: &Context,
     lease: LeaseId,
     commit: &Commit,
 ) -> Result<Option<Outcome>, Error> {
@@ -167,10 +163,10 @@ async fn refusals(
     if state.ttl < 0 {
         return Ok(None);
     }
-    let keys: Vec<Key> = commit.txns.iter().map(|txn| txn.key.clone()).collect();
-    let mut views = views::read(context, &keys, 0).await?;
-    let results = keys.iter().map(|key| KeyResult::Refused {
-        view: views.remove(key).unwrap_or_default(),
+    let keys = commit.txns.iter().map(|txn| txn.key.clone()).collect();
+    let mut views = views::read(&context.client, &context.layout, &keys, 0).await?;
+    let results = commit.txns.iter().map(|txn| KeyResult::Refused {
+        view: views.remove(&txn.key).unwrap_or_default(),
         beacons: BTreeMap::new(),
     });
     Ok(Some(Outcome::Done {
@@ -281,5 +277,50 @@ fn result(layout: &Layout, txn: &KeyTxn, response: &ResponseOp) -> Option<KeyRes
             })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_put_beyond_the_fence() {
+        let fence = |allowed: &[&str]| Fence {
+            allowed: allowed.iter().map(ToString::to_string).collect(),
+            reserved: "/registrator/".into(),
+        };
+        let put = || Op::Put(Value::parse("v").unwrap(), LeaseId(1));
+        let objection = |allowed: &[&str], key: &str, op| {
+            let txn = KeyTxn {
+                key: Key::parse(key).unwrap(),
+                guards: Vec::new(),
+                ops: vec![op],
+            };
+            key_objection(&fence(allowed), &txn)
+        };
+        let permits = |allowed: &[&str], key: &str| {
+            assert_eq!(objection(allowed, key, put()), None, "{key}");
+        };
+        let refuses = |allowed: &[&str], key: &str, op, expected: &str| {
+            assert_eq!(
+                objection(allowed, key, op).as_deref(),
+                Some(expected),
+                "{key}"
+            );
+        };
+        permits(&[], "/skydns/web");
+        permits(&["/skydns"], "/skydns/web");
+        permits(&["/skydns"], "/skydns");
+        let outside = "key /skydns2/web is outside of what this process may write: /skydns";
+        refuses(&["/skydns"], "/skydns2/web", put(), outside);
+        assert_eq!(objection(&["/skydns"], "/skydns2/web", Op::Delete), None);
+        for key in ["/registrator/nodes/one", "/registrator"] {
+            let own =
+                format!("key {key} is below /registrator/, where registrators keep their own keys");
+            for op in [put(), Op::Delete] {
+                refuses(&["/registrator/"], key, op, &own);
+            }
+        }
     }
 }

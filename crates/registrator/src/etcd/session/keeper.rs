@@ -1,8 +1,10 @@
 //! Keeping the lease alive.
 
-use crate::etcd::backoff::Backoff;
+use crate::attempts::Attempts;
+use crate::etcd::BACKOFF;
 use crate::etcd::client::{Client, KeepAliveStream};
 use crate::etcd::error::Error;
+use registrator_core::backoff::Backoff;
 use registrator_core::own::LeaseId;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -20,8 +22,6 @@ pub(super) enum Health {
     Failing {
         /// Why.
         error: Error,
-        /// When it is tried again.
-        retry_in: Duration,
         /// Whether it has most likely ended: its TTL has passed since the last renewal was sent.
         overdue: bool,
     },
@@ -96,28 +96,29 @@ struct Renewal {
 
 impl Renewal {
     async fn run(mut self) {
-        let mut backoff = Backoff::up_to(self.interval);
+        let mut attempts = Attempts::new(Backoff {
+            longest: self.interval,
+            ..BACKOFF
+        });
         loop {
-            match self.renew_while_possible(&mut backoff).await {
+            match self.renew_while_possible(&mut attempts).await {
                 Error::LeaseNotFound { .. } => {
                     self.health.send_replace(Health::Lost);
                     return;
                 }
                 error => {
-                    let retry_in = backoff.pause();
                     self.health.send_replace(Health::Failing {
                         error,
-                        retry_in,
                         overdue: self.until < Instant::now(),
                     });
-                    tokio::time::sleep(retry_in).await;
+                    tokio::time::sleep(attempts.failed()).await;
                 }
             }
         }
     }
 
     /// A stream that breaks is opened again at once, but not one that breaks at once time and again.
-    async fn renew_while_possible(&mut self, backoff: &mut Backoff) -> Error {
+    async fn renew_while_possible(&mut self, attempts: &mut Attempts) -> Error {
         let mut broke_early = false;
         loop {
             let sent = Instant::now();
@@ -129,7 +130,7 @@ impl Renewal {
                 return error;
             }
             if !broke_early {
-                backoff.reset();
+                attempts.succeeded();
             }
             let error = self.renew_over(&mut stream, sent).await;
             let early = sent.elapsed() < self.interval;

@@ -1,12 +1,12 @@
 //! Ending: the identity is left to a successor, or given up together with the lease.
 
-use super::claim::{State, changed_at, equal, operation, write};
+use super::claim::{State, changed_at, equal, write};
 use super::commit::delete;
 use super::{Context, End, Stop, Task};
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
 use crate::etcd::layout::Place;
-use crate::etcd::reading::KeyRange;
+use crate::etcd::reading::{KeyRange, operation};
 use etcd_api::{KeyValue, TxnRequest};
 use registrator_core::own::LeaseId;
 use std::time::Duration;
@@ -41,10 +41,10 @@ impl Task {
         };
         match tokio::time::timeout(WITHIN, leaving).await {
             Ok(end) => end,
-            Err(_) => End::Unfinished(last.unwrap_or_else(|| Error::TimedOut {
-                endpoint: self.context.client.endpoint(),
-                after: WITHIN,
-            })),
+            Err(_) => {
+                let endpoint = self.context.client.endpoint();
+                End::Unfinished(last.unwrap_or_else(|| Error::no_answer(&endpoint, WITHIN)))
+            }
         }
     }
 }
@@ -58,9 +58,10 @@ async fn attempt(
 ) -> Result<Option<End>, Error> {
     let identity = context.client.get(&context.layout.identity()).await?;
     let Some(kv) = identity else {
-        return match release {
-            true => revoke(context, leases).await.map(Some),
-            false => Ok(Some(End::Kept)),
+        return if release {
+            revoke(context, leases).await.map(Some)
+        } else {
+            Ok(Some(End::Kept))
         };
     };
     let mine =
@@ -101,9 +102,10 @@ async fn give_up(
         success: vec![operation(delete(&identity)), operation(delete(&beacon))],
         failure: Vec::new(),
     };
-    match context.client.txn(request).await?.succeeded {
-        true => revoke(context, leases).await.map(Some),
-        false => Ok(None),
+    if context.client.txn(request).await?.succeeded {
+        revoke(context, leases).await.map(Some)
+    } else {
+        Ok(None)
     }
 }
 

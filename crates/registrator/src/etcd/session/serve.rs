@@ -3,19 +3,20 @@
 use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
-use super::start::{self, Beginning};
 use super::{Context, Keepers, Request, Stop, Task, Update};
-use crate::etcd::backoff::LONGEST;
+use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
 use crate::etcd::identity;
 use crate::etcd::layout::Place;
+use crate::etcd::overview::{self, Overview};
 use crate::etcd::reading::{KeyRange, held};
+use crate::etcd::views;
 use crate::etcd::watch::{Follower, Position, Report};
 use etcd_api::{Event, event::EventType};
 use registrator_core::host::HostName;
 use registrator_core::node::Key;
 use registrator_core::own::session::{Commit, Outcome, Seen, Session, SessionEvent};
-use registrator_core::own::{LeaseId, Revision, View, Who};
+use registrator_core::own::{LeaseId, Revision, View};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -31,7 +32,7 @@ enum Interruption {
     /// It was asked to end.
     Stop(Stop),
     /// The lease has ended.
-    Lost,
+    LeaseLost,
     /// The identity key was changed, the beacon went out, or changes were missed.
     Disturbed,
     /// Nothing is known of a request.
@@ -70,7 +71,7 @@ struct Serving {
 
 impl Task {
     /// Serves until an interruption, and tidies up after it.
-    pub(super) async fn serve(&mut self, held: &Held, beginning: Beginning) -> Result<(), Stop> {
+    pub(super) async fn serve(&mut self, held: &Held, beginning: Overview) -> Result<(), Stop> {
         let began = Instant::now();
         self.number += 1;
         let mut serving = self.establish(held, beginning);
@@ -80,8 +81,8 @@ impl Task {
                 break interruption;
             }
         };
-        if began.elapsed() > LONGEST {
-            self.disturbances.reset();
+        if began.elapsed() > BACKOFF.longest {
+            self.disturbances.succeeded();
         }
         let stopping = serving.stopping;
         self.suspend(serving);
@@ -95,33 +96,24 @@ impl Task {
         match interruption {
             Interruption::Stop(stop) => Err(stop),
             Interruption::Failed(error) => {
-                let pause = self.disturbances.pause();
-                self.reporter.unreachable(error, pause);
+                self.reporter.unreachable(error);
+                let pause = self.disturbances.failed();
                 self.pause(pause).await
             }
-            Interruption::Lost => self.lose_lease().await,
+            Interruption::LeaseLost => self.lease_lost().await,
             Interruption::Disturbed => {
-                let pause = self.disturbances.pause();
+                let pause = self.disturbances.failed();
                 self.pause(pause).await
             }
         }
     }
 
-    fn establish(&mut self, held: &Held, beginning: Beginning) -> Serving {
-        self.backoff.reset();
+    fn establish(&mut self, held: &Held, beginning: Overview) -> Serving {
+        self.attempts.succeeded();
         self.reporter.reachable(&self.context.client);
-        for key in beginning.strays {
-            self.reporter.send(Update::Stray { key });
-        }
-        let identities = beginning.identities.iter();
-        let registrators = identities.map(|(name, lease)| (*lease, name.clone()));
         self.reporter.session(SessionEvent::Established(Session {
             number: self.number,
-            who: Who {
-                me: held.lease,
-                registrators: registrators.collect(),
-                beacons: beginning.beacons,
-            },
+            who: beginning.who(held.lease),
             views: beginning.views,
         }));
         let mut followers = Followers::new(&self.context, held);
@@ -232,7 +224,7 @@ impl Serving {
                 Ok(())
             }
             Performed::Fenced => Err(Interruption::Disturbed),
-            Performed::LeaseLost => Err(Interruption::Lost),
+            Performed::LeaseLost => Err(Interruption::LeaseLost),
             Performed::Failed(error) => Err(Interruption::Failed(error)),
         }
     }
@@ -260,12 +252,12 @@ impl Serving {
                 }
             }
             // That etcd cannot be reached is for the keeper to tell; that it refuses only this, nobody else will.
-            Report::Trouble(error, _) if !error.blames_endpoint() => {
+            Report::Trouble(error) if !error.blames_endpoint() => {
                 if self.followers.refused.insert(root.clone()) {
                     task.reporter.send(Update::WatchRefused { root, error });
                 }
             }
-            Report::Trouble(..) => {}
+            Report::Trouble(_) => {}
             Report::Restored => {
                 self.followers.refused.remove(&root);
             }
@@ -337,9 +329,17 @@ impl Serving {
     }
 }
 
+/// Reads the keys under the lease again, as they are then.
 async fn read_again(context: Arc<Context>, lease: LeaseId) -> Again {
     tokio::time::sleep(context.read_again_every).await;
-    start::read_again(&context, lease).await
+    let (client, layout) = (&context.client, &context.layout);
+    // The revision first: what is attached later than that is told by an event.
+    let revision = client.range_prefix(&layout.identity()).await?.revision;
+    let keys = overview::attached(client, layout, lease).await?.keys;
+    Ok((
+        views::read(client, layout, &keys, revision).await?,
+        revision,
+    ))
 }
 
 async fn changed(keepers: &mut Option<Keepers>) -> Incident {
@@ -365,13 +365,11 @@ fn note(task: &mut Task, health: Health) -> Result<(), Interruption> {
             overdue: true,
             ..
         } => Err(Interruption::Failed(error)),
-        Health::Failing {
-            error, retry_in, ..
-        } => {
-            task.reporter.unreachable(error, retry_in);
+        Health::Failing { error, .. } => {
+            task.reporter.unreachable(error);
             Ok(())
         }
-        Health::Lost => Err(Interruption::Lost),
+        Health::Lost => Err(Interruption::LeaseLost),
     }
 }
 

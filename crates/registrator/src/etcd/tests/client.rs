@@ -3,6 +3,7 @@
 use super::credentials;
 use super::run::{Run, create, put};
 use super::server::{Certificates, Etcd, Variant};
+use crate::error_chain::error_chain;
 use crate::etcd::{Client, Error, Settings};
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::Outcome;
@@ -19,7 +20,7 @@ on_each_etcd! {
     a_password_that_is_not_needed_does_no_harm
     big_values_are_read_in_smaller_pages
     lists_have_one_revision
-    errors_tell_whether_to_retry
+    errors_tell_what_came_of_a_request
 }
 
 async fn tls_with_client_certificates(program: PathBuf) {
@@ -78,7 +79,7 @@ async fn tls_faults_say_what_is_wrong(program: PathBuf) {
 
 async fn refused(settings: &Settings) -> String {
     let client = Client::new(settings).unwrap();
-    client.get("k").await.unwrap_err().chain()
+    error_chain(&client.get("k").await.unwrap_err())
 }
 
 async fn guarded(program: &std::path::Path, token_ttl: &str) -> Etcd {
@@ -111,7 +112,7 @@ async fn a_login_is_renewed(program: PathBuf) {
                 .get("k")
                 .await
                 .map(drop)
-                .map_err(|error| error.chain())
+                .map_err(|error| error_chain(&error))
         })
     });
     for call in calls.collect::<Vec<_>>() {
@@ -276,19 +277,23 @@ async fn lists_have_one_revision(program: PathBuf) {
     assert!(keys.is_sorted());
 }
 
-async fn errors_tell_whether_to_retry(program: PathBuf) {
+async fn errors_tell_what_came_of_a_request(program: PathBuf) {
     let mut etcd = Etcd::start(&program).await;
     let client = etcd.program_client();
     let error = client.lease_revoke(LeaseId(1)).await.unwrap_err();
     assert!(matches!(error, Error::LeaseNotFound { .. }), "{error:?}");
-    assert!(!error.is_retryable() && error.outcome_known());
+    assert!(error.outcome_known());
     etcd.freeze();
     let error = client
         .lease_grant(Duration::from_secs(5))
         .await
         .unwrap_err();
-    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
-    assert!(error.is_retryable() && !error.outcome_known());
+    let expected = format!(
+        "lost the connection to etcd at {}: no answer within 5s",
+        etcd.url()
+    );
+    assert_eq!(error_chain(&error), expected);
+    assert!(!error.outcome_known());
     etcd.thaw();
     client.get("k").await.unwrap();
     etcd.kill();
@@ -304,5 +309,5 @@ async fn errors_tell_whether_to_retry(program: PathBuf) {
             .unwrap_err();
     }
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
-    assert!(error.is_retryable() && error.outcome_known());
+    assert!(error.outcome_known());
 }

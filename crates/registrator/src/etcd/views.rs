@@ -1,18 +1,16 @@
 //! Reading keys together with the claims on them.
 
-use super::Context;
-use super::claim::operation;
-use crate::etcd::error::Error;
-use crate::etcd::layout::{Layout, Place};
-use crate::etcd::reading::{KeyRange, at_once, held};
+use super::client::Client;
+use super::error::Error;
+use super::layout::{Layout, Place};
+use super::reading::{KeyRange, at_once, held, operation};
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
 use etcd_api::response_op::Response as Answer;
 use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, ResponseOp, TxnRequest};
 use registrator_core::node::Key;
 use registrator_core::own::{Revision, View};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys in one request: two readings each, of at most 128.
 const BATCH: usize = 50;
@@ -67,13 +65,16 @@ pub(super) fn range(answer: &ResponseOp) -> Option<&[KeyValue]> {
 
 /// The views of many keys at `revision` (0 for the newest, which may then differ between keys).
 pub(super) async fn read(
-    context: &Arc<Context>,
-    keys: &[Key],
+    client: &Client,
+    layout: &Layout,
+    keys: &BTreeSet<Key>,
     revision: Revision,
 ) -> Result<BTreeMap<Key, View>, Error> {
+    let keys: Vec<&Key> = keys.iter().collect();
     let batches = keys.chunks(BATCH).map(|batch| {
-        let (context, batch) = (context.clone(), batch.to_vec());
-        async move { read_batch(&context, &batch, revision).await }
+        let batch: Vec<Key> = batch.iter().copied().cloned().collect();
+        let (client, layout) = (client.clone(), layout.clone());
+        async move { read_batch(&client, &layout, &batch, revision).await }
     });
     let views = at_once(AT_ONCE, batches.collect::<Vec<_>>()).await?;
     Ok(views.into_iter().flatten().collect())
@@ -81,14 +82,15 @@ pub(super) async fn read(
 
 /// Reads a batch; by halves if the answer would be too big.
 async fn read_batch(
-    context: &Context,
+    client: &Client,
+    layout: &Layout,
     keys: &[Key],
     revision: Revision,
 ) -> Result<Vec<(Key, View)>, Error> {
     let mut rest = vec![keys];
     let mut views = Vec::new();
     while let Some(batch) = rest.pop() {
-        match read_at_once(context, batch, revision).await {
+        match read_at_once(client, layout, batch, revision).await {
             Err(Error::TooLarge { .. }) if batch.len() > 1 => {
                 let (first, second) = batch.split_at(batch.len() / 2);
                 rest.extend([second, first]);
@@ -100,24 +102,24 @@ async fn read_batch(
 }
 
 async fn read_at_once(
-    context: &Context,
+    client: &Client,
+    layout: &Layout,
     keys: &[Key],
     revision: Revision,
 ) -> Result<Vec<(Key, View)>, Error> {
-    let layout = &context.layout;
     let reads = keys.iter().flat_map(|key| reads(layout, key, revision));
     let request = never_writing(layout, reads.collect());
-    let answer = context.client.txn(request).await?;
+    let answer = client.txn(request).await?;
     let views = keys.iter().zip(answer.responses.chunks(2));
     views
         .map(|(key, answers)| match decode(layout, answers) {
             Some(view) => Ok((key.clone(), view)),
-            None => Err(unexpected(context)),
+            None => Err(unexpected(client)),
         })
         .collect()
 }
 
-/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`Client::txn`](crate::etcd::Client::txn).
+/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`Client::txn`].
 fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
     let key = layout.identity().into_bytes();
     TxnRequest {
@@ -137,9 +139,9 @@ fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
 }
 
 /// The answer to a transaction does not have the shape of the request.
-pub(super) fn unexpected(context: &Context) -> Error {
+pub(super) fn unexpected(client: &Client) -> Error {
     Error::Unexpected {
-        endpoint: context.client.endpoint(),
+        endpoint: client.endpoint(),
         message: "a transaction's answers do not match its operations".to_owned(),
     }
 }

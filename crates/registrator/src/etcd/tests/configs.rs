@@ -1,0 +1,188 @@
+//! Configurations in a real etcd.
+
+use super::relay::Relay;
+use super::run::{compact, delete, put};
+use super::server::{Etcd, PATIENCE, Variant};
+use crate::error_chain::error_chain;
+use crate::etcd::{Client, ConfigUpdate, follow_configs, list_configs};
+use registrator_core::observe::config::{ConfigSource, RawConfig};
+use registrator_core::observe::etcd_path::EtcdPath;
+use registrator_core::observe::spec::PolicyName;
+use registrator_core::observe::watch::Event;
+use std::path::PathBuf;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+on_each_etcd! {
+    a_source_lists_and_follows
+    a_source_survives_a_restart
+    a_source_lists_again_after_a_compaction
+    a_source_notices_an_emptied_etcd
+    a_source_waits_for_etcd
+    a_source_ends_with_its_listener
+}
+
+/// The configurations of a policy at `/c/:name`, followed in a task.
+struct Source {
+    updates: UnboundedReceiver<ConfigUpdate>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn policy() -> PolicyName {
+    PolicyName::parse("p").unwrap()
+}
+
+fn path() -> EtcdPath {
+    EtcdPath::parse("/c/:name").unwrap()
+}
+
+fn shown(config: &RawConfig) -> String {
+    let ConfigSource::Etcd(key) = &config.source else {
+        panic!("{config:?}")
+    };
+    assert_eq!(config.policy, policy());
+    assert_eq!(config.name.as_deref(), key.strip_prefix("/c/"));
+    format!("{key} {:?}", config.bytes.escape_ascii().to_string())
+}
+
+impl Source {
+    fn start(etcd: &Etcd) -> Source {
+        Source::with(etcd.program_client())
+    }
+
+    fn with(client: Client) -> Source {
+        let (to, updates) = unbounded_channel();
+        let task = tokio::spawn(follow_configs(client, policy(), path(), to));
+        Source { updates, task }
+    }
+
+    async fn next(&mut self) -> String {
+        let update = tokio::time::timeout(PATIENCE, self.updates.recv()).await;
+        match update.unwrap().unwrap() {
+            ConfigUpdate::Event(_, event) => match event {
+                Event::Init => "init".into(),
+                Event::InitApply(config) => format!("list {}", shown(&config)),
+                Event::InitDone => "done".into(),
+                Event::Apply(config) => format!("apply {}", shown(&config)),
+                Event::Delete((_, source)) => format!("delete {source}"),
+            },
+            ConfigUpdate::Interrupted(_, error) => format!("interrupted: {}", error_chain(&error)),
+            ConfigUpdate::Restored(_) => "restored".into(),
+        }
+    }
+
+    /// The events up to the first one that begins with `last`.
+    async fn until(&mut self, last: &str) -> Vec<String> {
+        let mut events = Vec::new();
+        loop {
+            events.push(self.next().await);
+            if events.last().is_some_and(|event| event.starts_with(last)) {
+                return events;
+            }
+        }
+    }
+}
+
+async fn a_source_lists_and_follows(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    put(&etcd, "/c/b", "1", 0).await;
+    put(&etcd, "/c/a", "{\n}", 0).await;
+    // Neither what lies beside nor what lies deeper fits the path.
+    for other in ["/d/a", "/c/b/c", "/c/"] {
+        put(&etcd, other, "1", 0).await;
+    }
+    let mut source = Source::start(&etcd);
+    let expected = ["init", r#"list /c/a "{\\n}""#, r#"list /c/b "1""#, "done"];
+    assert_eq!(source.until("done").await, expected);
+    let listed = list_configs(&etcd.program_client(), policy(), path())
+        .await
+        .unwrap();
+    let listed: Vec<String> = listed.iter().map(shown).collect();
+    assert_eq!(listed, [r#"/c/a "{\\n}""#, r#"/c/b "1""#]);
+    put(&etcd, "/c/c", "2", 0).await;
+    put(&etcd, "/d/a", "2", 0).await;
+    delete(&etcd, "/c/b").await;
+    let expected = [r#"apply /c/c "2""#, "delete etcd /c/b"];
+    assert_eq!(source.until("delete").await, expected);
+}
+
+async fn a_source_survives_a_restart(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    put(&etcd, "/c/a", "1", 0).await;
+    let mut source = Source::start(&etcd);
+    source.until("done").await;
+    etcd.kill();
+    // Whether the old connection breaks or a new one is refused is a matter of time.
+    let interruption = source.next().await;
+    let named = interruption.starts_with("interrupted: ") && interruption.contains(&etcd.url());
+    assert!(named, "{interruption}");
+    etcd.restart().await;
+    put(&etcd, "/c/a", "2", 0).await;
+    assert_eq!(
+        source.until("apply").await,
+        ["restored", r#"apply /c/a "2""#]
+    );
+}
+
+async fn a_source_lists_again_after_a_compaction(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut relay = Relay::start(&etcd).await;
+    for key in ["/c/gone", "/c/kept"] {
+        put(&etcd, key, "1", 0).await;
+    }
+    let mut settings = etcd.settings("test");
+    settings.endpoints = vec![relay.endpoint()];
+    let mut source = Source::with(Client::new(&settings).unwrap());
+    source.until("done").await;
+    compact(&etcd).await;
+    put(&etcd, "/c/live", "1", 0).await;
+    assert_eq!(
+        source.next().await,
+        r#"apply /c/live "1""#,
+        "a living watch goes on"
+    );
+    relay.stop();
+    source.until("interrupted").await;
+    delete(&etcd, "/c/gone").await;
+    put(&etcd, "/c/new", "1", 0).await;
+    compact(&etcd).await;
+    relay.resume().await;
+    let events = source.until("done").await;
+    let list: Vec<_> = events.iter().skip_while(|event| *event != "init").collect();
+    let keys = ["kept", "live", "new"].map(|key| format!("list /c/{key} \"1\""));
+    assert_eq!(list, ["init", &keys[0], &keys[1], &keys[2], "done"]);
+}
+
+async fn a_source_notices_an_emptied_etcd(program: PathBuf) {
+    let mut etcd = Etcd::start(&program).await;
+    for n in 0..20 {
+        put(&etcd, "/c/a", &n.to_string(), 0).await;
+    }
+    let mut source = Source::start(&etcd);
+    source.until("done").await;
+    etcd.kill();
+    etcd.wipe();
+    etcd.restart().await;
+    put(&etcd, "/c/new", "1", 0).await;
+    let events = source.until("done").await;
+    let list: Vec<_> = events.iter().rev().take(3).rev().collect();
+    assert_eq!(list, ["init", r#"list /c/new "1""#, "done"]);
+}
+
+async fn a_source_waits_for_etcd(program: PathBuf) {
+    let mut etcd = Etcd::prepare(&program, Variant::default());
+    let mut source = Source::start(&etcd);
+    source.until("interrupted").await;
+    etcd.restart().await;
+    assert_eq!(source.until("done").await, ["restored", "init", "done"]);
+}
+
+async fn a_source_ends_with_its_listener(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut source = Source::start(&etcd);
+    source.until("done").await;
+    drop(source.updates);
+    tokio::time::timeout(PATIENCE, source.task)
+        .await
+        .unwrap()
+        .unwrap();
+}

@@ -1,0 +1,57 @@
+//! The system's certificate authorities, where the environment says.
+
+#![allow(clippy::unwrap_used)]
+
+use crate::support::{self, Certificates, Etcd, Variant, Version};
+use std::path::PathBuf;
+use std::process::Command;
+
+#[test]
+fn the_authorities_of_the_system_count() {
+    support::run(
+        Version::V3_6,
+        "the_authorities_of_the_system_count",
+        plan_with_authorities,
+    );
+}
+
+/// The program itself: what the system is, the environment says.
+async fn plan_with_authorities(program: PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let variant = Variant {
+        tls: Some(Certificates::make(folder.path())),
+        ..Variant::default()
+    };
+    let etcd = Etcd::start_variant(&program, variant).await;
+    std::fs::write(folder.path().join("containers.json"), "[]").unwrap();
+    for name in ["policies", "services"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let plan = |authorities: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
+            .args(["plan", "--policies=policies/", "--services=services/"])
+            .args(["--containers=containers.json", "--node-name=one"])
+            .args(["--etcd-cert-file=client.pem", "--etcd-key-file=client.key"])
+            .args(["--etcd-endpoint", &etcd.url()])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("SSL_CERT_FILE", folder.path().join(authorities))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), stderr)
+    };
+    assert_eq!(plan("ca.pem"), (Some(0), String::new()));
+    let (code, stderr) = plan("other.pem");
+    assert!(
+        code == Some(1) && stderr.contains("certificate: "),
+        "{stderr}"
+    );
+    let (code, stderr) = plan("none.pem");
+    assert!(
+        code == Some(1)
+            && stderr.contains("the system has none")
+            && stderr.contains("ETCD_CA_FILE"),
+        "{stderr}"
+    );
+}
