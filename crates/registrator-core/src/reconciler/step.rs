@@ -344,8 +344,7 @@ impl Reconciler {
                 .keys()
                 .any(|origin| !self.good.contains(origin))
         };
-        let problems = self.instances.problems();
-        !self.unread.is_empty() || problems.iter().any(Problem::hides_nodes) || never_evaluated()
+        !self.unread.is_empty() || self.instances.hides_nodes() || never_evaluated()
     }
 
     /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
