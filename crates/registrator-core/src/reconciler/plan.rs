@@ -142,7 +142,7 @@ fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Opt
 }
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
-    let problems = reconciler.problems().iter().filter_map(problem);
+    let problems = reconciler.problems().filter_map(problem);
     let failures = reconciler.failures().map(|(origin, error)| PlannedError {
         instance: Some(origin.instance.to_string()),
         container: Some(reconciler.asker(origin).name),
