@@ -64,7 +64,7 @@ fn launch(host: usize, folder: &Path, engine: &Engine, etcd: &Etcd) -> Program {
     let arguments: [&dyn AsRef<std::ffi::OsStr>; 4] = [
         &"--policies",
         &policy,
-        &"--node-name",
+        &"--host-id",
         &format!("host-{host}"),
     ];
     Program::launch(&engine.host(), &etcd.url(), &arguments)

@@ -78,7 +78,7 @@ fn launch(stage: &Stage, policy: &Path, name: &str, on_exit: &str) -> Program {
     stage.launch_with(&[
         &"--policies",
         &policy,
-        &"--node-name",
+        &"--host-id",
         &name,
         &"--on-exit",
         &on_exit,
