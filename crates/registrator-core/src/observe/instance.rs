@@ -7,7 +7,7 @@ pub use problem::Problem;
 
 use crate::observe::config::{Config, ConfigSource, RawConfig};
 use crate::observe::etcd_path::EtcdPath;
-use crate::observe::spec::{PolicyName, PolicySpec};
+use crate::observe::spec::{PolicyName, PolicySpec, Schema};
 use crate::observe::watch::{Delta, Event, Store};
 use configs::{ConfigId, Configs};
 use problem::{Problems, Subject};
@@ -115,8 +115,7 @@ impl Instances {
         self.follow_etcd();
         let mut concerned = Concerned::default();
         for policy in changed {
-            let schema = |specs: &BTreeMap<_, PolicySpec>| specs.get(&policy)?.schema.clone();
-            if schema(&before) != schema(&self.policies) {
+            if schema(&before, &policy) != schema(&self.policies, &policy) {
                 self.changed.extend(self.configs.of(&policy));
             }
             concerned.policy(policy, &self.configs);
@@ -196,6 +195,7 @@ impl Instances {
         self.unlisted = unlisted.map(|(name, _)| name.clone()).collect();
     }
 
+    /// Notes what changed in a source, and derives what follows unless a list is under way.
     fn note(
         &mut self,
         delta: Delta<ConfigId>,
@@ -211,6 +211,7 @@ impl Instances {
         }
     }
 
+    /// Brings up to date whatever a change concerns.
     fn derive(&mut self, mut concerned: Concerned) -> InstanceDelta {
         self.check_changed(&mut concerned);
         let mut delta = InstanceDelta::default();
@@ -242,11 +243,8 @@ impl Instances {
                 ConfigSource::File(_) => self.files.get(&id),
                 ConfigSource::Etcd(_) => self.etcd.get(policy).and_then(|store| store.get(&id)),
             };
-            let spec = self.policies.get(policy);
             let instances = match raw {
-                Some(raw) => self
-                    .configs
-                    .put(raw, spec.and_then(|spec| spec.schema.as_ref())),
+                Some(raw) => self.configs.put(raw, schema(&self.policies, policy)),
                 None => Vec::from_iter(self.configs.remove(&id)),
             };
             concerned.instances.extend(instances);
@@ -255,7 +253,7 @@ impl Instances {
         }
     }
 
-    /// Starts, reloads or stops an instance, as it should be now.
+    /// Starts, reloads or stops an instance, whichever is due.
     fn run(&mut self, id: &InstanceId, delta: &mut InstanceDelta) {
         let wanted = self.wanted(id);
         let running = self.running.get(id);
@@ -275,13 +273,13 @@ impl Instances {
 
     fn wanted(&self, id: &InstanceId) -> Option<Instance> {
         let spec = self.policies.get(&id.policy)?;
-        let config = if spec.schema.is_some() {
-            let (_, config) = self.configs.used(id)?;
-            Some(config.clone())
-        } else {
-            None
+        let config = match (&spec.schema, &id.config) {
+            (Some(_), _) => Some(self.configs.used(id)?.1.clone()),
+            (None, None) => None,
+            // Without a schema there is one instance, and it has no name.
+            (None, Some(_)) => return None,
         };
-        (spec.schema.is_some() || id.config.is_none()).then(|| Instance {
+        Some(Instance {
             id: id.clone(),
             fingerprint: spec.fingerprint,
             config,
@@ -289,7 +287,7 @@ impl Instances {
     }
 
     fn no_config(&self, policy: &PolicyName) -> Option<Problem> {
-        let schema = self.policies.get(policy)?.schema.as_ref()?;
+        let schema = schema(&self.policies, policy)?;
         let listed = self.files.complete() && !self.unlisted.contains(policy);
         if !listed || self.configs.of(policy).next().is_some() {
             return None;
@@ -300,7 +298,7 @@ impl Instances {
         })
     }
 
-    /// A policy that cannot be loaded now may come back, and one may not be read yet: then its files are not a problem of their own.
+    /// A policy that cannot be loaded may come back, and it may not have been read yet. Its files are then no problem of their own.
     fn no_policy(&self, policy: &PolicyName, source: &ConfigSource) -> Option<Problem> {
         let expected = !self.policies_known
             || self.policies.contains_key(policy)
@@ -350,6 +348,13 @@ fn policy_name(problem: &Problem) -> Option<String> {
         Problem::Policy { name, .. } => Some(name.clone()),
         _ => None,
     }
+}
+
+fn schema<'a>(
+    policies: &'a BTreeMap<PolicyName, PolicySpec>,
+    policy: &PolicyName,
+) -> Option<&'a Schema> {
+    policies.get(policy)?.schema.as_ref()
 }
 
 /// The policies that are not the same before and now.

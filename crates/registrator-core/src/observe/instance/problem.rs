@@ -44,7 +44,7 @@ pub enum Problem {
     /// A configuration for a policy that does not exist.
     #[error("{0} is not used: there is no policy {1}")]
     NoPolicy(ConfigSource, PolicyName),
-    /// A policy that needs a configuration has none: it may be meant so, for a folder of policies serves many hosts.
+    /// A policy that needs a configuration has none. This may be intended: one folder of policies can serve many hosts.
     #[error("policy {policy} waits for a configuration: {}", where_to_put(.policy, .etcd_path.as_deref()))]
     NoConfig {
         /// The policy.
@@ -72,7 +72,7 @@ fn where_to_put(policy: &PolicyName, etcd_path: Option<&str>) -> String {
 }
 
 impl Problem {
-    /// Whether nothing is wrong, and a policy only has nothing to do.
+    /// Whether nothing is wrong: a policy just has nothing to do.
     pub fn is_idle(&self) -> bool {
         matches!(self, Problem::NoConfig { .. })
     }

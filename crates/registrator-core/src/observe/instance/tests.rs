@@ -3,7 +3,7 @@
 mod incremental;
 
 use super::*;
-use crate::observe::spec::{Attribute, Schema, Type};
+use crate::observe::spec::{Attribute, Type};
 
 fn name(text: &str) -> PolicyName {
     PolicyName::parse(text).unwrap()
