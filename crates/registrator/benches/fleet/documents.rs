@@ -81,6 +81,16 @@ impl Templates {
     }
 }
 
+/// How long the answer to an inspect is, in bytes.
+pub(crate) fn length() -> usize {
+    let container = Container {
+        number: 0,
+        name: "web-0".to_owned(),
+        running: true,
+    };
+    Templates::new().inspect(&container).len()
+}
+
 fn fill_in(template: &str, container: &Container) -> String {
     template
         .replace(ID, &container.id())

@@ -88,6 +88,7 @@ fn main() {
     println!("measured: {}", process::measured().display());
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load of the machine before: {}", load.trim());
+    println!("inspect documents of {} bytes", documents::length());
     if measure(&wanted).is_none() {
         std::process::exit(1);
     }
