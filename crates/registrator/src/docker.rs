@@ -21,11 +21,9 @@ mod tests;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use registrator_core::observe::container::Container;
 
-pub use api_version::{ApiVersion, ApiVersionError, MAX_API, MIN_API};
-pub use client::{Client, EngineInfo, Timeouts};
+pub use client::{Client, Timeouts};
 pub use endpoint::{Endpoint, EndpointSettings};
-pub use error::{CertificateError, Error};
-pub use event_stream::{EventStream, Hint};
+pub use error::Error;
 pub use watch::{Update, WatchSettings, watch};
 
 /// How many inspects [`list_once`] has under way at once: more makes a daemon no faster.

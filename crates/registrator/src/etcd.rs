@@ -21,12 +21,10 @@ mod tests;
 
 pub use client::Client;
 pub use configs::{ConfigUpdate, follow_configs, list_configs};
-pub use endpoint::{Endpoint, parse_endpoints};
-pub use error::{Cause, Error};
+pub use endpoint::parse_endpoints;
 pub use identity::Holder;
-pub use layout::{Layout, LayoutError};
+pub use layout::Layout;
 pub use overview::look;
-pub use reading::Listing;
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
 
 use registrator_core::backoff::Backoff;

@@ -103,11 +103,6 @@ impl Client {
         Self::new(self.shared.endpoint.clone(), self.shared.timeouts)
     }
 
-    /// Where the daemon listens.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.shared.endpoint
-    }
-
     /// The API version in use: the newest that both sides speak. Asks the daemon the first time.
     pub async fn api_version(&self) -> Result<ApiVersion, Error> {
         if let Some(version) = self.shared.version.get() {

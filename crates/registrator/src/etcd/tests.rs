@@ -31,7 +31,8 @@ mod identity;
 mod outage;
 mod session;
 
-use super::{Client, Credentials, Endpoint, Settings};
+use super::endpoint::Endpoint;
+use super::{Client, Credentials, Settings};
 use server::{Etcd, PATIENCE};
 use std::time::{Duration, Instant};
 

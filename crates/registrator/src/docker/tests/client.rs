@@ -1,6 +1,7 @@
 //! The calls one by one: versions, limits, and what errors say.
 
-use crate::docker::{ApiVersion, Error, engine_id};
+use crate::docker::api_version::ApiVersion;
+use crate::docker::{Error, engine_id};
 
 use super::fake_docker::{FakeDocker, Reply, host};
 use super::watched::{block_on, chain, client, quick};

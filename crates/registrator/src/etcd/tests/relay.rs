@@ -1,7 +1,7 @@
 //! A way to an etcd that can be cut.
 
 use super::server::Etcd;
-use crate::etcd::Endpoint;
+use crate::etcd::endpoint::Endpoint;
 
 /// A second way to an etcd, which can be cut.
 pub struct Relay {
