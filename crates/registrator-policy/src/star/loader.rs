@@ -61,7 +61,7 @@ pub(super) fn load(path: &Path, settings: &Settings) -> Result<Loaded, Diagnosti
 
 /// Parses a file, if that can be done on this stack.
 pub(super) fn parse(source: &Source) -> starlark::Result<AstModule> {
-    match nesting::too_deep(&source.text) {
+    match nesting::too_deep(source) {
         None => AstModule::parse(&source.shown, source.text.clone(), &DIALECT),
         Some(line) => Err(starlark::Error::new_other(anyhow::anyhow!(
             "line {line} of {} is nested too deeply: give its parts names of their own",
