@@ -319,8 +319,8 @@ fn plan_as_json() {
         json!([node("big"), node("plain"), shared, node("small")])
     );
     let candidates = json!([
-        {"value": "10", "origins": origin("small"), "nodes": []},
-        {"value": "9", "origins": origin("big"), "nodes": []}
+        {"value": "10", "origins": origin("small"), "hosts": []},
+        {"value": "9", "origins": origin("big"), "hosts": []}
     ]);
     assert_eq!(
         plan["conflicts"],

@@ -1,5 +1,6 @@
 //! The life of each origin's evaluations: asked for, running, succeeded or failed, tried again, given up with its instance.
 
+use crate::backoff::Backoff;
 use crate::evaluate::evaluation::{EvalError, EvalErrorKind};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
@@ -8,11 +9,11 @@ use crate::observe::container::ContainerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// The wait before an evaluation that ran out of time is tried again; twice that the next time, and so on.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest such wait.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// The waits before an evaluation that ran out of time is tried again.
+const RETRIES: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
 
 /// What is known of one origin.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ struct Pending {
     leaving: BTreeSet<Origin>,
 }
 
-/// What an end of an evaluation changed.
+/// What a good evaluation changed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Success {
     /// The nodes of the good evaluation before.
@@ -168,14 +169,11 @@ impl Evaluations {
         let is_news = before.as_ref().is_none_or(|before| before.error != error);
         let may_pass = matches!(error.kind, EvalErrorKind::Limit | EvalErrorKind::Host);
         let tries = before.map_or(0, |before| before.tries);
-        let wait = FIRST_RETRY
-            .saturating_mul(1 << tries.min(16))
-            .min(LONGEST_RETRY);
-        let retry_at = may_pass.then_some(now + wait);
+        let retry_at = may_pass.then_some(now + RETRIES.pause(tries));
         life.failure = Some(Failure {
             error,
             retry_at,
-            tries: if may_pass { tries + 1 } else { 0 },
+            tries: if may_pass { tries.saturating_add(1) } else { 0 },
         });
         self.hiding += usize::from(life.hides_nodes());
         self.retries.extend(retry_at.map(|at| (at, origin.clone())));
@@ -280,10 +278,8 @@ impl Evaluations {
 
     /// The evaluations that failed last time.
     pub fn failures(&self) -> impl Iterator<Item = (&Origin, &EvalError)> {
-        let failed = |life: &'_ Life| life.failure.is_some();
         self.lives
             .iter()
-            .filter(move |(_, life)| failed(life))
             .filter_map(|(origin, life)| Some((origin, &life.failure.as_ref()?.error)))
     }
 

@@ -131,15 +131,15 @@ fn failures_are_news_once_and_may_be_tried_again() {
     let limit = || error(EvalErrorKind::Limit);
     assert!(evaluations.fail(&a, limit(), now));
     assert!(evaluations.hide_nodes());
-    assert_eq!(evaluations.next_retry(), Some(now + FIRST_RETRY));
+    assert_eq!(evaluations.next_retry(), Some(now + RETRIES.first));
     evaluations.retry_due(now);
     assert_eq!(evaluations.take_next(), None, "not yet");
-    evaluations.retry_due(now + FIRST_RETRY);
+    evaluations.retry_due(now + RETRIES.first);
     let (ticket, _) = evaluations.take_next().unwrap();
     assert_eq!(evaluations.next_retry(), None, "it is being tried");
     evaluations.finish(ticket);
     assert!(!evaluations.fail(&a, limit(), now));
-    assert_eq!(evaluations.next_retry(), Some(now + 2 * FIRST_RETRY));
+    assert_eq!(evaluations.next_retry(), Some(now + 2 * RETRIES.first));
     assert!(evaluations.fail(&a, error(EvalErrorKind::Raised), now));
     assert_eq!(evaluations.next_retry(), None, "it would only fail again");
     assert_eq!(evaluations.failures().count(), 1);
@@ -158,5 +158,5 @@ fn waits_grow_up_to_a_limit() {
     for _ in 0..100 {
         evaluations.fail(&a, error(EvalErrorKind::Host), now);
     }
-    assert_eq!(evaluations.next_retry(), Some(now + LONGEST_RETRY));
+    assert_eq!(evaluations.next_retry(), Some(now + RETRIES.longest));
 }

@@ -1,5 +1,6 @@
 //! How long one key waits before it is decided, or acted upon, again.
 
+use crate::backoff::Backoff;
 use std::time::{Duration, Instant};
 
 /// Refused guards that are tried again at once: a view that lags is fresh after the first refusal.
@@ -54,9 +55,12 @@ impl Patience {
 
     /// Pauses longer with each try: `first`, twice that, and so on.
     pub(super) fn back_off(&mut self, now: Instant, first: Duration) {
-        let wait = first.saturating_mul(1 << self.tries.min(16)).min(MAX_WAIT);
+        let backoff = Backoff {
+            first,
+            longest: MAX_WAIT,
+        };
+        self.pause(now, backoff.pause(self.tries));
         self.tries += 1;
-        self.pause(now, wait);
     }
 
     /// A guard failed.
