@@ -6,6 +6,7 @@ use super::snapshot::Snapshot;
 use super::{Problem, Sources};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,34 +96,24 @@ impl Folders {
                 message: message.clone(),
             });
         }
-        let Some(watcher) = &mut self.watcher else {
-            return armed;
-        };
-        let (wanted, interest) = wanted(snapshot);
-        let stale = {
-            let mut shared = locked(&self.shared);
-            shared.interest = interest;
-            std::mem::take(&mut shared.stale)
-        };
-        let is_ended = |id: &FolderId, path: &mut PathBuf| stale || wanted.get(id) != Some(path);
-        for (_, folder) in self.armed.extract_if(.., is_ended) {
-            // It may be gone, and its watch with it.
-            let _ = watcher.unwatch(&folder);
-        }
-        for (id, folder) in wanted {
-            if self.armed.contains_key(&id) {
-                continue;
+        if let Some(watcher) = &mut self.watcher {
+            let (wanted, interest) = wanted(snapshot);
+            let stale = locked(&self.shared).look_for(interest);
+            let is_over = |id: &FolderId, path: &mut PathBuf| stale || wanted.get(id) != Some(path);
+            for (_, folder) in self.armed.extract_if(.., is_over) {
+                // It may be gone, and its watch with it.
+                let _ = watcher.unwatch(&folder);
             }
-            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.armed.insert(id, folder);
-                    armed.new = true;
+            for (id, folder) in wanted {
+                if let Entry::Vacant(place) = self.armed.entry(id) {
+                    match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                        Ok(()) => {
+                            place.insert(folder);
+                            armed.new = true;
+                        }
+                        Err(error) => armed.problems.extend(unwatched(folder, &error)),
+                    }
                 }
-                Err(error) if is_gone(&error) => {}
-                Err(error) => armed.problems.push(Problem {
-                    message: advice(&error),
-                    path: folder,
-                }),
             }
         }
         armed
@@ -134,6 +125,12 @@ fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 impl Shared {
+    /// Returns whether the watches before are to be renewed.
+    fn look_for(&mut self, interest: Interest) -> bool {
+        self.interest = interest;
+        std::mem::take(&mut self.stale)
+    }
+
     /// Whether the report is worth a look at the files.
     fn take_in(&mut self, event: &notify::Result<Event>) -> bool {
         match event {
@@ -206,12 +203,17 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
-fn is_gone(error: &notify::Error) -> bool {
-    match &error.kind {
+/// Why changes in a folder are not reported, unless it is gone by now.
+fn unwatched(folder: PathBuf, error: &notify::Error) -> Option<Problem> {
+    let is_gone = match &error.kind {
         ErrorKind::PathNotFound => true,
         ErrorKind::Io(error) => error.kind() == std::io::ErrorKind::NotFound,
         _ => false,
-    }
+    };
+    (!is_gone).then(|| Problem {
+        message: advice(error),
+        path: folder,
+    })
 }
 
 fn advice(error: &notify::Error) -> String {
@@ -311,5 +313,31 @@ mod tests {
             true,
         );
         check(&Err(notify::Error::generic("broken")), true);
+    }
+
+    #[test]
+    fn folders_are_watched_by_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("p/lib")).unwrap();
+        let sources = Sources {
+            policies: path("p").display().to_string(),
+            services: path("s"),
+        };
+        let mut folders = Folders::new(|| {});
+        let mut check = |is_new, names: &[&str]| {
+            let armed = folders.arm(&sources, &Snapshot::take(&sources));
+            assert_eq!((armed.new, armed.problems), (is_new, vec![]));
+            let watched: BTreeSet<&PathBuf> = folders.armed.values().collect();
+            let expected: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
+            assert_eq!(watched, expected.iter().collect());
+        };
+        check(true, &["", "p", "p/lib"]);
+        check(false, &["", "p", "p/lib"]);
+        std::fs::create_dir_all(path("s/a")).unwrap();
+        check(true, &["", "p", "p/lib", "s", "s/a"]);
+        std::os::unix::fs::symlink("a", path("s/b")).unwrap();
+        std::fs::rename(path("s/a"), path("s/c")).unwrap();
+        check(true, &["", "p", "p/lib", "s", "s/c"]);
     }
 }
