@@ -43,9 +43,11 @@ e2e: ## The end-to-end tests alone, with real Docker and etcd
 	@scripts/test.sh e2e
 
 .PHONY: bench
-bench: ## Measure: event to node, first synchronisation, the load at rest
+bench: ## Measure, in about 15 minutes: the core alone, a host with real Docker, a host with 10,000 containers
 	@scripts/install-deps.sh test
+	cargo bench --locked --package registrator-core --bench core
 	cargo bench --locked --package registrator --bench host
+	cargo bench --locked --package registrator --bench fleet
 
 .PHONY: deny
 deny: ## Check the licences, sources and bans of deny.toml, and known advisories where they can be fetched

@@ -1,6 +1,6 @@
-//! What a host is called.
+//! What names a host.
 
 use std::sync::Arc;
 
-/// The name of a registrator's host, for people: its `--node-name`.
-pub type HostName = Arc<str>;
+/// What names a registrator's host among all that share an etcd: its `--host-id`.
+pub type HostId = Arc<str>;

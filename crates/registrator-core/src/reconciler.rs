@@ -271,7 +271,7 @@ impl Reconciler {
     }
 
     /// Policies and configurations that do not work.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.instances.problems()
     }
 }

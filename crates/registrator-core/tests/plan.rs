@@ -114,7 +114,7 @@ fn against_etcd() {
                 1  for db (p)
                 2  for web (p)
             conflict for /theirs, the first value is registered:
-                3  for node b
+                3  for host b
                 9  for web (p)
             error in p for container bad: p.star:1:1: boom
             1 to create, 1 to change, 0 to delete, 2 to keep, 1 held by other registrators, 1 blocked by keys that no registrator wrote; 2 conflicts, 1 errors
@@ -161,7 +161,7 @@ fn shared_with_another_registrator() {
         ~ /left 6 (was 5)
         ~ /lost 3 (was 7)  for web (p)
         conflict for /lost, the first value is registered:
-            3  for node b
+            3  for host b
             7  for web (p)
         0 to create, 2 to change, 1 to delete, 0 to keep; 1 conflicts, 0 errors
     "#]]
@@ -243,7 +243,7 @@ fn as_json() {
                       "container": "db"
                     }
                   ],
-                  "nodes": []
+                  "hosts": []
                 },
                 {
                   "value": "2",
@@ -253,7 +253,7 @@ fn as_json() {
                       "container": "web"
                     }
                   ],
-                  "nodes": []
+                  "hosts": []
                 }
               ]
             }

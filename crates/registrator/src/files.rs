@@ -7,6 +7,8 @@ mod contents;
 mod folders;
 mod known;
 mod policies;
+mod seen;
+mod snapshot;
 mod watch;
 
 pub use configs::scan_configs;
@@ -17,7 +19,7 @@ use registrator_core::observe::config::RawConfig;
 use registrator_core::observe::watch::Event;
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the files are, as the settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +120,15 @@ impl FilesError {
     }
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    Problem {
+        path: path.into(),
+        message: format!("cannot be read: {error}"),
+    }
+}
+
 /// Whether the name begins with a dot.
-fn is_hidden(path: &std::path::Path) -> bool {
+fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().starts_with('.')
 }

@@ -78,15 +78,15 @@ pub fn etcd(update: &etcd::SessionUpdate) {
             warn!("lease {lease} is gone and its nodes with it: registering everything again")
         }
         SessionUpdate::IdentityInUse { holder } => warn!(
-            "waiting: this node name is in use by {}, which lives or has just ended",
+            "waiting: this host id is in use by {}, which lives or has just ended",
             someone(holder)
         ),
         SessionUpdate::Refused { holder } => error!(
-            "this node name is in use by {}, which lives. Stop it, or give this process another --node-name (KONTENA_REGISTRATOR_NODE_NAME), or let it wait with --on-conflict wait",
+            "this host id is in use by {}, which lives. Stop it, or give this process another --host-id (KONTENA_REGISTRATOR_HOST_ID), or let it wait with --on-conflict wait",
             someone(holder)
         ),
         SessionUpdate::Superseded { by } => {
-            error!("another process took over this node name: {}", someone(by))
+            error!("another process took over this host id: {}", someone(by))
         }
         SessionUpdate::Stray { key } => warn!(
             "key {key:?} is attached to our lease, but no registrator can have written it: left alone"

@@ -51,7 +51,7 @@ pub struct RunSettings {
         help_heading = "etcd"
     )]
     pub on_exit: OnExit,
-    /// What to do if another process lives that has the same node name: refuse to run, or wait until it ends
+    /// What to do if another live process has the same host id: refuse to run, or wait until it ends
     #[arg(
         long,
         env = "KONTENA_REGISTRATOR_ON_CONFLICT",

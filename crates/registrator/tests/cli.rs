@@ -356,7 +356,7 @@ fn plan_as_text() {
             "9",
             "no idea",
             "p.star:5",
-            "policy says for container plain (p:one): no value",
+            "message from the policy for container plain (p:one): no value",
         ],
     );
 }
@@ -446,7 +446,7 @@ fn policies_in_ruby_are_checked_and_planned() {
         "plan",
         "--no-etcd",
         "--containers=containers.json",
-        "--node-name=n",
+        "--host-id=n",
     ];
     let (stdout, _) = folder.run(0, &plan);
     contains(&stdout, &["+ /old ::1", "+ /one/web"]);
@@ -500,7 +500,7 @@ fn policies_in_ruby_see_what_is_allowed_of_the_environment() {
             "plan",
             "--no-etcd",
             "--containers=containers.json",
-            "--node-name=n",
+            "--host-id=n",
         ];
         let (stdout, _) = folder.run_with(0, &[&fixed[..], allowed].concat(), &variables);
         stdout
@@ -538,7 +538,7 @@ fn conflicts_of_policies_in_ruby_name_key_container_and_values() {
             "plan",
             "--no-etcd",
             "--containers=containers.json",
-            "--node-name=n",
+            "--host-id=n",
         ],
     );
     contains(

@@ -13,7 +13,7 @@ use std::time::Duration;
 use world::World;
 
 /// How much CPU time a part may take.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 /// Containers that change one after the other.
 const CHANGES: usize = 1_000;
 /// Changes of another host's keys.
@@ -128,7 +128,8 @@ fn part(name: &str, world: &mut World, run: impl FnOnce(&mut World) -> bool) -> 
 fn each(name: &str, count: usize, world: &mut World, act: impl Fn(&mut World, usize)) {
     let (events, watch) = (world.events(), Stopwatch::start());
     let mut done = 0;
-    while done < count && watch.used() < LIMIT {
+    // To look at the time takes longer than some of what is measured.
+    while done < count && (done % 64 > 0 || watch.used() < LIMIT) {
         act(world, done);
         done += 1;
     }

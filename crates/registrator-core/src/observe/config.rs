@@ -109,11 +109,15 @@ pub fn check(schema: &Schema, raw: &RawConfig) -> Result<Config, Vec<ConfigError
     };
     let given = parse(&raw.bytes).map_err(|(line, message)| vec![fault(line, None, message)])?;
     let lines = json_lines::member_lines(&String::from_utf8_lossy(&raw.bytes));
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, _) in &lines {
+        *times.entry(name).or_default() += 1;
+    }
     let mut faults = Vec::new();
     for (name, line) in &lines {
         if let Some(message) = member_fault(schema, &given, name) {
             faults.push(fault(Some(*line), Some(name), message));
-        } else if lines.iter().filter(|(other, _)| other == name).count() > 1 {
+        } else if times.get(name.as_str()).is_some_and(|times| *times > 1) {
             faults.push(fault(
                 Some(*line),
                 Some(name),
@@ -196,13 +200,13 @@ fn unknown_member(attributes: &[Attribute], name: &str) -> String {
         .iter()
         .map(|attribute| attribute.name.as_str())
         .collect();
-    match known.is_empty() {
-        true => format!("unknown member {name:?}: the policy's configuration has no members"),
-        false => format!(
-            "unknown member {name:?}: the policy knows {}",
-            known.join(", ")
-        ),
+    if known.is_empty() {
+        return format!("unknown member {name:?}: the policy's configuration has no members");
     }
+    format!(
+        "unknown member {name:?}: the policy knows {}",
+        known.join(", ")
+    )
 }
 
 fn shown(value: &Json) -> String {

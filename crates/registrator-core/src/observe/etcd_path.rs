@@ -134,9 +134,10 @@ fn component(path: &str, part: &str) -> Result<Component, EtcdPathError> {
     };
     let identifier = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match identifier {
-        true => Ok(Component::Placeholder(name.into())),
-        false => Err(EtcdPathError::Placeholder(path.into(), part.into())),
+    if identifier {
+        Ok(Component::Placeholder(name.into()))
+    } else {
+        Err(EtcdPathError::Placeholder(path.into(), part.into()))
     }
 }
 

@@ -1,8 +1,16 @@
 //! Instances: a policy together with one of its configurations. They come and go with policies, files and etcd keys.
 
-use crate::observe::config::{self, Config, ConfigError, ConfigSource, RawConfig};
+mod configs;
+mod problem;
+
+pub use problem::Problem;
+
+use crate::observe::config::{Config, ConfigSource, RawConfig};
+use crate::observe::etcd_path::EtcdPath;
 use crate::observe::spec::{PolicyName, PolicySpec, Schema};
-use crate::observe::watch::{Event, Store};
+use crate::observe::watch::{Delta, Event, Store};
+use configs::{ConfigId, Configs};
+use problem::{Problems, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -42,96 +50,6 @@ pub struct Instance {
     pub config: Option<Config>,
 }
 
-/// Why something that should run does not run as it should.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// A policy cannot be loaded.
-    #[error("policy {name} cannot be loaded, {}: {message}", fate(*.kept))]
-    Policy {
-        /// Its name, or its path if it has none.
-        name: String,
-        /// The loader's message.
-        message: String,
-        /// Whether it keeps running as it was.
-        kept: bool,
-    },
-    /// A configuration does not fit.
-    #[error("configuration of policy {policy} is refused, {}: {fault}", fate(*.kept))]
-    Config {
-        /// The policy.
-        policy: PolicyName,
-        /// What is wrong.
-        fault: ConfigError,
-        /// Whether the instance keeps its last good configuration.
-        kept: bool,
-    },
-    /// Two sources name one instance.
-    #[error("{refused} is not used: {used} configures {instance} already")]
-    Twice {
-        /// The instance.
-        instance: InstanceId,
-        /// The source that counts.
-        used: ConfigSource,
-        /// The other one.
-        refused: ConfigSource,
-    },
-    /// A configuration for a policy that takes none.
-    #[error("{0} is not used: policy {1} declares no configuration")]
-    NoSchema(ConfigSource, PolicyName),
-    /// A configuration for a policy that does not exist.
-    #[error("{0} is not used: there is no policy {1}")]
-    NoPolicy(ConfigSource, PolicyName),
-    /// A policy that needs a configuration has none: it may be meant so, for a folder of policies serves many hosts.
-    #[error("policy {policy} waits for a configuration: {}", where_to_put(.policy, .etcd_path.as_deref()))]
-    NoConfig {
-        /// The policy.
-        policy: PolicyName,
-        /// Where one could be in etcd.
-        etcd_path: Option<String>,
-    },
-}
-
-fn fate(kept: bool) -> &'static str {
-    if kept {
-        "it runs on as it was"
-    } else {
-        "it does not run"
-    }
-}
-
-fn where_to_put(policy: &PolicyName, etcd_path: Option<&str>) -> String {
-    let etcd = etcd_path
-        .map(|path| format!(", or put one at {path} in etcd"))
-        .unwrap_or_default();
-    format!(
-        "write {policy}.json or {policy}/NAME.json in the services folder{etcd}; {{}} takes all defaults"
-    )
-}
-
-impl Problem {
-    /// Whether nothing is wrong, and a policy only has nothing to do.
-    pub fn is_idle(&self) -> bool {
-        matches!(self, Problem::NoConfig { .. })
-    }
-
-    /// Those of `problems` that are [idle](Problem::is_idle), in words.
-    pub fn idle(problems: &[Problem]) -> Vec<String> {
-        let idle = problems.iter().filter(|problem| problem.is_idle());
-        idle.map(Problem::to_string).collect()
-    }
-
-    /// Whether nodes may be missing because of it: nothing of a predecessor may then be removed as unexplained.
-    pub fn hides_nodes(&self) -> bool {
-        match self {
-            Problem::Policy { kept, .. } | Problem::Config { kept, .. } => !kept,
-            Problem::Twice { .. }
-            | Problem::NoSchema(..)
-            | Problem::NoPolicy(..)
-            | Problem::NoConfig { .. } => false,
-        }
-    }
-}
-
 /// What a change of policies or configurations did to the instances.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct InstanceDelta {
@@ -146,18 +64,34 @@ pub struct InstanceDelta {
 }
 
 /// All policies and configurations, and the instances that they make.
+///
+/// A change costs what it concerns: a configuration its own check, a policy its own configurations.
 #[derive(Debug, Default)]
 pub struct Instances {
     policies: BTreeMap<PolicyName, PolicySpec>,
     /// The policies were told at least once.
     policies_known: bool,
-    load_problems: Vec<Problem>,
+    /// The names of policies that cannot be loaded.
+    failed: BTreeSet<String>,
     files: Store<RawConfig>,
     etcd: BTreeMap<PolicyName, Store<RawConfig>>,
+    /// Policies whose configurations in etcd were not yet listed.
+    unlisted: BTreeSet<PolicyName>,
+    /// Configurations that changed, or whose schema did, and that are not yet checked.
+    changed: BTreeSet<ConfigId>,
+    configs: Configs,
     running: BTreeMap<InstanceId, Instance>,
-    /// The last configuration from each source that fitted.
-    good: BTreeMap<(PolicyName, ConfigSource), Config>,
-    problems: Vec<Problem>,
+    problems: Problems,
+}
+
+/// What a change may concern, to be derived again.
+#[derive(Debug, Default)]
+struct Concerned {
+    /// Policies that may have got a configuration, or lost their last one.
+    policies: BTreeSet<PolicyName>,
+    instances: BTreeSet<InstanceId>,
+    /// Configurations with which something else may be wrong now.
+    configs: BTreeSet<ConfigId>,
 }
 
 impl Instances {
@@ -167,48 +101,59 @@ impl Instances {
         policies: Vec<PolicySpec>,
         failed: Vec<Problem>,
     ) -> InstanceDelta {
-        self.policies = policies
-            .into_iter()
-            .map(|spec| (spec.name.clone(), spec))
-            .collect();
-        self.load_problems = failed;
-        self.policies_known = true;
-        let paths: BTreeSet<PolicyName> = self.etcd_paths().map(|(name, _)| name.clone()).collect();
-        self.etcd.retain(|name, _| paths.contains(name));
-        for name in paths {
-            self.etcd.entry(name).or_default();
+        let policies = policies.into_iter().map(|spec| (spec.name.clone(), spec));
+        let before = std::mem::replace(&mut self.policies, policies.collect());
+        let failed_names = failed.iter().filter_map(policy_name).collect();
+        let failed_before = std::mem::replace(&mut self.failed, failed_names);
+        let mut changed = differing(&before, &self.policies);
+        let fates = failed_before.symmetric_difference(&self.failed);
+        changed.extend(fates.filter_map(|name| PolicyName::parse(name).ok()));
+        if !self.policies_known {
+            changed.extend(self.configs.policies());
         }
-        self.derive()
+        self.policies_known = true;
+        self.follow_etcd();
+        let mut concerned = Concerned::default();
+        for policy in changed {
+            if schema(&before, &policy) != schema(&self.policies, &policy) {
+                self.changed.extend(self.configs.of(&policy));
+            }
+            concerned.policy(policy, &self.configs);
+        }
+        let mut delta = self.derive(concerned);
+        let loading = self.problems.set(Subject::Loading, failed);
+        delta.problems.splice(0..0, loading);
+        delta
     }
 
     /// Takes in an event of the configuration files.
     pub fn handle_file(&mut self, event: Event<RawConfig>) -> InstanceDelta {
         let settled = ends_change(&event);
-        self.files.handle(event);
-        if settled {
-            self.derive()
-        } else {
-            InstanceDelta::default()
+        let complete = self.files.complete();
+        let delta = self.files.handle(event);
+        let mut concerned = Concerned::default();
+        if self.files.complete() && !complete {
+            concerned.policies.extend(self.policies.keys().cloned());
         }
+        self.note(delta, settled, concerned)
     }
 
     /// Takes in an event of a policy's configurations in etcd.
     pub fn handle_etcd(&mut self, policy: &PolicyName, event: Event<RawConfig>) -> InstanceDelta {
         let settled = ends_change(&event);
+        let mut concerned = Concerned::default();
+        let mut delta = Delta::default();
         if let Some(store) = self.etcd.get_mut(policy) {
-            store.handle(event);
+            delta = store.handle(event);
+            if store.complete() && self.unlisted.remove(policy) {
+                concerned.policies.insert(policy.clone());
+            }
         }
-        if settled {
-            self.derive()
-        } else {
-            InstanceDelta::default()
-        }
+        self.note(delta, settled, concerned)
     }
 
     /// The policies whose configurations may be in etcd, with the path.
-    pub fn etcd_paths(
-        &self,
-    ) -> impl Iterator<Item = (&PolicyName, &crate::observe::etcd_path::EtcdPath)> {
+    pub fn etcd_paths(&self) -> impl Iterator<Item = (&PolicyName, &EtcdPath)> {
         self.policies
             .values()
             .filter_map(|spec| Some((&spec.name, spec.schema.as_ref()?.etcd_path.as_ref()?)))
@@ -216,7 +161,7 @@ impl Instances {
 
     /// Whether the policies are known and all sources of configurations were listed once.
     pub fn complete(&self) -> bool {
-        self.policies_known && self.files.complete() && self.etcd.values().all(Store::complete)
+        self.policies_known && self.files.complete() && self.unlisted.is_empty()
     }
 
     /// The instance with this id, if it runs.
@@ -230,106 +175,166 @@ impl Instances {
     }
 
     /// What is wrong now.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter()
     }
 
-    fn derive(&mut self) -> InstanceDelta {
-        let mut problems = self.load_problems.clone();
-        let mut wanted = BTreeMap::new();
-        for spec in self.policies.values() {
-            let raws = self.raw_configs(spec);
-            if raws.is_empty() && self.configs_complete(&spec.name) {
-                problems.extend(no_config(spec));
-            }
-            let found = instances_of(spec, &raws, &mut self.good, &mut problems);
-            wanted.extend(
-                found
-                    .into_iter()
-                    .map(|instance| (instance.id.clone(), instance)),
-            );
+    /// Whether nodes may be missing because of a [problem](Problem::hides_nodes).
+    pub fn hides_nodes(&self) -> bool {
+        self.problems.hides_nodes()
+    }
+
+    /// Keeps what is known of the policies that still look into etcd.
+    fn follow_etcd(&mut self) {
+        let paths: BTreeSet<PolicyName> = self.etcd_paths().map(|(name, _)| name.clone()).collect();
+        self.etcd.retain(|name, _| paths.contains(name));
+        for name in paths {
+            self.etcd.entry(name).or_default();
         }
-        let known: BTreeSet<_> = self
-            .files
-            .iter()
-            .map(|(id, _)| id.clone())
-            .chain(self.etcd_ids())
-            .collect();
-        self.good.retain(|id, _| known.contains(id));
-        problems.extend(self.unused_files());
-        self.replace(wanted, problems)
+        let unlisted = self.etcd.iter().filter(|(_, store)| !store.complete());
+        self.unlisted = unlisted.map(|(name, _)| name.clone()).collect();
     }
 
-    /// Files first: a host's own file counts before a configuration that all hosts share.
-    fn raw_configs(&self, spec: &PolicySpec) -> Vec<RawConfig> {
-        let etcd = self.etcd.get(&spec.name).into_iter().flat_map(Store::iter);
-        let files = self
-            .files
-            .iter()
-            .filter(|((policy, _), _)| *policy == spec.name);
-        files.chain(etcd).map(|(_, raw)| raw.clone()).collect()
-    }
-
-    /// Whether all configurations of a policy were listed once.
-    fn configs_complete(&self, policy: &PolicyName) -> bool {
-        self.files.complete() && self.etcd.get(policy).is_none_or(Store::complete)
-    }
-
-    fn etcd_ids(&self) -> impl Iterator<Item = (PolicyName, ConfigSource)> {
-        self.etcd
-            .values()
-            .flat_map(Store::iter)
-            .map(|(id, _)| id.clone())
-    }
-
-    /// A policy that cannot be loaded now may come back, and one may not be read yet: then its files are not a problem of their own.
-    fn unused_files(&self) -> Vec<Problem> {
-        if !self.policies_known {
-            return Vec::new();
-        }
-        let failed = |policy: &PolicyName| {
-            self.load_problems.iter().any(|problem| matches!(problem, Problem::Policy { name, .. } if name == policy.as_str()))
-        };
-        let unused = self
-            .files
-            .iter()
-            .filter(|((policy, _), _)| !self.policies.contains_key(policy) && !failed(policy));
-        unused
-            .map(|((policy, source), _)| Problem::NoPolicy(source.clone(), policy.clone()))
-            .collect()
-    }
-
-    fn replace(
+    /// Notes what changed in a source, and derives what follows unless a list is under way.
+    fn note(
         &mut self,
-        wanted: BTreeMap<InstanceId, Instance>,
-        problems: Vec<Problem>,
+        delta: Delta<ConfigId>,
+        settled: bool,
+        concerned: Concerned,
     ) -> InstanceDelta {
-        let changed = wanted
-            .iter()
-            .filter(|(id, instance)| self.running.get(*id) != Some(*instance));
-        let started: Vec<InstanceId> = changed.map(|(id, _)| id.clone()).collect();
-        let delta = InstanceDelta {
-            reloaded: started
-                .iter()
-                .filter(|id| self.running.contains_key(*id))
-                .cloned()
-                .collect(),
-            stopped: self
-                .running
-                .keys()
-                .filter(|id| !wanted.contains_key(*id))
-                .cloned()
-                .collect(),
-            problems: problems
-                .iter()
-                .filter(|problem| !self.problems.contains(problem))
-                .cloned()
-                .collect(),
-            started,
-        };
-        self.running = wanted;
-        self.problems = problems;
+        self.changed.extend(delta.applied);
+        self.changed.extend(delta.deleted);
+        if settled {
+            self.derive(concerned)
+        } else {
+            InstanceDelta::default()
+        }
+    }
+
+    /// Brings up to date whatever a change concerns.
+    fn derive(&mut self, mut concerned: Concerned) -> InstanceDelta {
+        self.check_changed(&mut concerned);
+        let mut delta = InstanceDelta::default();
+        for id in &concerned.instances {
+            self.run(id, &mut delta);
+            concerned.configs.extend(self.configs.naming(id));
+        }
+        let mut problems = BTreeMap::new();
+        for policy in concerned.policies {
+            let found = Vec::from_iter(self.no_config(&policy));
+            problems.insert(Subject::Policy(policy, None), found);
+        }
+        for (policy, source) in concerned.configs {
+            let found = Vec::from_iter(self.no_policy(&policy, &source));
+            problems.insert(Subject::NoPolicy(policy.clone(), source.clone()), found);
+            let found = self.config_problems(&policy, &source);
+            problems.insert(Subject::Policy(policy, Some(source)), found);
+        }
+        for (subject, found) in problems {
+            delta.problems.extend(self.problems.set(subject, found));
+        }
         delta
+    }
+
+    fn check_changed(&mut self, concerned: &mut Concerned) {
+        for id in std::mem::take(&mut self.changed) {
+            let (policy, source) = &id;
+            let raw = match source {
+                ConfigSource::File(_) => self.files.get(&id),
+                ConfigSource::Etcd(_) => self.etcd.get(policy).and_then(|store| store.get(&id)),
+            };
+            let instances = match raw {
+                Some(raw) => self.configs.put(raw, schema(&self.policies, policy)),
+                None => Vec::from_iter(self.configs.remove(&id)),
+            };
+            concerned.instances.extend(instances);
+            concerned.policies.insert(policy.clone());
+            concerned.configs.insert(id);
+        }
+    }
+
+    /// Starts, reloads or stops an instance, whichever is due.
+    fn run(&mut self, id: &InstanceId, delta: &mut InstanceDelta) {
+        let wanted = self.wanted(id);
+        let running = self.running.get(id);
+        if running == wanted.as_ref() {
+            return;
+        }
+        if let Some(instance) = wanted {
+            delta.started.push(id.clone());
+            if self.running.insert(id.clone(), instance).is_some() {
+                delta.reloaded.insert(id.clone());
+            }
+        } else {
+            self.running.remove(id);
+            delta.stopped.push(id.clone());
+        }
+    }
+
+    fn wanted(&self, id: &InstanceId) -> Option<Instance> {
+        let spec = self.policies.get(&id.policy)?;
+        let config = match (&spec.schema, &id.config) {
+            (Some(_), _) => Some(self.configs.used(id)?.1.clone()),
+            (None, None) => None,
+            // Without a schema there is one instance, and it has no name.
+            (None, Some(_)) => return None,
+        };
+        Some(Instance {
+            id: id.clone(),
+            fingerprint: spec.fingerprint,
+            config,
+        })
+    }
+
+    fn no_config(&self, policy: &PolicyName) -> Option<Problem> {
+        let schema = schema(&self.policies, policy)?;
+        let listed = self.files.complete() && !self.unlisted.contains(policy);
+        if !listed || self.configs.of(policy).next().is_some() {
+            return None;
+        }
+        Some(Problem::NoConfig {
+            policy: policy.clone(),
+            etcd_path: schema.etcd_path.as_ref().map(ToString::to_string),
+        })
+    }
+
+    /// A policy that cannot be loaded may come back, and it may not have been read yet. Its files are then no problem of their own.
+    fn no_policy(&self, policy: &PolicyName, source: &ConfigSource) -> Option<Problem> {
+        let expected = !self.policies_known
+            || self.policies.contains_key(policy)
+            || self.failed.contains(policy.as_str());
+        if expected || !self.configs.contains(policy, source) {
+            return None;
+        }
+        Some(Problem::NoPolicy(source.clone(), policy.clone()))
+    }
+
+    fn config_problems(&self, policy: &PolicyName, source: &ConfigSource) -> Vec<Problem> {
+        let Some(spec) = self.policies.get(policy) else {
+            return Vec::new();
+        };
+        if spec.schema.is_some() {
+            self.configs.problems(policy, source)
+        } else if self.configs.contains(policy, source) {
+            vec![Problem::NoSchema(source.clone(), policy.clone())]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+impl Concerned {
+    /// All of a policy.
+    fn policy(&mut self, policy: PolicyName, configs: &Configs) {
+        for id in configs.of(&policy) {
+            self.instances.extend(configs.instance(&id).cloned());
+            self.configs.insert(id);
+        }
+        self.instances.insert(InstanceId {
+            policy: policy.clone(),
+            config: None,
+        });
+        self.policies.insert(policy);
     }
 }
 
@@ -338,91 +343,28 @@ fn ends_change(event: &Event<RawConfig>) -> bool {
     !matches!(event, Event::Init | Event::InitApply(_))
 }
 
-type Good = BTreeMap<(PolicyName, ConfigSource), Config>;
-
-fn instances_of(
-    spec: &PolicySpec,
-    raws: &[RawConfig],
-    good: &mut Good,
-    problems: &mut Vec<Problem>,
-) -> Vec<Instance> {
-    let Some(schema) = &spec.schema else {
-        problems.extend(
-            raws.iter()
-                .map(|raw| Problem::NoSchema(raw.source.clone(), spec.name.clone())),
-        );
-        return vec![instance(spec, None, None)];
-    };
-    let mut found: Vec<(Instance, &ConfigSource)> = Vec::new();
-    for raw in raws {
-        let Some(config) = checked(schema, raw, good, problems) else {
-            continue;
-        };
-        let new = instance(spec, raw.name.as_deref(), Some(config));
-        match found.iter().find(|(other, _)| other.id == new.id) {
-            Some((_, used)) => problems.push(Problem::Twice {
-                instance: new.id,
-                used: (*used).clone(),
-                refused: raw.source.clone(),
-            }),
-            None => found.push((new, &raw.source)),
-        }
-    }
-    found.into_iter().map(|(instance, _)| instance).collect()
-}
-
-fn no_config(spec: &PolicySpec) -> Option<Problem> {
-    let schema = spec.schema.as_ref()?;
-    Some(Problem::NoConfig {
-        policy: spec.name.clone(),
-        etcd_path: schema.etcd_path.as_ref().map(ToString::to_string),
-    })
-}
-
-fn instance(spec: &PolicySpec, name: Option<&str>, config: Option<Config>) -> Instance {
-    let id = InstanceId {
-        policy: spec.name.clone(),
-        config: name.map(Into::into),
-    };
-    Instance {
-        id,
-        fingerprint: spec.fingerprint,
-        config,
+fn policy_name(problem: &Problem) -> Option<String> {
+    match problem {
+        Problem::Policy { name, .. } => Some(name.clone()),
+        _ => None,
     }
 }
 
-fn checked(
-    schema: &Schema,
-    raw: &RawConfig,
-    good: &mut Good,
-    problems: &mut Vec<Problem>,
-) -> Option<Config> {
-    let id = (raw.policy.clone(), raw.source.clone());
-    if let ConfigSource::Etcd(key) = &raw.source
-        && schema
-            .etcd_path
-            .as_ref()
-            .is_none_or(|path| path.matches(key).is_none())
-    {
-        // The policy looks elsewhere now, and what is there is not listed yet.
-        return good.get(&id).cloned();
-    }
-    match config::check(schema, raw) {
-        Ok(config) => {
-            good.insert(id, config.clone());
-            Some(config)
-        }
-        Err(faults) => {
-            let last = good.get(&id).cloned();
-            let kept = last.is_some();
-            problems.extend(faults.into_iter().map(|fault| Problem::Config {
-                policy: raw.policy.clone(),
-                fault,
-                kept,
-            }));
-            last
-        }
-    }
+fn schema<'a>(
+    policies: &'a BTreeMap<PolicyName, PolicySpec>,
+    policy: &PolicyName,
+) -> Option<&'a Schema> {
+    policies.get(policy)?.schema.as_ref()
+}
+
+/// The policies that are not the same before and now.
+fn differing(
+    before: &BTreeMap<PolicyName, PolicySpec>,
+    now: &BTreeMap<PolicyName, PolicySpec>,
+) -> BTreeSet<PolicyName> {
+    let names = before.keys().chain(now.keys());
+    let changed = names.filter(|name| before.get(*name) != now.get(*name));
+    changed.cloned().collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A *session* is the time in which this process holds its lease and its identity and sees every change of the keys that it
 //! cares about. It begins with a complete reading, so nothing has to be remembered across its end.
 
-use crate::host::HostName;
+use crate::host::HostId;
 use crate::node::Key;
 use crate::own::{Held, KeyTxn, LeaseId, Revision, View, Who};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub enum Seen {
         /// Its lease.
         lease: LeaseId,
         /// Its name; `None` if it is gone.
-        name: Option<HostName>,
+        name: Option<HostId>,
     },
     /// The beacon of a lease was lit, or went out.
     Beacon {

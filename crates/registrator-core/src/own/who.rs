@@ -1,7 +1,7 @@
 //! Who takes part: this process and the other registrators.
 
 use super::LeaseId;
-use crate::host::HostName;
+use crate::host::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// This process and the registrators whose keys may be shared, as etcd tells of them.
@@ -10,7 +10,7 @@ pub struct Who {
     /// The lease of this process.
     pub me: LeaseId,
     /// The leases of all registrators with their names, this process among them.
-    pub registrators: BTreeMap<LeaseId, HostName>,
+    pub registrators: BTreeMap<LeaseId, HostId>,
     /// The leases whose beacons are lit. Of leases that are no registrator's it means nothing.
     pub beacons: BTreeSet<LeaseId>,
 }
@@ -27,7 +27,7 @@ impl Who {
     }
 
     /// The name of the registrator of this lease; the lease itself if it has none.
-    pub fn name(&self, lease: LeaseId) -> HostName {
+    pub fn name(&self, lease: LeaseId) -> HostId {
         match self.registrators.get(&lease) {
             Some(name) => name.clone(),
             None => lease.to_string().into(),

@@ -109,7 +109,7 @@ fn conflicts(
         let candidate = |value: &Value, askers| PlannedCandidate {
             value: value.clone(),
             askers,
-            nodes: Vec::new(),
+            hosts: Vec::new(),
         };
         let mut candidates: BTreeMap<&Value, PlannedCandidate> = asked
             .iter()
@@ -119,7 +119,7 @@ fn conflicts(
         for (value, lease) in view.into_iter().flat_map(|view| view.asked_by_others(who)) {
             let entry = candidates.entry(value);
             let candidate = entry.or_insert_with(|| candidate(value, Vec::new()));
-            candidate.nodes.push(who.name(lease));
+            candidate.hosts.push(who.name(lease));
         }
         if candidates.len() < 2 {
             continue;
@@ -142,7 +142,7 @@ fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Opt
 }
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
-    let problems = reconciler.problems().iter().filter_map(problem);
+    let problems = reconciler.problems().filter_map(problem);
     let failures = reconciler.failures().map(|(origin, error)| PlannedError {
         instance: Some(origin.instance.to_string()),
         container: Some(reconciler.asker(origin).name),

@@ -301,7 +301,7 @@ impl Reconciler {
     pub(crate) fn wishes_hidden(&self) -> bool {
         !self.unread_files.is_empty()
             || !self.unread_containers.is_empty()
-            || self.instances.problems().iter().any(Problem::hides_nodes)
+            || self.instances.hides_nodes()
             || self.evaluations.hide_nodes()
     }
 

@@ -3,7 +3,7 @@
 pub use crate::evaluate::evaluation::Level;
 
 use crate::evaluate::evaluation::{EvalError, LogLine};
-use crate::host::HostName;
+use crate::host::HostId;
 use crate::node::{Key, Value};
 use crate::observe::container::ContainerId;
 use crate::observe::instance::{InstanceId, Problem};
@@ -69,7 +69,7 @@ impl fmt::Display for Askers {
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// An instance runs, newly or with another policy or configuration.
+    /// An instance is new, or has another policy or configuration.
     InstanceStarted {
         /// Which.
         instance: InstanceId,
@@ -137,7 +137,7 @@ pub enum Notice {
         /// Its value under the new holder.
         value: Value,
         /// The new holder.
-        to: HostName,
+        to: HostId,
     },
     /// Another registrator holds the node, with the value that is asked for here too.
     Shared {
@@ -146,16 +146,16 @@ pub enum Notice {
         /// Its value.
         value: Value,
         /// The holder.
-        holder: HostName,
+        holder: HostId,
     },
     /// Different values are asked for under one key on several hosts, this one among them.
     HostConflict {
         /// The key.
         key: Key,
         /// The value that is registered, and who holds it.
-        registered: (Value, HostName),
+        registered: (Value, HostId),
         /// The other values, from the smallest on, and who waits with them.
-        waiting: Vec<(Value, HostName)>,
+        waiting: Vec<(Value, HostId)>,
     },
     /// The hosts that still ask for a key agree again.
     HostConflictEnded {
@@ -278,7 +278,7 @@ impl fmt::Display for Notice {
                 write!(f, "policy succeeds again for container {asker}")
             }
             Notice::Printed { asker, line } => {
-                write!(f, "policy says for container {asker}: {line}")
+                write!(f, "message from the policy for container {asker}: {line}")
             }
             Notice::Synced { nodes, containers } => write!(
                 f,
@@ -327,10 +327,10 @@ impl Notice {
             }
             Notice::Removed(key) => write!(f, "removed {key}"),
             Notice::HandedOver { key, value, to } => {
-                write!(f, "handed {key} over to node {to}, as {value}")
+                write!(f, "handed {key} over to host {to}, as {value}")
             }
             Notice::Shared { key, holder, .. } => {
-                write!(f, "node {holder} holds {key} with the same value")
+                write!(f, "host {holder} holds {key} with the same value")
             }
             Notice::HostConflict {
                 key,
@@ -339,11 +339,11 @@ impl Notice {
             } => {
                 let others: Vec<String> = waiting
                     .iter()
-                    .map(|(value, node)| format!("{value} of node {node}"))
+                    .map(|(value, host)| format!("{value} of host {host}"))
                     .collect();
                 write!(
                     f,
-                    "different values for {key} on several hosts: {value} of node {holder} is registered, waiting: {}",
+                    "different values for {key} on several hosts: {value} of host {holder} is registered, waiting: {}",
                     others.join("; ")
                 )
             }

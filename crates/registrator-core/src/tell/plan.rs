@@ -1,6 +1,6 @@
 //! What would be written, as people and programs read it. `reconciler::plan` derives it.
 
-use crate::host::HostName;
+use crate::host::HostId;
 use crate::node::{Key, Value};
 use crate::tell::notice::Asker;
 use serde_json::{Value as Json, json};
@@ -84,7 +84,7 @@ pub struct PlannedCandidate {
     /// Who asks for it on this host.
     pub askers: Vec<Asker>,
     /// The other hosts that ask for it.
-    pub nodes: Vec<HostName>,
+    pub hosts: Vec<HostId>,
 }
 
 /// Something that does not work.
@@ -137,7 +137,7 @@ impl Plan {
                 "candidates": conflict.candidates.iter().map(|candidate| json!({
                     "value": candidate.value.as_str(),
                     "origins": origins(&candidate.askers),
-                    "nodes": candidate.nodes.iter().map(|node| &**node).collect::<Vec<_>>(),
+                    "hosts": candidate.hosts.iter().map(|host| &**host).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "errors": self.errors.iter().map(|error| json!({
@@ -232,9 +232,9 @@ impl fmt::Display for PlannedNode {
 
 impl fmt::Display for PlannedCandidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nodes = self.nodes.iter().map(|node| format!("node {node}"));
+        let hosts = self.hosts.iter().map(|host| format!("host {host}"));
         let askers = self.askers.iter().map(Asker::to_string);
-        let all: Vec<String> = askers.chain(nodes).collect();
+        let all: Vec<String> = askers.chain(hosts).collect();
         write!(f, "{}  for {}", self.value, all.join(", "))
     }
 }

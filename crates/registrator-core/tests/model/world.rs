@@ -1,7 +1,7 @@
 //! The whole world as one value: etcd, the processes of all hosts with what they believe, and the requests on their way.
 
 use super::etcd::{Etcd, Request};
-use registrator_core::host::HostName;
+use registrator_core::host::HostId;
 use registrator_core::node::Value;
 use registrator_core::own::{Guard, KeyTxn, LeaseId, View, Who};
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +237,7 @@ impl Host {
 /// The who of a reading of etcd.
 pub fn who(etcd: &Etcd, me: LeaseId) -> Who {
     let registrators = etcd.registrators();
-    let nameless = |lease: LeaseId| (lease, HostName::from(""));
+    let nameless = |lease: LeaseId| (lease, HostId::from(""));
     Who {
         me,
         registrators: registrators.into_iter().map(nameless).collect(),

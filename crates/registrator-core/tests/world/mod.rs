@@ -19,7 +19,7 @@ mod session;
 use etcd_mem::store::{KeyRange, Range, Store, Watch};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::evaluate::fence::Fence;
-use registrator_core::host::HostName;
+use registrator_core::host::HostId;
 use registrator_core::node::{Key, Nodes, Value};
 use registrator_core::observe::container::{Container, ContainerId};
 use registrator_core::observe::etcd_path::EtcdPath;
@@ -51,7 +51,7 @@ pub struct Host {
     fence: i64,
     sessions: u64,
     watch: Option<Watch>,
-    known: BTreeMap<LeaseId, HostName>,
+    known: BTreeMap<LeaseId, HostId>,
     /// Evaluations are answered only while this is off.
     pub slow: bool,
     /// Evaluations run out of time.

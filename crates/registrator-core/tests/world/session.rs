@@ -2,7 +2,7 @@
 
 use super::{BEACON_TTL, TTL, World, etcd};
 use etcd_mem::store::{Delete, KeyRange, Op, Put, Range, Txn, WatchRequest};
-use registrator_core::host::HostName;
+use registrator_core::host::HostId;
 use registrator_core::node::Key;
 use registrator_core::own::session::{Seen, Session, SessionEvent};
 use registrator_core::own::{LeaseId, View, Who};
@@ -101,7 +101,7 @@ impl World {
             .collect()
     }
 
-    fn registrators(&self) -> BTreeMap<LeaseId, HostName> {
+    fn registrators(&self) -> BTreeMap<LeaseId, HostId> {
         let identities = self
             .store
             .range(&Range::new(KeyRange::prefix(etcd::NODES)))

@@ -1,29 +1,20 @@
-//! Docker's API, spoken without `docker`, which takes longer than what is measured.
+//! What happens at the Docker daemon, and what it is told to do; without `docker`, which takes longer than what is measured.
 
+use crate::docker::Connection;
+use crate::stage::PATIENCE;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
-use crate::stage::PATIENCE;
+/// A connection to the daemon at `host`.
+pub(crate) fn connect(host: &str) -> Connection {
+    Connection::open(Path::new(host.trim_start_matches("unix://")))
+}
 
 /// Asks the daemon at `host` to do something.
 pub(crate) fn post(host: &str, path: &str) {
-    let mut stream = request(host, "POST", path);
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("Docker answers");
-    assert!(answer.starts_with("HTTP/1.1 204"), "{path}: {answer}");
-}
-
-fn request(host: &str, method: &str, path: &str) -> UnixStream {
-    let socket = host.strip_prefix("unix://").expect("a socket");
-    let mut stream = UnixStream::connect(socket).expect("Docker listens");
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).expect("Docker listens");
-    stream
+    connect(host).post(path);
 }
 
 /// What happened to a container, and when, by Docker's own clock.
@@ -38,19 +29,9 @@ pub(crate) struct Happening {
 pub(crate) fn events(host: &str) -> Receiver<Happening> {
     let (sender, events) = channel();
     let filter = "%7B%22type%22%3A%7B%22container%22%3Atrue%7D%7D";
-    let mut lines =
-        BufReader::new(request(host, "GET", &format!("/events?filters={filter}"))).lines();
-    // The head comes when the daemon listens.
-    assert!(
-        lines
-            .next()
-            .is_some_and(|line| line.is_ok_and(|line| line.contains("200")))
-    );
+    let lines = connect(host).lines(&format!("/events?filters={filter}"));
     std::thread::spawn(move || {
-        let events = lines
-            .map_while(Result::ok)
-            .filter_map(|line| happening(&line));
-        for event in events {
+        for event in lines.filter_map(|line| happening(&line)) {
             if sender.send(event).is_err() {
                 return;
             }

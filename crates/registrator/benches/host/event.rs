@@ -2,10 +2,8 @@
 
 use crate::engine;
 use crate::recorder::Recorder;
-use crate::stage::{NODES, Stage, block_on};
+use crate::stage::{NODES, Stage};
 use crate::table::{between, head, row};
-use registrator::docker::{Client, Endpoint, EndpointSettings, Timeouts};
-use registrator_core::observe::container::ContainerId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -63,50 +61,18 @@ fn renames(stage: &Stage, others: usize) {
 
 /// What cannot be saved: one inspect, and one write.
 fn parts(stage: &Stage, id: &str) {
-    let (id, mut inspects, mut puts) = (ContainerId::new(id), Vec::new(), Vec::new());
-    block_on(async {
-        let client = client(&stage.docker.host());
-        for _ in 0..ROUNDS {
-            let begun = Instant::now();
-            client.inspect(&id).await.expect("an inspect");
-            inspects.push(begun.elapsed());
-        }
-    });
-    block_on(async {
-        let etcd = stage.etcd.client();
-        for round in 0..ROUNDS {
-            let request = put("/bench/put", &round.to_string());
-            let begun = Instant::now();
-            etcd.txn(request).await.expect("a write");
-            puts.push(begun.elapsed());
-        }
-    });
+    let (mut inspects, mut puts) = (Vec::new(), Vec::new());
+    let mut docker = engine::connect(&stage.docker.host());
+    for round in 0..ROUNDS {
+        let begun = Instant::now();
+        docker.get(&format!("/containers/{id}/json"));
+        inspects.push(begun.elapsed());
+        let begun = Instant::now();
+        stage.etcd.put("/bench/put", &round.to_string());
+        puts.push(begun.elapsed());
+    }
     row("  of it: an inspect by itself", inspects);
     row("  of it: a write to etcd by itself", puts);
-}
-
-fn put(key: &str, value: &str) -> etcd_api::TxnRequest {
-    let put = etcd_api::PutRequest {
-        key: key.into(),
-        value: value.into(),
-        ..etcd_api::PutRequest::default()
-    };
-    etcd_api::TxnRequest {
-        success: vec![etcd_api::RequestOp {
-            request: Some(etcd_api::request_op::Request::RequestPut(put)),
-        }],
-        ..etcd_api::TxnRequest::default()
-    }
-}
-
-/// The program's own client of a daemon. Must be called within a runtime.
-pub(crate) fn client(host: &str) -> Client {
-    let settings = EndpointSettings {
-        host: Some(host.to_owned()),
-        ..EndpointSettings::default()
-    };
-    let endpoint = Endpoint::from_settings(&settings).expect("an endpoint");
-    Client::new(endpoint, Timeouts::default()).expect("a client")
 }
 
 /// Many starts at once.

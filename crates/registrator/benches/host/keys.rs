@@ -1,7 +1,7 @@
 //! What many keys cost: one registrator alone, then two that share all of them.
 
-use crate::rest::{metrics, revision};
-use crate::stage::{PATIENCE, Program, Stage, block_on};
+use crate::process::{Program, cpu};
+use crate::stage::{PATIENCE, Stage};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ fn launch(stage: &Stage, policy: &Path, name: &str, on_exit: &str) -> Program {
     stage.launch_with(&[
         &"--policies",
         &policy,
-        &"--node-name",
+        &"--host-id",
         &name,
         &"--on-exit",
         &on_exit,
@@ -96,7 +96,7 @@ fn done(stage: &Stage, what: &str, begun: Instant) {
     let time = begun.elapsed().as_secs_f64();
     println!(
         "  {what:<32} {time:>6.2} s, etcd at revision {}",
-        revision(stage)
+        stage.etcd.revision()
     );
 }
 
@@ -124,31 +124,28 @@ fn size(stage: &Stage, name: &str, program: &Program) {
 
 fn rest(stage: &Stage, program: &Program) {
     std::thread::sleep(Duration::from_secs(3));
-    let (cpu, before) = (program.cpu(), revision(stage));
+    let (used, before) = (cpu(program.id()), stage.etcd.revision());
     std::thread::sleep(REST);
     println!(
         "  at rest for {} s: CPU {:.2} s, {} writes",
         REST.as_secs(),
-        (program.cpu() - cpu).as_secs_f64(),
-        revision(stage) - before
+        (cpu(program.id()) - used).as_secs_f64(),
+        stage.etcd.revision() - before
     );
 }
 
 fn below(stage: &Stage, prefix: &str) -> usize {
-    let listing = block_on(async { stage.etcd.client().range_prefix(prefix).await });
-    listing.expect("etcd answers").kvs.len()
+    stage.etcd.count(prefix)
 }
 
 fn held_by(stage: &Stage, lease: i64) -> usize {
-    let listing = block_on(async { stage.etcd.client().range_prefix(NODES).await });
-    let kvs = listing.expect("etcd answers").kvs;
+    let kvs = stage.etcd.below(NODES);
     kvs.iter().filter(|kv| kv.lease == lease).count()
 }
 
 fn lease_of(stage: &Stage, name: &str) -> i64 {
     let key = format!("/registrator/nodes/{name}");
-    let identity = block_on(async { stage.etcd.client().get(&key).await });
-    identity.expect("etcd answers").map_or(0, |kv| kv.lease)
+    stage.etcd.get(&key).map_or(0, |kv| kv.lease)
 }
 
 fn size_of_etcd(stage: &Stage) -> String {
@@ -157,7 +154,7 @@ fn size_of_etcd(stage: &Stage) -> String {
 }
 
 fn metric(stage: &Stage, name: &str) -> f64 {
-    let metrics = metrics(stage);
+    let metrics = stage.etcd.metrics();
     let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
     lines
         .find_map(|rest| rest.trim().parse().ok())

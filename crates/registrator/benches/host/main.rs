@@ -10,19 +10,25 @@
     clippy::print_stdout
 )]
 
+#[path = "../support/docker.rs"]
+mod docker;
 #[path = "../../tests/support/dockerd.rs"]
 mod dockerd;
 mod engine;
+#[path = "../support/etcd.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod etcd;
 mod event;
 mod keys;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod process;
 #[path = "../../tests/faults/recorder.rs"]
 mod recorder;
 mod rest;
 mod stage;
-#[path = "../../tests/support/etcd.rs"]
-#[allow(clippy::unwrap_used)]
-mod support;
 mod sync;
+#[path = "../support/table.rs"]
 mod table;
 
 use stage::Stage;

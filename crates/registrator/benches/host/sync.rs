@@ -1,13 +1,16 @@
 //! From the start of the process to the last node.
 
-use crate::event::client;
+use crate::engine;
 use crate::recorder::Recorder;
-use crate::stage::{NODES, Stage, block_on};
+use crate::stage::{NODES, Stage};
 use crate::table::{head, row};
-use registrator::docker;
+use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 10;
+/// Inspects under way at once.
+const AT_ONCE: usize = 8;
 
 /// Starts the program among 100 and 200 containers.
 pub(crate) fn initial(stage: &mut Stage) {
@@ -40,20 +43,31 @@ fn stage_is_empty(stage: &Stage) {
     assert_eq!(stage.nodes(), 0, "a program before this one left its nodes");
 }
 
+/// As the program does it, some inspects at once.
 fn list(stage: &Stage) -> Duration {
     let host = stage.docker.host();
-    block_on(async {
-        let (client, begun) = (client(&host), Instant::now());
-        docker::list_once(&client).await.expect("a list");
-        begun.elapsed()
-    })
+    let begun = Instant::now();
+    let list = engine::connect(&host).get("/containers/json?all=1");
+    let list: Vec<Value> = serde_json::from_slice(&list).expect("a list");
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let mut docker = engine::connect(&host);
+                while let Some(listed) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let id = listed["Id"].as_str().expect("an id");
+                    let document = docker.get(&format!("/containers/{id}/json"));
+                    serde_json::from_slice::<Value>(&document).expect("a document");
+                }
+            });
+        }
+    });
+    begun.elapsed()
 }
 
 fn info(stage: &Stage) -> Duration {
-    let host = stage.docker.host();
-    block_on(async {
-        let (client, begun) = (client(&host), Instant::now());
-        docker::engine_id(&client).await.expect("an id");
-        begun.elapsed()
-    })
+    let mut docker = engine::connect(&stage.docker.host());
+    let begun = Instant::now();
+    docker.get("/info");
+    begun.elapsed()
 }

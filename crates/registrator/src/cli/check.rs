@@ -74,7 +74,7 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
     findings.idle = Problem::idle(instances.problems());
     findings
         .diagnostics
-        .extend(instances.problems().iter().filter_map(diagnostic));
+        .extend(instances.problems().filter_map(diagnostic));
     findings
         .diagnostics
         .extend(refused_by_policies(&instances, &mut policies));

@@ -31,11 +31,11 @@ fn docker_config(environment: &Environment) -> Option<PathBuf> {
     folder("DOCKER_CONFIG").or_else(|| Some(folder("HOME")?.join(".docker")))
 }
 
-/// How etcd is reached at `endpoints`, as `node_name`.
+/// How etcd is reached at `endpoints`, as `host_id`.
 pub(super) fn etcd(
     settings: &EtcdSettings,
     endpoints: &[String],
-    node_name: &str,
+    host_id: &str,
 ) -> anyhow::Result<etcd::Settings> {
     let credentials = settings.credentials()?;
     Ok(etcd::Settings {
@@ -52,7 +52,7 @@ pub(super) fn etcd(
         meta_prefix: settings.meta_prefix.clone(),
         allow_prefixes: settings.allow_prefixes.clone(),
         host: host::machine_name().unwrap_or_default(),
-        ..etcd::Settings::new(etcd::parse_endpoints(&endpoints.join(","))?, node_name)
+        ..etcd::Settings::new(etcd::parse_endpoints(&endpoints.join(","))?, host_id)
     })
 }
 

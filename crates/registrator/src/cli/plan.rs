@@ -195,14 +195,14 @@ async fn target(
     } else {
         vec![format!("http://{}", settings.host.etcd.embedded_listen)]
     };
-    let node_name = match &settings.host.node_name {
+    let host_id = match &settings.host.host_id {
         Some(name) => name.clone(),
         None => docker::engine_id(docker).await.unwrap_or_else(|error| {
-            warn!("the node name is not known, so nodes that this host has in etcd count as another's. Give --node-name: {}", error_chain(&error));
+            warn!("the host id is not known, so nodes that this host has in etcd count as another's. Give --host-id: {}", error_chain(&error));
             "unknown".into()
         }),
     };
-    let etcd_settings = connect::etcd(&settings.host.etcd, &endpoints, &node_name)?;
+    let etcd_settings = connect::etcd(&settings.host.etcd, &endpoints, &host_id)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;
     match client.status().await {
         Ok(_) => {}
@@ -219,7 +219,7 @@ async fn target(
     }
     Ok(Some(Target {
         client,
-        layout: Layout::new(&settings.host.etcd.meta_prefix, &node_name)?,
+        layout: Layout::new(&settings.host.etcd.meta_prefix, &host_id)?,
     }))
 }
 

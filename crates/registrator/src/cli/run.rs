@@ -115,7 +115,7 @@ async fn attach(
         asked,
         updates: session_updates,
     };
-    let session = hold_session(parts, docker, settings.host.node_name.clone());
+    let session = hold_session(parts, docker, settings.host.host_id.clone());
     let (loader, policies) = catalog::loader(policy_settings);
     let (evaluated, evaluations) = unbounded_channel();
     let (config_updates, configs) = unbounded_channel();
@@ -160,13 +160,13 @@ fn session_settings(
     settings: &RunSettings,
     endpoints: &[String],
 ) -> anyhow::Result<etcd::Settings> {
-    let node_name = settings.host.node_name.as_deref().unwrap_or("unknown");
+    let host_id = settings.host.host_id.as_deref().unwrap_or("unknown");
     Ok(etcd::Settings {
         on_conflict: match settings.on_conflict {
             settings::OnNameConflict::Refuse => etcd::OnConflict::Refuse,
             settings::OnNameConflict::Wait => etcd::OnConflict::Wait,
         },
-        ..connect::etcd(&settings.host.etcd, endpoints, node_name)?
+        ..connect::etcd(&settings.host.etcd, endpoints, host_id)?
     })
 }
 
@@ -174,7 +174,7 @@ fn session_settings(
 async fn hold_session(
     session: SessionParts,
     docker: docker::Client,
-    node_name: Option<String>,
+    host_id: Option<String>,
 ) -> Result<etcd::SessionEnd, etcd::SettingsError> {
     let SessionParts {
         client,
@@ -183,7 +183,7 @@ async fn hold_session(
         mut asked,
         updates,
     } = session;
-    let node_name = match node_name {
+    let host_id = match host_id {
         Some(name) => name,
         None => match identify(&docker, &asking, &mut asked).await {
             Some(name) => name,
@@ -194,7 +194,7 @@ async fn hold_session(
     etcd::hold_session(
         client,
         &etcd::Settings {
-            node_name,
+            host_id,
             ..settings
         },
         asked,

@@ -1,10 +1,10 @@
-//! The identity key: which process speaks for a node name.
+//! The identity key: which process speaks for a host id.
 
 use super::layout::{Layout, Purpose, parse_lease};
 use super::reading;
 use crate::attempts::random;
 use etcd_api::KeyValue;
-use registrator_core::host::HostName;
+use registrator_core::host::HostId;
 use registrator_core::own::LeaseId;
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -70,8 +70,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Of an identity key, the node name and the lease of the registrator.
-pub(super) fn registrator(layout: &Layout, kv: &KeyValue) -> Option<(HostName, LeaseId)> {
+/// Of an identity key, the host id and the lease of the registrator.
+pub(super) fn registrator(layout: &Layout, kv: &KeyValue) -> Option<(HostId, LeaseId)> {
     match layout.place(&kv.key) {
         Purpose::Identity(name) => Some((name.into(), lease_of(kv)?)),
         _ => None,

@@ -10,7 +10,7 @@ pub struct Layout {
     node: String,
 }
 
-/// Why a prefix or a node name cannot be used.
+/// Why a prefix or a host id cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// The prefix does not end with a slash, or has nothing before it.
@@ -18,18 +18,18 @@ pub enum LayoutError {
         "the prefix for the registrators' own keys must be a name that ends with a slash, as in \"/registrator/\", not {0:?}"
     )]
     Meta(String),
-    /// The node name is empty.
-    #[error("the node name must not be empty")]
+    /// The host id is empty.
+    #[error("the host id must not be empty")]
     EmptyNode,
-    /// The node name is too long or not printable.
-    #[error("the node name must have at most 256 bytes and no control characters: {0:?}")]
+    /// The host id is too long or not printable.
+    #[error("the host id must have at most 256 bytes and no control characters: {0:?}")]
     Node(String),
 }
 
 /// What a key of etcd is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A registrator's identity: the node name.
+    /// A registrator's identity: the host id.
     Identity(String),
     /// A claim of a lease on a key.
     Claim(Key, LeaseId),
@@ -47,24 +47,24 @@ impl Layout {
     /// The prefix if nothing else is said.
     pub const DEFAULT_META: &str = "/registrator/";
 
-    /// The layout below `meta_prefix` for the node `node_name`.
+    /// The layout below `meta_prefix` for the node `host_id`.
     ///
     /// # Errors
     /// The first of [`LayoutError`] that applies.
-    pub fn new(meta_prefix: &str, node_name: &str) -> Result<Layout, LayoutError> {
+    pub fn new(meta_prefix: &str, host_id: &str) -> Result<Layout, LayoutError> {
         let name = meta_prefix.strip_suffix('/').unwrap_or_default();
         if Key::parse(name).is_err() {
             return Err(LayoutError::Meta(meta_prefix.to_owned()));
         }
-        if node_name.is_empty() {
+        if host_id.is_empty() {
             return Err(LayoutError::EmptyNode);
         }
-        if node_name.len() > 256 || node_name.chars().any(char::is_control) {
-            return Err(LayoutError::Node(node_name.chars().take(60).collect()));
+        if host_id.len() > 256 || host_id.chars().any(char::is_control) {
+            return Err(LayoutError::Node(host_id.chars().take(60).collect()));
         }
         Ok(Layout {
             meta: meta_prefix.to_owned(),
-            node: node_name.to_owned(),
+            node: host_id.to_owned(),
         })
     }
 
@@ -73,8 +73,8 @@ impl Layout {
         &self.meta
     }
 
-    /// This process's node name.
-    pub fn node_name(&self) -> &str {
+    /// This process's host id.
+    pub fn host_id(&self) -> &str {
         &self.node
     }
 

@@ -7,7 +7,7 @@ use super::layout::{Layout, Purpose};
 use super::reading::KeyRange;
 use super::views;
 use etcd_api::KeyValue;
-use registrator_core::host::HostName;
+use registrator_core::host::HostId;
 use registrator_core::node::Key;
 use registrator_core::own::{LeaseId, Revision, View, Who};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) struct Overview {
     /// The registrators' leases by name.
-    pub(super) identities: BTreeMap<HostName, LeaseId>,
+    pub(super) identities: BTreeMap<HostId, LeaseId>,
     /// The leases whose beacons are lit.
     pub(super) beacons: BTreeSet<LeaseId>,
     /// What is at the keys that were asked for.

@@ -150,7 +150,7 @@ pub async fn hold_session(
     settings.check()?;
     let context = Context {
         client,
-        layout: Layout::new(&settings.meta_prefix, &settings.node_name)?,
+        layout: Layout::new(&settings.meta_prefix, &settings.host_id)?,
         fence: Fence {
             allowed: settings.allow_prefixes.clone(),
             reserved: settings.meta_prefix.clone(),

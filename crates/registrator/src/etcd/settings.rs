@@ -20,7 +20,7 @@ pub struct Settings {
     /// Where registrators keep their own keys; the same for all that share keys.
     pub meta_prefix: String,
     /// The identity: the same after a restart, and of no other process.
-    pub node_name: String,
+    pub host_id: String,
     /// What to do if a live process holds the identity.
     pub on_conflict: OnConflict,
     /// How often everything under the lease is read again: etcd's events were lost by bugs before.
@@ -114,14 +114,14 @@ impl Settings {
 
     /// Settings with defaults: TTL 30 s, [`Layout::DEFAULT_META`](super::Layout::DEFAULT_META), no TLS files, no user, no fence;
     /// refuses an identity in use; reads again every 10 min.
-    pub fn new(endpoints: Vec<EtcdEndpoint>, node_name: &str) -> Settings {
+    pub fn new(endpoints: Vec<EtcdEndpoint>, host_id: &str) -> Settings {
         Settings {
             endpoints,
             tls: TlsFiles::default(),
             credentials: None,
             lease_ttl: Duration::from_secs(30),
             meta_prefix: super::Layout::DEFAULT_META.to_owned(),
-            node_name: node_name.to_owned(),
+            host_id: host_id.to_owned(),
             on_conflict: OnConflict::Refuse,
             read_again_every: Duration::from_secs(600),
             allow_prefixes: Vec::new(),
@@ -144,7 +144,7 @@ impl Settings {
         if self.tls.cert.is_some() != self.tls.key.is_some() {
             return Err(SettingsError::HalfIdentity);
         }
-        super::Layout::new(&self.meta_prefix, &self.node_name)?;
+        super::Layout::new(&self.meta_prefix, &self.host_id)?;
         Ok(())
     }
 }
@@ -197,6 +197,6 @@ mod tests {
             |it| it.tls.cert = Some("a.pem".into()),
             "a client certificate for etcd needs both its certificate file and its key file",
         );
-        check(|it| it.node_name.clear(), "the node name must not be empty");
+        check(|it| it.host_id.clear(), "the host id must not be empty");
     }
 }

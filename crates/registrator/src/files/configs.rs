@@ -1,12 +1,13 @@
 //! Which files are configurations.
 
-use super::contents;
-use super::policies::entries;
-use super::{FilesError, Problem, is_hidden};
+use super::contents::{self, Content, Reading};
+use super::seen::{Seen, entries};
+use super::{FilesError, Problem, unreadable};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::spec::PolicyName;
+use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The configurations in a folder.
 #[derive(Debug, Default)]
@@ -31,13 +32,16 @@ pub fn scan_configs(services: &Path) -> Result<ConfigScan, FilesError> {
         return Ok(scan);
     };
     scan.problems = listing.problems;
-    for file in listing.files {
-        match file.read() {
-            Ok(Some(config)) => scan.configs.push(config),
-            Ok(None) => {}
+    for file in &listing.files {
+        match file.reread(None) {
+            Ok(reading) => {
+                let bytes = reading.and_then(|reading| reading.new);
+                scan.configs.extend(bytes.map(|bytes| file.raw(bytes)));
+            }
             Err(problem) => scan.problems.push(problem),
         }
     }
+    scan.problems.sort();
     Ok(scan)
 }
 
@@ -47,15 +51,16 @@ pub(super) struct Listing {
     /// Sorted by path.
     pub(super) files: Vec<ConfigFile>,
     /// The folder, and those in it.
-    pub(super) folders: Vec<PathBuf>,
-    problems: Vec<Problem>,
+    pub(super) folders: Vec<Seen>,
+    /// Folders that cannot be read, and files whose names name no configuration.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// A configuration that is not yet read.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub(super) struct ConfigFile {
-    pub(super) path: PathBuf,
-    policy: String,
+    pub(super) seen: Seen,
+    policy: PolicyName,
     name: Option<String>,
 }
 
@@ -72,88 +77,86 @@ pub(super) fn list(services: &Path) -> Result<Option<Listing>, FilesError> {
         }
     };
     let mut listing = Listing::default();
-    listing.folders.push(services.into());
-    for path in top.into_iter().filter(|path| !is_hidden(path)) {
-        match path.is_dir() {
-            true => listing.add_folder(path),
-            false => listing.add_file(path, None),
+    listing.folders.push(Seen::at(services.into()));
+    for seen in top {
+        if seen.is_dir() {
+            listing.add_folder(seen);
+        } else {
+            listing.add_file(seen, None);
         }
     }
-    listing.files.sort();
+    listing
+        .files
+        .sort_by(|one, other| one.seen.path.cmp(&other.seen.path));
     listing.problems.sort();
     Ok(Some(listing))
 }
 
 impl Listing {
-    fn add_folder(&mut self, folder: PathBuf) {
-        let policy = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        match entries(&folder) {
-            Ok(files) => {
-                let shown = files
-                    .into_iter()
-                    .filter(|path| !is_hidden(path) && !path.is_dir());
-                shown.for_each(|path| self.add_file(path, Some(&policy)));
+    fn add_folder(&mut self, folder: Seen) {
+        let name = folder.path.file_name().unwrap_or_default();
+        let policy = name.to_string_lossy().into_owned();
+        match entries(&folder.path) {
+            Ok(entries) => {
+                for file in entries.into_iter().filter(|seen| !seen.is_dir()) {
+                    self.add_file(file, Some(&policy));
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => self.problems.push(unreadable(&folder, &error)),
+            Err(error) => self.problems.push(unreadable(&folder.path, &error)),
         }
         self.folders.push(folder);
     }
 
-    fn add_file(&mut self, path: PathBuf, folder: Option<&str>) {
-        if path.extension().is_none_or(|ending| ending != "json") {
+    fn add_file(&mut self, seen: Seen, folder: Option<&str>) {
+        if seen.path.extension().is_none_or(|ending| ending != "json") {
             return;
         }
-        let Some(stem) = path
-            .file_stem()
-            .and_then(std::ffi::OsStr::to_str)
-            .map(str::to_owned)
-        else {
+        let stem = seen.path.file_stem().and_then(OsStr::to_str);
+        let Some(stem) = stem.map(str::to_owned) else {
             self.problems.push(Problem {
-                path,
+                path: seen.path,
                 message: "the file's name is not UTF-8: rename it".into(),
             });
             return;
         };
-        let (policy, name) = match folder {
-            Some(policy) => (policy.to_owned(), Some(stem)),
-            None => (stem, None),
-        };
-        self.files.push(ConfigFile { path, policy, name });
-    }
-}
-
-impl ConfigFile {
-    /// `None` if it is gone by now.
-    fn read(self) -> Result<Option<RawConfig>, Problem> {
-        let policy = PolicyName::parse(&self.policy).map_err(|error| Problem {
-            path: self.path.clone(),
-            message: error.to_string(),
-        })?;
-        match contents::read(&self.path) {
-            Ok(bytes) => Ok(Some(RawConfig {
+        match PolicyName::parse(folder.unwrap_or(&stem)) {
+            Ok(policy) => self.files.push(ConfigFile {
+                seen,
                 policy,
-                name: self.name,
-                source: ConfigSource::File(self.path.display().to_string()),
-                bytes,
-            })),
-            // A link to nothing is still there, and nobody meant it to be.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() => {
-                Ok(None)
-            }
-            Err(error) => Err(unreadable(&self.path, &error)),
+                name: folder.map(|_| stem),
+            }),
+            Err(error) => self.problems.push(Problem {
+                path: seen.path,
+                message: error.to_string(),
+            }),
         }
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    Problem {
-        path: path.into(),
-        message: format!("cannot be read: {error}"),
+impl ConfigFile {
+    /// Reads the file, unless it looks as it did when `known` was read. `None` if it is gone by now.
+    pub(super) fn reread(&self, known: Option<Content>) -> Result<Option<Reading>, Problem> {
+        match contents::reread(&self.seen, known) {
+            Ok(reading) => Ok(Some(reading)),
+            // A link to nothing is still there, and nobody meant it to be.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && !self.seen.path.is_symlink() =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(unreadable(&self.seen.path, &error)),
+        }
+    }
+
+    /// The configuration with these contents.
+    pub(super) fn raw(&self, bytes: Vec<u8>) -> RawConfig {
+        RawConfig {
+            policy: self.policy.clone(),
+            name: self.name.clone(),
+            source: ConfigSource::File(self.seen.path.display().to_string()),
+            bytes,
+        }
     }
 }
 

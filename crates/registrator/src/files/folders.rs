@@ -1,20 +1,30 @@
 //! Which folders the kernel reports changes of.
 
-use super::configs;
-use super::policies::{parent_of, root, tree};
+use super::policies::parent_of;
+use super::seen::{FolderId, Seen};
+use super::snapshot::Snapshot;
 use super::{Problem, Sources};
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The kernel's reports about folders.
 pub(super) struct Folders {
     watcher: Option<RecommendedWatcher>,
-    armed: BTreeSet<PathBuf>,
-    interest: Arc<Mutex<Interest>>,
+    /// The folders that are watched. Two watches of one folder would be one for the kernel, and end together.
+    armed: BTreeMap<FolderId, PathBuf>,
+    shared: Arc<Mutex<Shared>>,
     broken: Option<String>,
+}
+
+/// What the thread of the reports has to know, and knows.
+#[derive(Debug, Default)]
+struct Shared {
+    interest: Interest,
+    /// A watch may have ended, or looks at a folder that is not ours any more.
+    stale: bool,
 }
 
 /// Which reports are worth a look at the files. All paths are absolute.
@@ -26,14 +36,22 @@ struct Interest {
     exact: BTreeSet<PathBuf>,
 }
 
+/// What came of watching folders.
+#[derive(Debug)]
+pub(super) struct Armed {
+    /// Some were not watched before: what changed in them since they were looked at was not reported.
+    pub(super) new: bool,
+    /// What cannot be watched.
+    pub(super) problems: Vec<Problem>,
+}
+
 impl Folders {
     /// Calls `changed` whenever something may have changed. It is called often, and from a thread of its own.
     pub(super) fn new(changed: impl Fn() + Send + 'static) -> Folders {
-        let interest = Arc::new(Mutex::new(Interest::default()));
-        let shared = Arc::clone(&interest);
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let reported = Arc::clone(&shared);
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if event.map_or(true, |event| interest.wants(&event)) {
+            if locked(&reported).take_in(&event) {
                 changed();
             }
         });
@@ -43,8 +61,8 @@ impl Folders {
         };
         Folders {
             watcher,
-            armed: BTreeSet::new(),
-            interest,
+            armed: BTreeMap::new(),
+            shared,
             broken,
         }
     }
@@ -53,45 +71,81 @@ impl Folders {
     pub(super) fn none() -> Folders {
         Folders {
             watcher: None,
-            armed: BTreeSet::new(),
-            interest: Arc::default(),
+            armed: BTreeMap::new(),
+            shared: Arc::default(),
             broken: None,
         }
     }
 
-    /// Watches the folders that the files are in now, each anew: a watch ends silently when its folder is deleted, and
-    /// another folder of the same name may have the same number.
-    pub(super) fn arm(&mut self, sources: &Sources) -> Vec<Problem> {
-        let (interest, truncated) = interest(sources);
-        let mut problems = Vec::from_iter(truncated);
+    /// Has all folders watched anew next time, should a watch have ended without a report.
+    pub(super) fn renew(&self) {
+        locked(&self.shared).stale = true;
+    }
+
+    /// Watches the folders that were looked into, and the entries of the sources' own folders: such a folder may be made
+    /// later, deleted, or be a link that is changed.
+    pub(super) fn arm(&mut self, sources: &Sources, snapshot: &Snapshot) -> Armed {
+        let mut armed = Armed {
+            new: false,
+            problems: Vec::new(),
+        };
         if let Some(message) = &self.broken {
-            problems.push(Problem {
+            armed.problems.push(Problem {
                 path: sources.policies.clone().into(),
                 message: message.clone(),
             });
         }
         let Some(watcher) = &mut self.watcher else {
-            return problems;
+            return armed;
         };
-        for folder in std::mem::take(&mut self.armed) {
+        let (wanted, interest) = wanted(snapshot);
+        let stale = {
+            let mut shared = locked(&self.shared);
+            shared.interest = interest;
+            std::mem::take(&mut shared.stale)
+        };
+        let is_ended = |id: &FolderId, path: &mut PathBuf| stale || wanted.get(id) != Some(path);
+        for (_, folder) in self.armed.extract_if(.., is_ended) {
             // It may be gone, and its watch with it.
             let _ = watcher.unwatch(&folder);
         }
-        let wanted = interest.folders();
-        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
-        for folder in wanted {
+        for (id, folder) in wanted {
+            if self.armed.contains_key(&id) {
+                continue;
+            }
             match watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.armed.insert(folder);
+                    self.armed.insert(id, folder);
+                    armed.new = true;
                 }
                 Err(error) if is_gone(&error) => {}
-                Err(error) => problems.push(Problem {
+                Err(error) => armed.problems.push(Problem {
                     message: advice(&error),
                     path: folder,
                 }),
             }
         }
-        problems
+        armed
+    }
+}
+
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Whether the report is worth a look at the files.
+    fn take_in(&mut self, event: &notify::Result<Event>) -> bool {
+        match event {
+            Ok(event) => {
+                self.stale |= self.interest.is_of_folder(event);
+                self.interest.wants(event)
+            }
+            Err(_) => {
+                self.stale = true;
+                true
+            }
+        }
     }
 }
 
@@ -102,8 +156,7 @@ impl Interest {
             _ => true,
         };
         let concerns = |path: &PathBuf| {
-            self.exact.contains(path)
-                || self.inside.contains(path)
+            self.is_folder(path)
                 || path
                     .parent()
                     .is_some_and(|parent| self.inside.contains(parent))
@@ -112,32 +165,41 @@ impl Interest {
         is_change && (event.paths.is_empty() || event.paths.iter().any(concerns))
     }
 
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let parents = self.exact.iter().map(|path| parent_of(path));
-        let folders = parents.chain(self.inside.iter().cloned());
-        folders.filter(|folder| folder.is_dir()).collect()
+    /// Whether the report may mean that a path leads to another folder now, or to none: its watch may have ended with it,
+    /// although the folder is there, and even if it has the same number as the one before.
+    fn is_of_folder(&self, event: &Event) -> bool {
+        let is_of_entry = matches!(
+            event.kind,
+            EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+        );
+        let is_folder = |path: &PathBuf| self.is_folder(path);
+        event.paths.is_empty() || is_of_entry && event.paths.iter().any(is_folder)
+    }
+
+    fn is_folder(&self, path: &PathBuf) -> bool {
+        self.exact.contains(path) || self.inside.contains(path)
     }
 }
 
-/// The folders' own entries matter too: a folder may be made later, deleted, or be a link that is changed.
-fn interest(sources: &Sources) -> (Interest, Option<Problem>) {
-    let root = root(&sources.policies);
-    let tree = tree(&root);
-    let configs = configs::list(&sources.services)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let inside = tree.folders.iter().chain(&configs.folders);
-    let exact = [&root, &sources.services];
-    let interest = Interest {
-        inside: inside.map(|path| absolute(path)).collect(),
-        exact: exact.into_iter().map(|path| absolute(path)).collect(),
-    };
-    let truncated = tree.truncated.then(|| Problem {
-        path: root,
-        message: "has too many or too deep folders below it: helper files in some of them are not watched".into(),
-    });
-    (interest, truncated)
+/// The folders to watch, each by one of the paths to it, and what to look for in them.
+fn wanted(snapshot: &Snapshot) -> (BTreeMap<FolderId, PathBuf>, Interest) {
+    let mut wanted = BTreeMap::new();
+    let mut interest = Interest::default();
+    for seen in &snapshot.folders {
+        if let Some(id) = seen.folder {
+            let path = wanted.entry(id).or_insert_with(|| absolute(&seen.path));
+            interest.inside.insert(path.clone());
+        }
+    }
+    for root in &snapshot.roots {
+        let root = absolute(root);
+        let parent = Seen::at(parent_of(&root));
+        if let (Some(id), Some(name)) = (parent.folder, root.file_name()) {
+            let path = wanted.entry(id).or_insert(parent.path);
+            interest.exact.insert(path.join(name));
+        }
+    }
+    (wanted, interest)
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -168,25 +230,30 @@ fn advice(error: &notify::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use notify::event::{
-        CreateKind, DataChange, Flag, MetadataKind, ModifyKind, RemoveKind, RenameMode,
-    };
+    use notify::event::{CreateKind, DataChange, Flag, MetadataKind, RemoveKind, RenameMode};
 
-    fn wants(kind: EventKind, paths: &[&str]) -> bool {
-        let interest = Interest {
-            inside: BTreeSet::from(["/etc/policies".into()]),
-            exact: BTreeSet::from(["/etc/policies".into(), "/etc/services".into()]),
-        };
-        let event = paths
-            .iter()
-            .fold(Event::new(kind), |event, path| event.add_path(path.into()));
-        interest.wants(&event)
+    fn shared() -> Shared {
+        Shared {
+            interest: Interest {
+                inside: BTreeSet::from(["/etc/policies".into()]),
+                exact: BTreeSet::from(["/etc/policies".into(), "/etc/services".into()]),
+            },
+            stale: false,
+        }
+    }
+
+    fn event(kind: EventKind, path: &str) -> notify::Result<Event> {
+        Ok(Event::new(kind).add_path(path.into()))
+    }
+
+    fn wants(kind: EventKind, path: &str) -> bool {
+        shared().take_in(&event(kind, path))
     }
 
     #[test]
     fn looking_at_files_is_no_change() {
         let check = |kind, expected| {
-            assert_eq!(wants(kind, &["/etc/policies/a.star"]), expected, "{kind:?}");
+            assert_eq!(wants(kind, "/etc/policies/a.star"), expected, "{kind:?}");
         };
         check(EventKind::Access(AccessKind::Open(AccessMode::Any)), false);
         check(EventKind::Access(AccessKind::Read), false);
@@ -213,7 +280,7 @@ mod tests {
     fn only_what_is_ours_matters() {
         let check = |path, expected| {
             assert_eq!(
-                wants(EventKind::Create(CreateKind::Any), &[path]),
+                wants(EventKind::Create(CreateKind::Any), path),
                 expected,
                 "{path}"
             );
@@ -223,7 +290,26 @@ mod tests {
         check("/etc/services", true);
         check("/etc/passwd", false);
         check("/etc", false);
-        let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert!(Interest::default().wants(&lost));
+    }
+
+    #[test]
+    fn folders_are_watched_anew_when_theirs_may_be_gone() {
+        let check = |event: &notify::Result<Event>, expected| {
+            let mut shared = shared();
+            assert!(shared.take_in(event), "{event:?}");
+            assert_eq!(shared.stale, expected, "{event:?}");
+        };
+        let gone = EventKind::Remove(RemoveKind::Folder);
+        let moved = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        check(&event(gone, "/etc/policies"), true);
+        check(&event(moved, "/etc/services"), true);
+        check(&event(touched, "/etc/policies"), false);
+        check(&event(moved, "/etc/policies/a.star"), false);
+        check(
+            &Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)),
+            true,
+        );
+        check(&Err(notify::Error::generic("broken")), true);
     }
 }

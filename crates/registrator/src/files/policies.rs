@@ -1,10 +1,10 @@
 //! Which files are policies, and which files those may load.
 
-use super::{FilesError, is_hidden};
+use super::FilesError;
+use super::seen::{Seen, entries};
 use registrator_policy::is_policy_file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// A file with a policy in it, not yet read.
@@ -28,84 +28,43 @@ const MAX_FOLDERS: usize = 256;
 /// # Errors
 /// There is nothing, it cannot be read, or two files would have one name.
 pub fn scan_policies(pattern: &str) -> Result<Vec<PolicyFile>, FilesError> {
-    let mut paths = match Place::of(pattern)? {
-        Place::Folder(folder) => in_folder(&folder)?,
-        Place::File(file) => one_file(file)?,
-        Place::Pattern(base) => matching(pattern, base)?,
-    };
-    paths.sort();
-    named(paths)
+    let place = Place::of(pattern);
+    let mut tree = tree(&root(pattern, &place));
+    let policies = policies(pattern, place, &mut tree)?;
+    Ok(policies.iter().map(Policy::file).collect())
+}
+
+/// A policy, and its file as it is seen.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) name: String,
+    pub(super) seen: Seen,
+}
+
+impl Policy {
+    pub(super) fn file(&self) -> PolicyFile {
+        PolicyFile {
+            name: self.name.clone(),
+            path: self.seen.path.clone(),
+        }
+    }
 }
 
 /// What the files below a folder are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tree {
     /// The folder and those below it.
-    pub(super) folders: Vec<PathBuf>,
-    /// Every file that is a policy by its name, and may be a helper of one, sorted.
-    pub(super) files: Vec<PathBuf>,
+    pub(super) folders: Vec<Seen>,
+    /// Every file that is a policy by its name, and may be a helper of one, sorted by path.
+    pub(super) files: Vec<Seen>,
     /// There are more folders than are looked into.
     pub(super) truncated: bool,
-}
-
-/// The folder with all the files that the policies may consist of.
-pub(super) fn root(pattern: &str) -> PathBuf {
-    let path = Path::new(pattern);
-    if is_pattern(pattern) && !path.exists() {
-        return base_of(path);
-    }
-    match path.is_file() {
-        true => parent_of(path),
-        false => path.into(),
-    }
-}
-
-/// The folder that `path` is in.
-pub(super) fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => ".".into(),
-        Some(parent) => parent.into(),
-        None => path.into(),
-    }
-}
-
-/// Looks at everything below `root`. What cannot be read is left out.
-pub(super) fn tree(root: &Path) -> Tree {
-    let mut tree = Tree::default();
-    let mut seen = BTreeSet::new();
-    let mut open = vec![(root.to_path_buf(), 0)];
-    while let Some((folder, depth)) = open.pop() {
-        let Ok(meta) = std::fs::metadata(&folder) else {
-            continue;
-        };
-        if !seen.insert((meta.dev(), meta.ino())) {
-            continue;
-        }
-        if tree.folders.len() == MAX_FOLDERS || depth > MAX_DEPTH {
-            tree.truncated = true;
-            continue;
-        }
-        for entry in entries(&folder).unwrap_or_default() {
-            match entry.is_dir() {
-                true if !is_hidden(&entry) => open.push((entry, depth + 1)),
-                false if is_policy_file(&entry) => tree.files.push(entry),
-                _ => {}
-            }
-        }
-        tree.folders.push(folder);
-    }
-    tree.files.sort();
-    tree
-}
-
-/// The paths in a folder, in no order.
-pub(super) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder)?;
-    entries.map(|entry| Ok(entry?.path())).collect()
+    /// Why the folder itself cannot be read. Folders below it that cannot are left out.
+    error: Option<io::Error>,
 }
 
 /// What a pattern stands for at the moment.
-enum Place {
+pub(super) enum Place {
     Folder(PathBuf),
     File(PathBuf),
     /// A pattern, with the folder before its first wildcard.
@@ -113,7 +72,7 @@ enum Place {
 }
 
 impl Place {
-    fn of(pattern: &str) -> Result<Place, FilesError> {
+    pub(super) fn of(pattern: &str) -> Result<Place, FilesError> {
         let path = PathBuf::from(pattern);
         match std::fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => Ok(Place::Folder(path)),
@@ -127,6 +86,79 @@ impl Place {
     }
 }
 
+/// The folder with all the files that the policies may consist of.
+pub(super) fn root(pattern: &str, place: &Result<Place, FilesError>) -> PathBuf {
+    match place {
+        Ok(Place::Folder(folder) | Place::Pattern(folder)) => folder.clone(),
+        Ok(Place::File(file)) => parent_of(file),
+        Err(_) => pattern.into(),
+    }
+}
+
+/// The folder that `path` is in.
+pub(super) fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => ".".into(),
+        Some(parent) => parent.into(),
+        None => path.into(),
+    }
+}
+
+/// Looks at everything below `root`.
+pub(super) fn tree(root: &Path) -> Tree {
+    let mut tree = Tree {
+        folders: Vec::new(),
+        files: Vec::new(),
+        truncated: false,
+        error: None,
+    };
+    let mut known = BTreeSet::new();
+    let mut open = vec![(Seen::at(root.into()), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        if folder.folder.is_none_or(|id| !known.insert(id)) {
+            continue;
+        }
+        if tree.folders.len() == MAX_FOLDERS || depth > MAX_DEPTH {
+            tree.truncated = true;
+            continue;
+        }
+        match entries(&folder.path) {
+            Ok(entries) => {
+                let (folders, files): (Vec<Seen>, Vec<Seen>) =
+                    entries.into_iter().partition(Seen::is_dir);
+                open.extend(folders.into_iter().map(|folder| (folder, depth + 1)));
+                let files = files.into_iter();
+                tree.files
+                    .extend(files.filter(|file| is_policy_file(&file.path)));
+            }
+            Err(error) if depth == 0 => tree.error = Some(error),
+            Err(_) => {}
+        }
+        tree.folders.push(folder);
+    }
+    tree.files.sort_by(|one, other| one.path.cmp(&other.path));
+    tree
+}
+
+/// The policies at a place, sorted by path. `tree` is what is below its [`root`].
+///
+/// # Errors
+/// As for [`scan_policies`].
+pub(super) fn policies(
+    pattern: &str,
+    place: Result<Place, FilesError>,
+    tree: &mut Tree,
+) -> Result<Vec<Policy>, FilesError> {
+    let mut files = match place? {
+        Place::Folder(folder) => in_folder(folder, tree)?,
+        Place::File(file) if is_policy_file(&file) => vec![Seen::at(file)],
+        Place::File(file) => return Err(FilesError::NotAPolicy(file)),
+        Place::Pattern(base) => matching(pattern, base)?,
+    };
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    named(files)
+}
+
 fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
@@ -135,29 +167,25 @@ fn is_pattern(text: &str) -> bool {
 fn base_of(pattern: &Path) -> PathBuf {
     let plain = |part: &Component<'_>| !is_pattern(&part.as_os_str().to_string_lossy());
     let base: PathBuf = pattern.components().take_while(plain).collect();
-    match base.as_os_str().is_empty() {
-        true => ".".into(),
-        false => base,
+    if base.as_os_str().is_empty() {
+        ".".into()
+    } else {
+        base
     }
 }
 
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, FilesError> {
-    let entries = entries(folder).map_err(|source| FilesError::Read {
-        path: folder.into(),
-        source,
-    })?;
-    let is_policy = |path: &PathBuf| is_policy_file(path) && !path.is_dir();
-    Ok(entries.into_iter().filter(is_policy).collect())
-}
-
-fn one_file(file: PathBuf) -> Result<Vec<PathBuf>, FilesError> {
-    match is_policy_file(&file) {
-        true => Ok(vec![file]),
-        false => Err(FilesError::NotAPolicy(file)),
+fn in_folder(folder: PathBuf, tree: &mut Tree) -> Result<Vec<Seen>, FilesError> {
+    if let Some(source) = tree.error.take() {
+        return Err(FilesError::Read {
+            path: folder,
+            source,
+        });
     }
+    let directly = |file: &&Seen| file.path.parent() == Some(&folder);
+    Ok(tree.files.iter().filter(directly).cloned().collect())
 }
 
-fn matching(pattern: &str, base: PathBuf) -> Result<Vec<PathBuf>, FilesError> {
+fn matching(pattern: &str, base: PathBuf) -> Result<Vec<Seen>, FilesError> {
     if !base.exists() {
         return Err(FilesError::NoPolicies(base));
     }
@@ -170,43 +198,41 @@ fn matching(pattern: &str, base: PathBuf) -> Result<Vec<PathBuf>, FilesError> {
         pattern: pattern.into(),
         source,
     })?;
-    let mut paths = Vec::new();
+    let mut files = Vec::new();
     for path in found {
         let path = path.map_err(|error| FilesError::Read {
             path: error.path().into(),
             source: error.into(),
         })?;
-        if is_policy_file(&path) && !path.is_dir() {
-            paths.push(path);
+        if is_policy_file(&path) {
+            files.push(Seen::at(path));
         }
     }
-    Ok(paths)
+    files.retain(|file| !file.is_dir());
+    Ok(files)
 }
 
-fn named(paths: Vec<PathBuf>) -> Result<Vec<PolicyFile>, FilesError> {
+fn named(files: Vec<Seen>) -> Result<Vec<Policy>, FilesError> {
     let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let mut files = Vec::new();
-    for path in paths {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+    let mut policies = Vec::new();
+    for seen in files {
+        let stem = seen.path.file_stem().unwrap_or_default();
+        let name = stem.to_string_lossy().into_owned();
         match known.get(&name) {
             // A folder that is linked in twice holds each policy once.
-            Some(first) if same_file(first, &path) => continue,
+            Some(first) if same_file(first, &seen.path) => continue,
             Some(first) => {
                 return Err(FilesError::SameName {
                     name,
                     first: first.clone(),
-                    second: path,
+                    second: seen.path,
                 });
             }
-            None => known.insert(name.clone(), path.clone()),
+            None => known.insert(name.clone(), seen.path.clone()),
         };
-        files.push(PolicyFile { name, path });
+        policies.push(Policy { name, seen });
     }
-    Ok(files)
+    Ok(policies)
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
@@ -319,11 +345,9 @@ mod tests {
         let shown: Vec<String> = tree
             .files
             .iter()
-            .map(|path| {
-                path.strip_prefix(folder.path())
-                    .unwrap()
-                    .display()
-                    .to_string()
+            .map(|file| {
+                let path = file.path.strip_prefix(folder.path());
+                path.unwrap().display().to_string()
             })
             .collect();
         assert_eq!(
@@ -338,7 +362,9 @@ mod tests {
     fn the_root_is_the_folder_that_holds_the_files() {
         let folder = folder();
         let check = |pattern, expected| {
-            let found = root(folder.path().join(pattern).to_str().unwrap());
+            let pattern = folder.path().join(pattern);
+            let pattern = pattern.to_str().unwrap();
+            let found = root(pattern, &Place::of(pattern));
             assert_eq!(found, folder.path().join(expected), "{pattern}");
         };
         check("p", "p");
@@ -346,6 +372,6 @@ mod tests {
         check("p/*.star", "p");
         check("*/b.star", "");
         check("none", "none");
-        assert_eq!(root("*.star"), Path::new("."));
+        assert_eq!(root("*.star", &Place::of("*.star")), Path::new("."));
     }
 }

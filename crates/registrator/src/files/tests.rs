@@ -1,5 +1,7 @@
 //! Following files on a real disk.
 
+mod folders;
+
 use super::*;
 use expect_test::{Expect, expect};
 use std::fs;
@@ -8,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A folder with `p` for policies and `s` for configurations, and someone who follows it.
+/// A folder with `p` for policies and `s` for configurations, and a watch that follows it.
 struct World {
     folder: tempfile::TempDir,
     updates: mpsc::Receiver<Update>,
@@ -121,6 +123,16 @@ impl World {
         "#]],
         )
         .await;
+    }
+
+    /// Goes on to the update that is shown like this.
+    async fn until(&mut self, expected: &str) {
+        loop {
+            let update = self.next().await;
+            if self.shown(&update) == expected {
+                return;
+            }
+        }
     }
 
     fn shown(&self, update: &Update) -> String {
@@ -345,115 +357,6 @@ async fn files_written_in_place_are_noticed() {
             text => assert_eq!(text, done.replace("new", "")),
         }
     }
-}
-
-#[tokio::test]
-async fn links_swapped_as_kubernetes_does_are_noticed() {
-    let mut world = World::new(&["s/..v1/a.json", "s/..v2/a.json"]).await;
-    symlink("..v1", world.path("s/..data")).unwrap();
-    symlink("..data/a.json", world.path("s/a.json")).unwrap();
-    world
-        .check(
-            1,
-            &expect![[r#"
-        config Apply s/a.json "s/..v1/a.json"
-    "#]],
-        )
-        .await;
-    link("..v2", &world.path("s/..data"));
-    world
-        .check(
-            1,
-            &expect![[r#"
-        config Apply s/a.json "s/..v2/a.json"
-    "#]],
-        )
-        .await;
-}
-
-#[tokio::test]
-async fn a_folder_that_is_a_link_can_be_swapped() {
-    let folder = tempfile::tempdir().unwrap();
-    put(&folder.path().join("v1/a.star"), "1");
-    put(&folder.path().join("v2/a.star"), "2");
-    symlink("v1", folder.path().join("p")).unwrap();
-    let mut world = World::follow(folder, quick(), "p");
-    world
-        .check(
-            3,
-            &expect![[r#"
-        policies [p/a.star] gone []
-        config Init
-        config InitDone
-    "#]],
-        )
-        .await;
-    link("v2", &world.path("p"));
-    world
-        .check(
-            1,
-            &expect![[r#"
-        policies [p/a.star] gone []
-    "#]],
-        )
-        .await;
-    world.put("v2/a.star", "3");
-    world
-        .check(
-            1,
-            &expect![[r#"
-        policies [p/a.star] gone []
-    "#]],
-        )
-        .await;
-}
-
-#[tokio::test]
-async fn a_folder_deleted_and_made_again_is_followed_again() {
-    let mut world = World::new(&["p/a.star", "s/a/1.json"]).await;
-    world.remove_folder("p");
-    world.check(2, &expect![[r#"
-        unread [p]
-        problem p: p does not exist: put policies (*.star, *.rb) there, or name another place with --policies (KONTENA_REGISTRATOR_POLICIES); what was loaded before keeps running
-    "#]]).await;
-    world.put("new/a.star", "new");
-    fs::rename(world.path("new"), world.path("p")).unwrap();
-    world
-        .check(
-            2,
-            &expect![[r#"
-                policies [p/a.star] gone []
-                unread []
-            "#]],
-        )
-        .await;
-    world.put("p/a.star", "newer");
-    world
-        .check(
-            1,
-            &expect![[r#"
-        policies [p/a.star] gone []
-    "#]],
-        )
-        .await;
-    world.remove_folder("s");
-    world.check(2, &expect![[r#"
-        unread [s]
-        problem s: the folder of the configurations is gone; those that were read before keep running
-    "#]]).await;
-    world.put("new/b.json", "new");
-    fs::rename(world.path("new"), world.path("s")).unwrap();
-    world
-        .check(
-            3,
-            &expect![[r#"
-                config Apply s/b.json "new"
-                config Delete s/a/1.json
-                unread []
-            "#]],
-        )
-        .await;
-    world.check_nothing().await;
 }
 
 #[tokio::test]

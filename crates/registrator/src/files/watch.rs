@@ -1,8 +1,9 @@
 //! Follows the files, on a thread of its own: slow disks must not delay the event loop.
 
 use super::folders::Folders;
-use super::known::{Known, fingerprint};
-use super::{FilesError, Sources, Update, scan_policies};
+use super::known::Known;
+use super::snapshot::Snapshot;
+use super::{FilesError, Problem, Sources, Update, scan_policies};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -62,16 +63,19 @@ pub fn watch(
     let (sender, inbox) = channel();
     let reports = sender.clone();
     let follow = move || {
-        let folders = match pace.reports {
-            true => Folders::new(move || drop(reports.send(Wake::Changed))),
-            false => Folders::none(),
+        let folders = if pace.reports {
+            // The thread of the reports ends after this one.
+            Folders::new(move || {
+                let _ = reports.send(Wake::Changed);
+            })
+        } else {
+            Folders::none()
         };
         let follower = Follower {
             sources,
             pace,
             folders,
             known: Known::default(),
-            seen: 0,
             updates,
         };
         follower.run(&inbox);
@@ -80,6 +84,9 @@ pub fn watch(
     thread.spawn(follow).map_err(FilesError::Thread)?;
     Ok(FileWatch(sender))
 }
+
+/// How often folders are looked at in a row while there are new ones. Later the next report comes, or the next look.
+const MAX_LOOKS: u32 = 8;
 
 enum Wake {
     Changed,
@@ -103,8 +110,6 @@ struct Follower {
     pace: Pace,
     folders: Folders,
     known: Known,
-    /// The fingerprint before the files were read.
-    seen: u64,
     updates: mpsc::Sender<Update>,
 }
 
@@ -145,32 +150,43 @@ impl Follower {
     }
 
     fn reload(&mut self) -> bool {
-        self.known.forget_problems();
+        self.known.reload();
+        self.folders.renew();
         self.send(vec![Update::ReloadRequested]) && self.rescan()
     }
 
-    /// Renews the kernel's reports, and reads the files if they seem to differ.
+    /// Renews the kernel's reports, and reads what differs.
     fn look(&mut self) -> bool {
-        if fingerprint(&self.sources) != self.seen {
-            return self.rescan();
-        }
-        self.folders.arm(&self.sources);
-        // A change between the first comparison and the renewal had no report.
-        fingerprint(&self.sources) == self.seen || self.rescan()
+        self.folders.renew();
+        self.rescan()
     }
 
-    /// Asks for reports first: what changes while the files are read is reported and read again.
     fn rescan(&mut self) -> bool {
-        let problems = self.folders.arm(&self.sources);
-        self.seen = fingerprint(&self.sources);
-        let updates = self.known.rescan(&self.sources, problems);
+        let (snapshot, problems) = self.snapshot();
+        let updates = self.known.compare(&self.sources, snapshot, problems);
         self.send(updates)
+    }
+
+    /// Looks at all folders once they are watched: what changes afterwards is reported. Also returns what cannot be watched.
+    fn snapshot(&mut self) -> (Snapshot, Vec<Problem>) {
+        let mut tries = MAX_LOOKS;
+        loop {
+            let snapshot = Snapshot::take(&self.sources);
+            let armed = self.folders.arm(&self.sources, &snapshot);
+            tries -= 1;
+            if !armed.new || tries == 0 {
+                return (snapshot, armed.problems);
+            }
+        }
     }
 
     /// Whether anybody listens.
     fn send(&self, updates: Vec<Update>) -> bool {
-        let mut updates = updates.into_iter();
-        updates.all(|update| self.updates.blocking_send(update).is_ok())
-            && !self.updates.is_closed()
+        for update in updates {
+            if self.updates.blocking_send(update).is_err() {
+                return false;
+            }
+        }
+        !self.updates.is_closed()
     }
 }

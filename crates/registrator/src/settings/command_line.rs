@@ -65,7 +65,9 @@ pub(super) fn variables() -> BTreeSet<(String, String)> {
 
 pub(super) fn unknown_variables(environment: &Environment) -> Vec<String> {
     let known = variables();
-    let is_known = |name: &str| known.iter().any(|(variable, _)| variable == name);
+    let is_known = |name: &str| {
+        known.iter().any(|(variable, _)| variable == name) || Environment::is_alias(name)
+    };
     environment
         .names()
         .filter(|name| name.starts_with("KONTENA_REGISTRATOR_") && !is_known(name))

@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// Other names of variables: the first is ours, the second does as well.
-const ALIASES: [(&str, &str); 1] = [("ETCD_ENDPOINT", "ETCD_ENDPOINTS")];
+/// Other names of variables: the first is ours, the second works as well. A host id was once called a node name.
+const ALIASES: [(&str, &str); 2] = [
+    ("ETCD_ENDPOINT", "ETCD_ENDPOINTS"),
+    (
+        "KONTENA_REGISTRATOR_HOST_ID",
+        "KONTENA_REGISTRATOR_NODE_NAME",
+    ),
+];
 
 /// What policies do not see unless it is allowed by name: this program's secrets, and where they are.
 const SECRETS: [&str; 9] = [
@@ -81,6 +87,11 @@ impl Environment {
             .iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a variable is another name of one of ours.
+    pub(super) fn is_alias(name: &str) -> bool {
+        ALIASES.iter().any(|(_, alias)| *alias == name)
     }
 
     fn set(&self, name: &str) -> Option<&OsStr> {

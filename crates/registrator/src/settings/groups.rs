@@ -84,16 +84,17 @@ pub struct HostSettings {
     /// Where etcd is, and what to write there.
     #[command(flatten)]
     pub etcd: EtcdSettings,
-    /// Who this process is in etcd: the same after a restart, and of no other process
-    /// [default: the id of the Docker Engine]
+    /// Which host this registrator speaks for in etcd: the same after a restart, and
+    /// different from that of every other registrator [default: the Docker Engine's ID]
     #[arg(
         long,
-        env = "KONTENA_REGISTRATOR_NODE_NAME",
-        value_name = "NAME",
+        alias = "node-name",
+        env = "KONTENA_REGISTRATOR_HOST_ID",
+        value_name = "ID",
         value_parser = NonEmptyStringValueParser::new(),
         help_heading = "etcd"
     )]
-    pub node_name: Option<String>,
+    pub host_id: Option<String>,
 }
 
 /// How policies run.

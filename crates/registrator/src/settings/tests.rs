@@ -104,7 +104,7 @@ fn without_anything_the_defaults_hold() {
                     lease_ttl: 30s,
                     allow_prefixes: [],
                 },
-                node_name: None,
+                host_id: None,
             },
             on_exit: Keep,
             on_conflict: Refuse,
@@ -122,6 +122,23 @@ fn a_flag_wins_over_its_variable_which_wins_over_the_default() {
     let settings = run("--log-level Fatal", &variables);
     assert_eq!(settings.common.log_level, crate::logging::Level::Fatal);
     assert_eq!(settings.host.etcd.lease_ttl, Duration::from_secs(60));
+}
+
+#[test]
+fn a_host_id_was_once_a_node_name() {
+    let check = |flags: &str, variables: &[(&str, &str)]| {
+        assert_eq!(run(flags, variables).host.host_id.as_deref(), Some("one"));
+        let environment = Environment::from_iter(variables.iter().copied());
+        assert!(command_line::unknown_variables(&environment).is_empty());
+    };
+    let (old, new) = (
+        ("KONTENA_REGISTRATOR_NODE_NAME", "one"),
+        ("KONTENA_REGISTRATOR_HOST_ID", "one"),
+    );
+    check("--host-id one", &[]);
+    check("--node-name one", &[]);
+    check("", &[old]);
+    check("", &[new, ("KONTENA_REGISTRATOR_NODE_NAME", "two")]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub enum OnExit {
     Release,
 }
 
-/// What the program does that finds its node name in use by another process that lives.
+/// What to do if another live process has the same host id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnNameConflict {
     /// It ends with an error.

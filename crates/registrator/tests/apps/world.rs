@@ -152,7 +152,7 @@ fn registrator(name: &str, docker: &Dockerd, etcd: &Etcd, services: &Path) -> Pr
     command.arg("--policies").arg(shipped("policies"));
     command.arg("--services").arg(services);
     command
-        .args(["--docker-host", &docker.host(), "--node-name", name])
+        .args(["--docker-host", &docker.host(), "--host-id", name])
         .arg(etcd.flag())
         .args(HOST)
         .args(["--lease-ttl", &format!("{}s", LEASE_TTL.as_secs())]);

@@ -30,7 +30,7 @@ async fn plan_with_authorities(program: PathBuf) {
     let plan = |authorities: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
             .args(["plan", "--policies=policies/", "--services=services/"])
-            .args(["--containers=containers.json", "--node-name=one"])
+            .args(["--containers=containers.json", "--host-id=one"])
             .args(["--etcd-cert-file=client.pem", "--etcd-key-file=client.key"])
             .args(["--etcd-endpoint", &etcd.url()])
             .current_dir(folder.path())

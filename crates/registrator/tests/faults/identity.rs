@@ -8,12 +8,12 @@ fn the_second_waits_and_the_first_is_not_disturbed() {
         return;
     };
     world.run(&["aa", "bb"]);
-    let named = ["--node-name=one", "--lease-ttl=30s"];
+    let named = ["--host-id=one", "--lease-ttl=30s"];
     let mut first = world.launch_with(&named);
     let before = world.wait_for_truth(&first);
     let mut recorder = world.record();
     let mut second = world.launch_with(&[&named[..], &["--on-conflict=wait"]].concat());
-    second.wait_for_words("this node name is in use by", 1);
+    second.wait_for_words("this host id is in use by", 1);
     world.run(&["cc"]);
     let mut after = world.wait_for_truth(&first);
     after.remove("cc");
@@ -42,7 +42,7 @@ fn the_second_refuses_and_the_first_is_not_disturbed() {
         return;
     };
     world.run(&["aa"]);
-    let named = ["--node-name=one", "--lease-ttl=5s"];
+    let named = ["--host-id=one", "--lease-ttl=5s"];
     let mut first = world.launch_with(&named);
     let before = world.wait_for_truth(&first);
     let second = world.launch_with(&named);
@@ -59,9 +59,9 @@ fn two_names_share_one_etcd() {
         return;
     };
     world.run(&["aa"]);
-    let first = world.launch_with(&["--node-name=one", "--on-exit=release"]);
+    let first = world.launch_with(&["--host-id=one", "--on-exit=release"]);
     let before = world.wait_for_truth(&first);
-    let second = world.launch_with(&["--node-name=two", "--on-exit=release"]);
+    let second = world.launch_with(&["--host-id=two", "--on-exit=release"]);
     second.wait_for_words("registering under a new lease", 1);
     let claims = || world.list("/registrator/claims/").kvs.len();
     world.wait_for_nodes("a claim of the second", &second, |_| claims() == 1);

@@ -80,14 +80,14 @@ impl State {
     }
 
     /// The lease of a registrator.
-    pub(crate) fn lease_of(&self, node_name: &str) -> Option<i64> {
-        let identity = self.0.get(&format!("{IDENTITIES}{node_name}"))?;
+    pub(crate) fn lease_of(&self, host_id: &str) -> Option<i64> {
+        let identity = self.0.get(&format!("{IDENTITIES}{host_id}"))?;
         Some(identity.lease)
     }
 
     /// Both leases of a registrator: that of its nodes and that of its beacon.
-    pub(crate) fn leases_of(&self, node_name: &str) -> Vec<i64> {
-        let lease = self.lease_of(node_name);
+    pub(crate) fn leases_of(&self, host_id: &str) -> Vec<i64> {
+        let lease = self.lease_of(host_id);
         let beacon = lease.and_then(|lease| self.0.get(&format!("{BEACONS}{lease:016x}")));
         let leases = lease.into_iter().chain(beacon.map(|beacon| beacon.lease));
         leases.collect()

@@ -48,7 +48,7 @@ pub(crate) fn engines() -> Option<Engines> {
 
 /// A host of one world.
 pub(crate) struct Host {
-    /// Its node name.
+    /// Its host id.
     pub(crate) name: String,
     /// Where the program lives.
     pub(crate) place: Place,
@@ -113,7 +113,7 @@ impl Host {
             format!("--policies={}", path("policies")),
             format!("--services={}", path("services")),
             format!("--etcd-endpoint={}", urls.join(",")),
-            format!("--node-name={}", self.name),
+            format!("--host-id={}", self.name),
             format!("--lease-ttl={}s", ttl.as_secs()),
             format!("--on-exit={on_exit}"),
         ]);

@@ -142,7 +142,7 @@ pub(crate) fn different_values(world: &mut World) {
     });
     world.expect_never_absent(KEY, &history);
     expect_take_over(world, &history);
-    expect_warnings(world, [1, 1, 0], "2 of node b", "3 of node a");
+    expect_warnings(world, [1, 1, 0], "2 of host b", "3 of host a");
     let history = world.act("the smallest value appears", |world| {
         world.hosts[2].run("one", &[(KEY, "1")])
     });
@@ -155,13 +155,13 @@ pub(crate) fn different_values(world: &mut World) {
     world.expect_writes(0, &history);
     world.expect_rest();
     world.expect(world.revisions() == before, "nothing bounces");
-    expect_warnings(world, [2, 2, 1], "1 of node c", "2 of node b; 3 of node a");
+    expect_warnings(world, [2, 2, 1], "1 of host c", "2 of host b; 3 of host a");
 
     let history = world.act("the smallest goes", |world| world.hosts[2].rm("one"));
     world.expect_never_absent(KEY, &history);
     world.expect_writes(1, &history);
     world.expect(world.holder(KEY) == 1, "the next smallest is on top");
-    expect_warnings(world, [3, 3, 1], "2 of node b", "3 of node a");
+    expect_warnings(world, [3, 3, 1], "2 of host b", "3 of host a");
     let history = world.act("the next goes", |world| world.hosts[1].rm("one"));
     world.expect_never_absent(KEY, &history);
     world.expect_writes(1, &history);

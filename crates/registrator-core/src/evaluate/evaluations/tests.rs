@@ -1,3 +1,5 @@
+//! The stages of an origin, one after the other and out of order.
+
 use super::*;
 use crate::node::Value;
 use crate::observe::instance::InstanceId;

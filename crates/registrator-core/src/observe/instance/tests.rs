@@ -1,7 +1,8 @@
 //! Tests of [`super::Instances`].
 
+mod incremental;
+
 use super::*;
-use crate::observe::etcd_path::EtcdPath;
 use crate::observe::spec::{Attribute, Type};
 
 fn name(text: &str) -> PolicyName {
@@ -142,7 +143,7 @@ fn a_bad_configuration_keeps_the_last_good_one() {
         [file("a", Some("one"), "{}"), file("a", Some("two"), "{")],
     );
     assert_eq!(instances.iter().count(), 1, "the other instances run");
-    assert!(instances.problems().iter().any(Problem::hides_nodes));
+    assert!(instances.hides_nodes());
     let delta = list(
         &mut instances,
         [
@@ -152,7 +153,7 @@ fn a_bad_configuration_keeps_the_last_good_one() {
     );
     let expected = "+a:two\nconfiguration of policy a is refused, it runs on as it was: a/one.json:1: member \"x\" must be of type str, not 1";
     assert_eq!(shown(&delta), expected);
-    assert!(!instances.problems().iter().any(Problem::hides_nodes));
+    assert!(!instances.hides_nodes());
     assert_eq!(
         shown(&list(&mut instances, [])).lines().next(),
         Some("-a:one -a:two")

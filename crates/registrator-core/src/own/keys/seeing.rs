@@ -1,7 +1,7 @@
 //! What events of etcd change, and which keys they ask a decision of.
 
 use super::Keys;
-use crate::host::HostName;
+use crate::host::HostId;
 use crate::node::{Key, Value};
 use crate::own::session::Seen;
 use crate::own::{Held, LeaseId, Revision, View};
@@ -135,7 +135,7 @@ impl Keys {
         }
     }
 
-    fn see_registrator(&mut self, lease: LeaseId, name: Option<HostName>) {
+    fn see_registrator(&mut self, lease: LeaseId, name: Option<HostId>) {
         let Some((_, who)) = &mut self.session else {
             return;
         };

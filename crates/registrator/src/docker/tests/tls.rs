@@ -103,7 +103,6 @@ fn settings(port: u16, certs: &Path) -> EndpointSettings {
         host: Some(format!("tcp://127.0.0.1:{port}")),
         tls_verify: true,
         cert_path: Some(certs.to_owned()),
-        ..EndpointSettings::default()
     }
 }
 

@@ -301,7 +301,7 @@ pub(super) async fn write(
     };
     let beacon = match state {
         HolderState::Alive { beacon } => {
-            let name = context.layout.node_name().to_owned();
+            let name = context.layout.host_id().to_owned();
             Some(put(context.layout.beacon(lease), name, beacon))
         }
         HolderState::Released => None,

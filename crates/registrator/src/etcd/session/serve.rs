@@ -13,7 +13,7 @@ use crate::etcd::reading::{KeyRange, held};
 use crate::etcd::views;
 use crate::etcd::watch::{Position, RangeFollower, Report};
 use etcd_api::{Event, event::EventType};
-use registrator_core::host::HostName;
+use registrator_core::host::HostId;
 use registrator_core::node::Key;
 use registrator_core::own::session::{Commit, Outcome, Seen, Session, SessionEvent};
 use registrator_core::own::{LeaseId, Revision, View};
@@ -56,8 +56,8 @@ enum Incident {
 struct Serving {
     held: Held,
     number: u64,
-    /// The registrators' leases by node name.
-    identities: BTreeMap<HostName, LeaseId>,
+    /// The registrators' leases by host id.
+    identities: BTreeMap<HostId, LeaseId>,
     waiting: VecDeque<Commit>,
     in_flight: JoinSet<(u64, Performed)>,
     /// The ids of `in_flight`.
@@ -289,7 +289,7 @@ impl Serving {
                 claim: present.map(held),
                 revision,
             })),
-            Purpose::Identity(name) if name == task.context.layout.node_name() => {
+            Purpose::Identity(name) if name == task.context.layout.host_id() => {
                 if revision > self.held.fence {
                     return Err(Interruption::Disturbed);
                 }
@@ -315,7 +315,7 @@ impl Serving {
         Ok(())
     }
 
-    fn see_identity(&mut self, task: &Task, name: HostName, lease: Option<LeaseId>) {
+    fn see_identity(&mut self, task: &Task, name: HostId, lease: Option<LeaseId>) {
         let before = match lease {
             Some(lease) => self.identities.insert(name.clone(), lease),
             None => self.identities.remove(&name),

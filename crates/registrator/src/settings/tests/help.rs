@@ -135,16 +135,17 @@ fn help_of_run() {
                                                 [env: KONTENA_REGISTRATOR_ALLOW_PREFIX] [default: none,
                                                 every key that the policies name but those below
                                                 --etcd-meta-prefix]
-              --node-name <NAME>                Who this process is in etcd: the same after a restart, and
-                                                of no other process
-                                                [env: KONTENA_REGISTRATOR_NODE_NAME] [default: the id of the
-                                                Docker Engine]
+              --host-id <ID>                    Which host this registrator speaks for in etcd: the same
+                                                after a restart, and different from that of every other
+                                                registrator
+                                                [env: KONTENA_REGISTRATOR_HOST_ID] [default: the Docker
+                                                Engine's ID]
               --on-exit <ACTION>                What becomes of the nodes when the program is asked to end:
                                                 keep them until the lease expires, for a restart to adopt,
                                                 or release them at once
                                                 [env: KONTENA_REGISTRATOR_ON_EXIT] [default: keep]
-              --on-conflict <ACTION>            What to do if another process lives that has the same node
-                                                name: refuse to run, or wait until it ends
+              --on-conflict <ACTION>            What to do if another live process has the same host id:
+                                                refuse to run, or wait until it ends
                                                 [env: KONTENA_REGISTRATOR_ON_CONFLICT] [default: refuse]
 
         Without a command it runs: the options are those of `run`. Every option can be given by its
@@ -295,9 +296,10 @@ fn help_of_plan() {
                                                 [env: KONTENA_REGISTRATOR_ALLOW_PREFIX] [default: none,
                                                 every key that the policies name but those below
                                                 --etcd-meta-prefix]
-              --node-name <NAME>                Who this process is in etcd: the same after a restart, and
-                                                of no other process
-                                                [env: KONTENA_REGISTRATOR_NODE_NAME] [default: the id of the
-                                                Docker Engine]
+              --host-id <ID>                    Which host this registrator speaks for in etcd: the same
+                                                after a restart, and different from that of every other
+                                                registrator
+                                                [env: KONTENA_REGISTRATOR_HOST_ID] [default: the Docker
+                                                Engine's ID]
     "#]].assert_eq(&help(&["plan"]));
 }

@@ -1,0 +1,80 @@
+//! A hundred hosts on one etcd: what they cost it, and themselves, while nothing changes.
+
+use crate::engine::Engine;
+use crate::etcd::Etcd;
+use crate::process::{Program, cpu_of_threads};
+use crate::rest::Asked;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const HOSTS: usize = 100;
+/// Of each host.
+const CONTAINERS: usize = 10;
+/// Below it are the nodes of all hosts, and each host has a folder of its own in it.
+const NODES: &str = "/fleet/";
+const WHILE: Duration = Duration::from_secs(60);
+/// What the start leaves to be done is no rest.
+const BEFORE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Watches a minute of rest. `None` where there is no etcd.
+pub(crate) fn at_rest() -> Option<()> {
+    let etcd = Etcd::start()?;
+    let engine = Engine::start(CONTAINERS, 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let begun = Instant::now();
+    let programs: Vec<Program> = (0..HOSTS)
+        .map(|host| launch(host, folder.path(), &engine, &etcd))
+        .collect();
+    let all = HOSTS * CONTAINERS;
+    while etcd.count(NODES) < all {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} of {all} nodes came: {}",
+            etcd.count(NODES),
+            programs[0].log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!(
+        "\n{HOSTS} processes of {CONTAINERS} containers on one etcd: all {all} nodes after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    std::thread::sleep(BEFORE);
+    let used = || -> Duration {
+        let programs = programs.iter();
+        programs.map(|program| cpu_of_threads(program.id())).sum()
+    };
+    let (before, asked) = (used(), Asked::start(&etcd));
+    std::thread::sleep(WHILE);
+    println!(
+        "at rest, {} s: CPU of all processes {:.2} s; {}",
+        WHILE.as_secs(),
+        (used() - before).as_secs_f64(),
+        asked.end()
+    );
+    Some(())
+}
+
+fn launch(host: usize, folder: &Path, engine: &Engine, etcd: &Etcd) -> Program {
+    let folder = folder.join(format!("host-{host}"));
+    std::fs::create_dir(&folder).expect("a folder");
+    let policy = folder.join("fleet.star");
+    std::fs::write(&policy, policy_of(host)).expect("a policy");
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 4] = [
+        &"--policies",
+        &policy,
+        &"--host-id",
+        &format!("host-{host}"),
+    ];
+    Program::launch(&engine.host(), &etcd.url(), &arguments)
+}
+
+fn policy_of(host: usize) -> String {
+    format!(
+        r#"
+def docker_container(container, config):
+    return {{"{NODES}host-{host}/" + container.name: {{"host": "10.0.0.{host}", "container": container.name}}}}
+"#
+    )
+}
