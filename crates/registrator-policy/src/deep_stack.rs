@@ -1,7 +1,9 @@
 //! Threads with a stack that is large enough for deeply nested policies.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 /// The stack of a thread that loads or evaluates policies, in bytes. It is address space: only touched pages count.
 ///
@@ -23,6 +25,19 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String>
             .map_err(|error| format!("no thread to load it on: {error}"))?;
         thread.join().unwrap_or_else(|panic| Err(text_of(&*panic)))
     })
+}
+
+/// Runs `work` on a thread of its own with [`STACK_BYTES`], and leaves it alone if it takes longer than `time`. `None` then, and if
+/// it panics.
+pub(crate) fn run_within<T: Send + 'static>(
+    time: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, done) = channel();
+    let thread = thread::Builder::new().stack_size(STACK_BYTES);
+    // Without a thread the channel is closed at once. And nobody listens any more if it took too long.
+    let _ = thread.spawn(move || sender.send(work()));
+    done.recv_timeout(time).ok()
 }
 
 /// Runs `work`; a panic in it becomes an error with the panic's text.

@@ -11,7 +11,6 @@ mod restart;
 mod schema;
 mod sent;
 mod spawner;
-mod strays;
 
 use crate::Policy;
 use crate::canceller::Canceller;

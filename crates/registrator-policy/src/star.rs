@@ -4,7 +4,6 @@ mod answer;
 mod container;
 mod facts;
 mod fault;
-mod growth;
 mod json;
 mod library;
 mod lint;

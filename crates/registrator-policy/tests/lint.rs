@@ -185,21 +185,3 @@ fn missing_helpers_and_syntax_errors_are_found() {
     "#]],
     );
 }
-
-#[test]
-fn endless_types_are_not_checked_and_load() {
-    let text = "def docker_container(container: Container, config):\n    ports = [1, 2]\n    ports = [(port, \"tcp\") for port in ports]\n    return {\"/a\": ports}\n";
-    check(
-        &[("p.star", text)],
-        expect![[r#"
-        warning: a variable is assigned a tuple or struct that it is a part of itself, as in x = (x, 1): the types of this file are not checked
-         --> p.star:1:1
-          |
-        1 | def docker_container(container: Container, config):
-          | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-        help: give the new value another name
-    "#]],
-    );
-    let done = common::evaluate(text).unwrap();
-    assert_eq!(common::lines(&done), "/a = [[1,\"tcp\"],[2,\"tcp\"]]\n");
-}

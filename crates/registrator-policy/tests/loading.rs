@@ -377,3 +377,15 @@ fn a_policy_in_the_working_directory_is_loaded() {
         "cannot read missing.star: No such file or directory (os error 2)"
     );
 }
+
+/// The type checker does not come to an end for the second.
+#[test]
+fn types_are_not_checked() {
+    let text = "def docker_container(container: Container):\n    return {\"/a\": container.nmae if container.running else \"x\"}\n";
+    assert!(policy(text).is_ok());
+    let text = "def docker_container(container):\n    ports = [1, 2]\n    ports = [(port, \"tcp\") for port in ports]\n    return {\"/a\": ports}\n";
+    assert_eq!(
+        lines(&evaluate(text).unwrap()),
+        "/a = [[1,\"tcp\"],[2,\"tcp\"]]\n"
+    );
+}

@@ -485,7 +485,7 @@ fn policies_in_ruby_see_what_is_allowed_of_the_environment() {
         return;
     }
     let folder = Folder::new();
-    folder.write("etc/policies/env.rb", "NAMES = ENV.keys.sort - %w[LC_ALL MALLOC_ARENA_MAX KONTENA_REGISTRATOR_HOST_NAME REGISTRATOR_INTERPRETER]\ndocker_container -> (c) { { '/env' => NAMES } }\n");
+    folder.write("etc/policies/env.rb", "NAMES = ENV.keys.sort - %w[LC_ALL MALLOC_ARENA_MAX KONTENA_REGISTRATOR_HOST_NAME]\ndocker_container -> (c) { { '/env' => NAMES } }\n");
     let containers = json!([container('1', "web", &json!({}))]);
     folder.write("containers.json", &containers.to_string());
     let variables = [

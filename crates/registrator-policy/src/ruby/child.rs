@@ -2,7 +2,6 @@
 //!
 //! Nothing blocks for longer than it is told to, whatever the other side does: all three pipes are polled together.
 
-use super::strays::Mark;
 use crate::settings::Settings;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
@@ -32,10 +31,9 @@ pub(super) enum Waited {
     Broken(String),
 }
 
-/// A running interpreter in a process group of its own. Ends, with all that it started, when it is dropped.
+/// A running interpreter in a process group of its own. When it is dropped, the whole group ends.
 pub(super) struct Child {
     process: std::process::Child,
-    mark: Mark,
     input: ChildStdin,
     output: ChildStdout,
     errors: ChildStderr,
@@ -53,8 +51,7 @@ impl Child {
     /// # Errors
     /// Why it cannot be started, and what to do.
     pub(super) fn start(settings: &Settings) -> Result<Child, String> {
-        let mark = Mark::new();
-        let mut process = super::spawner::spawn(settings, &mark)?;
+        let mut process = super::spawner::spawn(settings)?;
         let pipes = (
             process.stdin.take(),
             process.stdout.take(),
@@ -65,7 +62,6 @@ impl Child {
         };
         let child = Child {
             process,
-            mark,
             input,
             output,
             errors,
@@ -255,7 +251,6 @@ impl Child {
         // It may have left its group.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        self.mark.kill_all();
     }
 }
 

@@ -3,7 +3,6 @@
 //! Linux ends a child with the *thread* that started it, if the child asks for that (`PR_SET_PDEATHSIG`). So one thread, which
 //! lives as long as the process, starts all of them.
 
-use super::strays::Mark;
 use crate::settings::Settings;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -21,11 +20,11 @@ const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 
 type Job = (Command, Sender<io::Result<Child>>);
 
-/// Starts an interpreter that waits for the host script, with this mark.
+/// Starts an interpreter that waits for the host script.
 ///
 /// # Errors
 /// There is no interpreter, or it cannot be started; in words for people.
-pub(super) fn spawn(settings: &Settings, mark: &Mark) -> Result<Child, String> {
+pub(super) fn spawn(settings: &Settings) -> Result<Child, String> {
     let program = find(settings)?;
     let mut command = Command::new(&program);
     command
@@ -36,7 +35,6 @@ pub(super) fn spawn(settings: &Settings, mark: &Mark) -> Result<Child, String> {
         .env("MALLOC_ARENA_MAX", "2")
         // The environment is text in this locale's encoding, before Ruby 3.0.
         .env("LC_ALL", "C.UTF-8")
-        .envs([mark.variable()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,18 +1,25 @@
 //! Finds mistakes without running the policy: type errors and lint findings of the policy and its helper files.
 
 use super::fault;
-use super::growth;
 use super::library::globals;
 use super::loader::parse;
 use super::source::{PolicyFolder, Source, read_policy};
+use crate::deep_stack;
 use crate::diagnostic::{Diagnostic, Severity};
 use starlark::analysis::AstModuleLint;
-use starlark::codemap::FileSpan;
 use starlark::errors::Lint;
 use starlark::syntax::AstModule;
 use starlark::typing::{AstModuleTypecheck, Interface};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the types of one file may take to check; usually it is milliseconds.
+///
+/// The checker gives a variable the union of the types of all its assignments, until nothing changes or 100 rounds are over. For
+/// `x = (x, 1)` each round wraps the type once more and takes twice as long as the one before, so it never comes back. It uses no
+/// more memory meanwhile.
+const TYPES_TIME: Duration = Duration::from_secs(10);
 
 /// Findings that are matters of taste, or natural in policies.
 const IGNORED: [&str; 7] = [
@@ -27,11 +34,15 @@ const IGNORED: [&str; 7] = [
 
 /// All findings, by file and place.
 pub(crate) fn lint(path: &Path) -> Vec<Diagnostic> {
+    lint_within(path, TYPES_TIME)
+}
+
+fn lint_within(path: &Path, types_time: Duration) -> Vec<Diagnostic> {
     let shown = path.display().to_string();
     let opened = PolicyFolder::of(path).and_then(|folder| Ok((folder, read_policy(path)?)));
     let mut checker = match opened {
         Ok((folder, source)) => {
-            let mut checker = Checker::new(folder);
+            let mut checker = Checker::new(folder, types_time);
             checker.check(source);
             checker
         }
@@ -47,15 +58,17 @@ pub(crate) fn lint(path: &Path) -> Vec<Diagnostic> {
 
 struct Checker {
     folder: PolicyFolder,
+    types_time: Duration,
     /// What the checked files define; `None` is not known, and must not be taken for nothing.
     interfaces: BTreeMap<PathBuf, Option<Interface>>,
     findings: Vec<Diagnostic>,
 }
 
 impl Checker {
-    fn new(folder: PolicyFolder) -> Checker {
+    fn new(folder: PolicyFolder, types_time: Duration) -> Checker {
         Checker {
             folder,
+            types_time,
             interfaces: BTreeMap::new(),
             findings: Vec::new(),
         }
@@ -81,11 +94,11 @@ impl Checker {
         for found in ast.lint(Some(&names)) {
             self.findings.extend(lint_finding(found));
         }
-        if let Some(span) = growth::endless_type(&ast) {
-            self.findings.push(untyped(&span));
+        let types = move || ast.typecheck(globals(), &loads);
+        let Some((errors, _, interface, _)) = deep_stack::run_within(self.types_time, types) else {
+            self.findings.push(untyped(&source.shown, self.types_time));
             return None;
-        }
-        let (errors, _, interface, _) = ast.typecheck(globals(), &loads);
+        };
         let errors = errors
             .iter()
             .map(|error| fault::diagnostic(error, &source.shown));
@@ -114,10 +127,12 @@ impl Checker {
     }
 }
 
-/// A file without static types.
-fn untyped(span: &FileSpan) -> Diagnostic {
-    let message = "a variable is assigned a tuple or struct that it is a part of itself, as in x = (x, 1): the types of this file are not checked\nhelp: give the new value another name";
-    fault::placed(Some(span), "", Severity::Warning, message.into())
+/// A file whose types nobody knows.
+fn untyped(file: &str, time: Duration) -> Diagnostic {
+    let message = format!(
+        "the types of this file could not be checked within {time:?}\nhelp: look for a variable that becomes a part of itself, as in x = (x, 1), and give the new value another name"
+    );
+    fault::placed(None, file, Severity::Warning, message)
 }
 
 fn lint_finding(lint: Lint) -> Option<Diagnostic> {
@@ -130,4 +145,28 @@ fn lint_finding(lint: Lint) -> Option<Diagnostic> {
     );
     let span = Some(&lint.location);
     Some(fault::placed(span, "", Severity::Warning, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_grow_without_end_are_a_warning() {
+        let text = "def docker_container(container):\n    ports = [80]\n    ports = [(port, 1) for port in ports]\n    return {\"/a\": ports}\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.star");
+        std::fs::write(&path, text).unwrap();
+        let findings = lint_within(&path, Duration::from_millis(100));
+        let [finding] = findings.as_slice() else {
+            panic!("{findings:?}");
+        };
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(
+            finding
+                .message
+                .contains("could not be checked within 100ms"),
+            "{finding}"
+        );
+    }
 }

@@ -184,3 +184,20 @@ fn what_cannot_be_converted_is_an_error_of_the_evaluation_and_of_the_check() {
     assert_eq!(policy.check(&fine), Ok(()));
     assert!(policy.evaluate(Some(&fine), &inspect("web")).is_ok());
 }
+
+/// The container is sent once for all configurations that are asked about it.
+#[test]
+fn a_configuration_that_fails_leaves_the_container_to_the_next() {
+    if !ruby::is_there() {
+        return;
+    }
+    let text = "config do\n  json_attr :x do |x| Integer(x) end\nend\n".to_owned()
+        + &body("{ \"/k/#{config.x}\" => container.name }");
+    let (_folder, mut policy) = policy_with(&text, &patient()).unwrap();
+    let container = inspect("web");
+    let bad = config(policy.as_ref(), "{\"x\": \"no\"}");
+    policy.evaluate(bad.as_ref(), &container).unwrap_err();
+    let good = config(policy.as_ref(), "{\"x\": \"1\"}");
+    let done = policy.evaluate(good.as_ref(), &container).unwrap();
+    assert_eq!(lines(&done), "/k/1 = web\n");
+}

@@ -61,7 +61,7 @@ fn the_environment_is_readable_at_load() {
     let done = policy.evaluate(None, &inspect("web")).unwrap();
     assert_eq!(
         lines(&done),
-        "/e = [\"A\",\"LC_ALL\",\"MALLOC_ARENA_MAX\",\"REGISTRATOR_INTERPRETER\",\"SECRET_\"]\n"
+        "/e = [\"A\",\"LC_ALL\",\"MALLOC_ARENA_MAX\",\"SECRET_\"]\n"
     );
 }
 

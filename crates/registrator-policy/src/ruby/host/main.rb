@@ -143,13 +143,22 @@ module Kontena
           request = parse(text)
           id = request['id']
           @marks.write("\0#{id}\n")
+          remember(request)
           answer(id) { evaluate(request) }
         end
       end
 
+      # Each is sent once, so neither may be lost with an evaluation that fails.
+      def remember(request)
+        [@configs, @policies].each(&:clear) if request['forget_configs']
+        @containers.clear if request['forget_containers']
+        @configs[request['config']] = request.slice('members', 'defaulted') if request.key?('members')
+        @containers[request['container']] = Container.new(request['json']) if request.key?('json')
+      end
+
       def evaluate(request)
-        policy = policy_for(request)
-        container = container_for(request)
+        policy = policy_for(request['config'])
+        container = @containers[request['container']]
         return {} if request['check']
 
         found = Nodes.new
@@ -159,11 +168,8 @@ module Kontena
         { 'nodes' => found.pairs }
       end
 
-      # A configuration comes once, and may fail each time that it is looked at.
-      def policy_for(request)
-        number = request['config']
-        forget(@policies, request['forget_configs']) && @configs.clear
-        @configs[number] ||= request if request.key?('members')
+      # A configuration may fail each time that it is looked at.
+      def policy_for(number)
         @policies[number] ||= @type.new(config(@configs[number]), @logger)
       end
 
@@ -171,16 +177,6 @@ module Kontena
         return nil unless given && @type.configuration
 
         @type.configuration.load_checked(given['members'], given['defaulted'], 'the configuration')
-      end
-
-      def container_for(request)
-        number = request['container']
-        forget(@containers, request['forget_containers'])
-        @containers[number] ||= Container.new(request['json'])
-      end
-
-      def forget(cache, everything)
-        cache.clear if everything
       end
 
       # Sends what the block gives, or its exception. Tells whether there was none.
