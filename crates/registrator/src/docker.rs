@@ -22,7 +22,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use registrator_core::observe::container::Container;
 
 pub use client::{Client, Timeouts};
-pub use endpoint::{Endpoint, EndpointSettings};
+pub use endpoint::{DockerEndpoint, EndpointSettings};
 pub use error::Error;
 pub use watch::{Update, WatchSettings, watch};
 

@@ -11,7 +11,7 @@ mod identity;
 mod layout;
 mod overview;
 mod reading;
-pub mod session;
+mod session;
 mod settings;
 mod views;
 mod watch;
@@ -19,12 +19,13 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use client::EtcdClient;
 pub use configs::{ConfigUpdate, follow_configs, list_configs};
 pub use endpoint::parse_endpoints;
 pub use identity::Holder;
 pub use layout::Layout;
 pub use overview::look;
+pub use session::{SessionEnd, SessionRequest, SessionUpdate, hold_session};
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
 
 use registrator_core::backoff::Backoff;

@@ -2,9 +2,9 @@
 //!
 //! This is the only place that reads the clock for the core.
 
-mod sources;
+mod inputs;
 
-pub use sources::{Input, News, Results, Signal, Signals, Sources, Work};
+pub use inputs::{Input, Inputs, News, Results, Signal, Signals, Work};
 
 use crate::catalog::Catalog;
 use crate::evaluators::Evaluators;
@@ -53,7 +53,7 @@ pub struct Attached {
     /// Where files are followed.
     pub files: FileWatch,
     /// Where configurations in etcd are read.
-    pub etcd: etcd::Client,
+    pub etcd: etcd::EtcdClient,
     /// Where what they are is sent.
     pub configs: UnboundedSender<etcd::ConfigUpdate>,
     /// The policies whose configurations in etcd are followed, with one task each. A set that is dropped ends its tasks.
@@ -63,15 +63,15 @@ pub struct Attached {
 }
 
 /// The session with etcd, which begins when it is known who this process is.
-pub struct Session {
+pub struct SessionTask {
     /// What it is asked.
-    pub requests: UnboundedSender<etcd::session::Request>,
+    pub requests: UnboundedSender<etcd::SessionRequest>,
     /// Its end.
-    pub task: JoinHandle<Result<etcd::session::End, etcd::SettingsError>>,
+    pub task: JoinHandle<Result<etcd::SessionEnd, etcd::SettingsError>>,
 }
 
 /// Runs until a signal, or until another process takes the identity over.
-pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Session) -> End {
+pub async fn run(mut attached: Attached, mut inputs: Inputs, mut session: SessionTask) -> End {
     let mut stopping = None;
     loop {
         let timeout = stopping.or_else(|| attached.reconciler.next_timeout());
@@ -79,12 +79,12 @@ pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Sess
             biased;
             end = &mut session.task => {
                 // What it said at last, its reason to end among it, is not lost.
-                while let Some(update) = sources.work.next_of_session() {
+                while let Some(update) = inputs.work.next_of_session() {
                     report::etcd(&update);
                 }
                 return session_ended(end);
             }
-            input = sources.next(timeout) => input,
+            input = inputs.next(timeout) => input,
         };
         match input {
             Input::Signal(Signal::Terminate) if stopping.is_some() || attached.ending() => {
@@ -103,29 +103,29 @@ pub async fn run(mut attached: Attached, mut sources: Sources, mut session: Sess
 }
 
 fn session_ended(
-    end: Result<Result<etcd::session::End, etcd::SettingsError>, tokio::task::JoinError>,
+    end: Result<Result<etcd::SessionEnd, etcd::SettingsError>, tokio::task::JoinError>,
 ) -> End {
     match end {
-        Ok(Ok(etcd::session::End::Superseded)) => End::Superseded,
-        Ok(Ok(etcd::session::End::Refused)) => End::Refused,
-        Ok(Ok(etcd::session::End::Kept)) => {
+        Ok(Ok(etcd::SessionEnd::Superseded)) => End::Superseded,
+        Ok(Ok(etcd::SessionEnd::Refused)) => End::Refused,
+        Ok(Ok(etcd::SessionEnd::Kept)) => {
             info!(
                 "the nodes stay until their lease expires, or until a new process takes them over"
             );
             End::Stopped
         }
-        Ok(Ok(etcd::session::End::Released)) => {
+        Ok(Ok(etcd::SessionEnd::Released)) => {
             info!("all nodes are removed");
             End::Stopped
         }
-        Ok(Ok(etcd::session::End::Unfinished(error))) => {
+        Ok(Ok(etcd::SessionEnd::Unfinished(error))) => {
             warn!(
                 "etcd could not be told, the lease ends by itself: {}",
                 crate::error_chain::error_chain(&error)
             );
             End::Stopped
         }
-        Ok(Ok(etcd::session::End::Abandoned)) => End::Stopped,
+        Ok(Ok(etcd::SessionEnd::Abandoned)) => End::Stopped,
         Err(error) => End::Failed(error),
         Ok(Err(error)) => End::Etcd(error),
     }
@@ -205,7 +205,7 @@ impl Attached {
     }
 
     /// Does what the reconciler says. Tells whether the end was asked for.
-    fn perform(&mut self, session: &Session) -> bool {
+    fn perform(&mut self, session: &SessionTask) -> bool {
         let mut stop = false;
         let ask = |request| {
             // A session that has ended answers at the top of the loop.
@@ -226,13 +226,13 @@ impl Attached {
                     );
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
-                Command::WatchRoots(roots) => ask(etcd::session::Request::WatchRoots(roots)),
-                Command::Commit(commit) => ask(etcd::session::Request::Commit(commit)),
+                Command::WatchRoots(roots) => ask(etcd::SessionRequest::WatchRoots(roots)),
+                Command::Commit(commit) => ask(etcd::SessionRequest::Commit(commit)),
                 Command::Stop(on_exit) => {
                     stop = true;
                     ask(match on_exit {
-                        OnExit::Keep => etcd::session::Request::Keep,
-                        OnExit::Release => etcd::session::Request::Release,
+                        OnExit::Keep => etcd::SessionRequest::Keep,
+                        OnExit::Release => etcd::SessionRequest::Release,
                     });
                 }
             }
@@ -271,10 +271,10 @@ fn unread_container(update: docker::Update) -> Option<Event> {
     }
 }
 
-fn etcd_event(update: etcd::session::Update) -> Option<SessionEvent> {
+fn etcd_event(update: etcd::SessionUpdate) -> Option<SessionEvent> {
     report::etcd(&update);
     match update {
-        etcd::session::Update::Session(event) => Some(event),
+        etcd::SessionUpdate::Session(event) => Some(event),
         _ => None,
     }
 }

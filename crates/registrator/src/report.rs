@@ -45,25 +45,25 @@ pub fn docker(update: &docker::Update) {
 }
 
 /// Logs what changed on etcd's side.
-pub fn etcd(update: &etcd::session::Update) {
-    use etcd::session::Update;
+pub fn etcd(update: &etcd::SessionUpdate) {
+    use etcd::SessionUpdate;
     let someone = |holder: &Option<etcd::Holder>| {
         holder
             .as_ref()
             .map_or("an unknown process".to_owned(), ToString::to_string)
     };
     match update {
-        Update::Session(_) => {}
-        Update::Unreachable { error } => warn!(
+        SessionUpdate::Session(_) => {}
+        SessionUpdate::Unreachable { error } => warn!(
             "waiting for etcd, nothing is forgotten: {}",
             error_chain(error)
         ),
-        Update::Reachable { endpoint } => info!("connected to etcd at {endpoint}"),
-        Update::LeaseGranted { lease, ttl } => info!(
+        SessionUpdate::Reachable { endpoint } => info!("connected to etcd at {endpoint}"),
+        SessionUpdate::LeaseGranted { lease, ttl } => info!(
             "registering under a new lease {lease} of {} s",
             ttl.as_secs()
         ),
-        Update::LeaseAdopted {
+        SessionUpdate::LeaseAdopted {
             lease,
             ttl,
             predecessor,
@@ -74,24 +74,24 @@ pub fn etcd(update: &etcd::session::Update) {
                 someone(predecessor)
             );
         }
-        Update::LeaseLost { lease } => {
+        SessionUpdate::LeaseLost { lease } => {
             warn!("lease {lease} is gone and its nodes with it: registering everything again")
         }
-        Update::IdentityInUse { holder } => warn!(
+        SessionUpdate::IdentityInUse { holder } => warn!(
             "waiting: this host id is in use by {}, which lives or has just ended",
             someone(holder)
         ),
-        Update::Refused { holder } => error!(
+        SessionUpdate::Refused { holder } => error!(
             "this host id is in use by {}, which lives. Stop it, or give this process another --host-id (KONTENA_REGISTRATOR_HOST_ID), or let it wait with --on-conflict wait",
             someone(holder)
         ),
-        Update::Superseded { by } => {
+        SessionUpdate::Superseded { by } => {
             error!("another process took over this host id: {}", someone(by))
         }
-        Update::Stray { key } => warn!(
+        SessionUpdate::Stray { key } => warn!(
             "key {key:?} is attached to our lease, but no registrator can have written it: left alone"
         ),
-        Update::WatchRefused { root, error } => warn!(
+        SessionUpdate::WatchRefused { root, error } => warn!(
             "changes below {root} cannot be watched, so nodes that others change there are not repaired: {}",
             error_chain(error)
         ),

@@ -17,7 +17,7 @@ pub(super) fn docker(
     environment: &Environment,
 ) -> anyhow::Result<docker::Client> {
     let own = settings.docker_cert_path.clone();
-    let endpoint = docker::Endpoint::from_settings(&docker::EndpointSettings {
+    let endpoint = docker::DockerEndpoint::from_settings(&docker::EndpointSettings {
         host: Some(settings.docker_host.clone()),
         tls_verify: settings.docker_tls_verify,
         cert_path: own.or_else(|| docker_config(environment)),

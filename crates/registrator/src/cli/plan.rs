@@ -32,7 +32,7 @@ struct World {
 
 /// The etcd that is compared with.
 struct Target {
-    client: etcd::Client,
+    client: etcd::EtcdClient,
     layout: Layout,
 }
 
@@ -203,7 +203,7 @@ async fn target(
         }),
     };
     let etcd_settings = connect::etcd(&settings.host.etcd, &endpoints, &host_id)?;
-    let client = etcd::Client::new(&etcd_settings)?;
+    let client = etcd::EtcdClient::new(&etcd_settings)?;
     match client.status().await {
         Ok(_) => {}
         Err(error) if external => {

@@ -4,9 +4,9 @@ use super::connect;
 use crate::catalog::{self, Catalog};
 use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
-use crate::etcd::session::Request;
+use crate::etcd::SessionRequest;
 use crate::evaluators::{Deadlines, Evaluators};
-use crate::event_loop::{self, Attached, End, News, Results, Session, Signals, Sources, Work};
+use crate::event_loop::{self, Attached, End, Inputs, News, Results, SessionTask, Signals, Work};
 use crate::exit::Exit;
 use crate::settings::{self, Environment, RunSettings};
 use crate::{docker, etcd, files};
@@ -74,11 +74,11 @@ async fn embed(settings: &RunSettings) -> anyhow::Result<Embedded> {
 
 /// What the session needs besides its name.
 struct SessionParts {
-    client: etcd::Client,
+    client: etcd::EtcdClient,
     settings: etcd::Settings,
-    asking: UnboundedSender<Request>,
-    asked: UnboundedReceiver<Request>,
-    updates: UnboundedSender<etcd::session::Update>,
+    asking: UnboundedSender<SessionRequest>,
+    asked: UnboundedReceiver<SessionRequest>,
+    updates: UnboundedSender<etcd::SessionUpdate>,
 }
 
 async fn attach(
@@ -92,7 +92,7 @@ async fn attach(
     let signals = Signals::listen()?;
     let docker = connect::docker(&settings.host.docker, environment)?;
     let etcd_settings = session_settings(settings, endpoints)?;
-    let client = etcd::Client::new(&etcd_settings)?;
+    let client = etcd::EtcdClient::new(&etcd_settings)?;
 
     let (file_updates, files) = channel(QUEUE);
     let file_watch = files::watch(
@@ -148,11 +148,11 @@ async fn attach(
         files,
     };
     let work = Work::new(results, news);
-    let session = Session {
+    let session = SessionTask {
         requests,
         task: tokio::spawn(session),
     };
-    Ok(event_loop::run(attached, Sources { signals, work }, session).await)
+    Ok(event_loop::run(attached, Inputs { signals, work }, session).await)
 }
 
 /// The name matters to the session only, which gets it as soon as it is known.
@@ -175,7 +175,7 @@ async fn hold_session(
     session: SessionParts,
     docker: docker::Client,
     host_id: Option<String>,
-) -> Result<etcd::session::End, etcd::SettingsError> {
+) -> Result<etcd::SessionEnd, etcd::SettingsError> {
     let SessionParts {
         client,
         settings,
@@ -187,11 +187,11 @@ async fn hold_session(
         Some(name) => name,
         None => match identify(&docker, &asking, &mut asked).await {
             Some(name) => name,
-            None => return Ok(etcd::session::End::Abandoned),
+            None => return Ok(etcd::SessionEnd::Abandoned),
         },
     };
     drop(asking);
-    etcd::session::run(
+    etcd::hold_session(
         client,
         &etcd::Settings {
             host_id,
@@ -206,8 +206,8 @@ async fn hold_session(
 /// The engine's id; `None` if the end is asked for before it is known: nothing is registered yet, so there is nothing to keep or release.
 async fn identify(
     docker: &docker::Client,
-    asking: &UnboundedSender<Request>,
-    asked: &mut UnboundedReceiver<Request>,
+    asking: &UnboundedSender<SessionRequest>,
+    asked: &mut UnboundedReceiver<SessionRequest>,
 ) -> Option<String> {
     let mut id = pin!(engine_id(docker));
     let mut roots = None;
@@ -215,7 +215,7 @@ async fn identify(
         tokio::select! {
             id = &mut id => break id,
             request = asked.recv() => match request {
-                Some(Request::Keep | Request::Release) | None => return None,
+                Some(SessionRequest::Keep | SessionRequest::Release) | None => return None,
                 Some(request) => roots = Some(request),
             },
         }

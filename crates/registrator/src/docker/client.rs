@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::answer::{Answer, Call, within};
 use super::api_version::{ApiVersion, MAX_API, MIN_API};
 use super::connector::{ConnectError, Connector};
-use super::endpoint::Endpoint;
+use super::endpoint::DockerEndpoint;
 use super::error::Error;
 use super::event_stream::EventStream;
 use super::id::parse_id;
@@ -62,7 +62,7 @@ pub struct Client {
 }
 
 struct Shared {
-    endpoint: Endpoint,
+    endpoint: DockerEndpoint,
     timeouts: Timeouts,
     base: String,
     http: legacy::Client<Connector, Empty<Bytes>>,
@@ -79,7 +79,7 @@ pub struct EngineInfo {
 
 impl Client {
     /// A client for `endpoint`. Reads certificate files, connects to nothing yet.
-    pub fn new(endpoint: Endpoint, timeouts: Timeouts) -> Result<Self, Error> {
+    pub fn new(endpoint: DockerEndpoint, timeouts: Timeouts) -> Result<Self, Error> {
         let connector = Connector::new(&endpoint, timeouts.connect)?;
         let base = connector.base();
         let http = legacy::Client::builder(TokioExecutor::new())

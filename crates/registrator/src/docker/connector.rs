@@ -1,4 +1,4 @@
-//! Opens connections to an [`Endpoint`], for hyper's client.
+//! Opens connections to a [`DockerEndpoint`], for hyper's client.
 
 use std::future::Future;
 use std::io;
@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
-use super::endpoint::Endpoint;
+use super::endpoint::DockerEndpoint;
 use super::error::Error;
 use super::tls;
 use crate::endpoint::Authority;
@@ -34,11 +34,11 @@ const TCP_KEEPALIVE_RETRIES: u32 = 3;
 /// Connects to one endpoint, whatever host the URI of the request names.
 #[derive(Clone)]
 pub(super) struct Connector {
-    target: Arc<Target>,
+    target: Arc<Destination>,
     limit: Duration,
 }
 
-enum Target {
+enum Destination {
     Unix(Box<Path>),
     Tcp(HttpConnector, Uri),
     Tls(HttpConnector, Uri, TlsConnector, ServerName<'static>),
@@ -46,14 +46,16 @@ enum Target {
 
 impl Connector {
     /// Reads the certificate files of a TLS endpoint. A connection not made within `limit` is given up.
-    pub(super) fn new(endpoint: &Endpoint, limit: Duration) -> Result<Self, Error> {
+    pub(super) fn new(endpoint: &DockerEndpoint, limit: Duration) -> Result<Self, Error> {
         let target = match endpoint {
-            Endpoint::Unix(path) => Target::Unix(path.clone().into_boxed_path()),
-            Endpoint::Tcp(authority) => Target::Tcp(http_connector(limit), uri(authority)?),
-            Endpoint::Tls {
+            DockerEndpoint::Unix(path) => Destination::Unix(path.clone().into_boxed_path()),
+            DockerEndpoint::Tcp(authority) => {
+                Destination::Tcp(http_connector(limit), uri(authority)?)
+            }
+            DockerEndpoint::Tls {
                 authority,
                 cert_path,
-            } => Target::Tls(
+            } => Destination::Tls(
                 http_connector(limit),
                 uri(authority)?,
                 tls::connector(cert_path)?,
@@ -69,8 +71,8 @@ impl Connector {
     /// The URI in front of the path of each request: hyper makes the `Host` header of it.
     pub(super) fn base(&self) -> String {
         match &*self.target {
-            Target::Unix(_) => "http://docker".to_owned(),
-            Target::Tcp(_, uri) | Target::Tls(_, uri, ..) => {
+            Destination::Unix(_) => "http://docker".to_owned(),
+            Destination::Tcp(_, uri) | Destination::Tls(_, uri, ..) => {
                 uri.to_string().trim_end_matches('/').to_owned()
             }
         }
@@ -119,11 +121,11 @@ impl Service<Uri> for Connector {
     }
 }
 
-async fn connect(target: &Target) -> io::Result<Wire> {
+async fn connect(target: &Destination) -> io::Result<Wire> {
     match target {
-        Target::Unix(path) => Ok(Wire::new(UnixStream::connect(path).await?)),
-        Target::Tcp(connector, uri) => Ok(Wire::new(tcp(connector, uri).await?)),
-        Target::Tls(connector, uri, tls, name) => {
+        Destination::Unix(path) => Ok(Wire::new(UnixStream::connect(path).await?)),
+        Destination::Tcp(connector, uri) => Ok(Wire::new(tcp(connector, uri).await?)),
+        Destination::Tls(connector, uri, tls, name) => {
             let stream = tcp(connector, uri).await?;
             Ok(Wire::new(tls.connect(name.clone(), stream).await?))
         }

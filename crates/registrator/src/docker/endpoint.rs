@@ -27,7 +27,7 @@ pub struct EndpointSettings {
 ///
 /// Displays as a `DOCKER_HOST` that means the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum DockerEndpoint {
     /// A Unix socket at an absolute path.
     Unix(PathBuf),
     /// Plain HTTP over TCP.
@@ -41,7 +41,7 @@ pub enum Endpoint {
     },
 }
 
-impl Endpoint {
+impl DockerEndpoint {
     /// Makes sense of the settings, without opening anything.
     ///
     /// # Errors
@@ -54,9 +54,9 @@ impl Endpoint {
 }
 
 /// The endpoint, or what is wrong with it.
-fn endpoint(host: &str, settings: &EndpointSettings) -> Result<Endpoint, String> {
+fn endpoint(host: &str, settings: &EndpointSettings) -> Result<DockerEndpoint, String> {
     if host.is_empty() {
-        return Ok(Endpoint::Unix(DEFAULT_SOCKET.into()));
+        return Ok(DockerEndpoint::Unix(DEFAULT_SOCKET.into()));
     }
     let (scheme, rest) = host.split_once("://").ok_or_else(|| no_scheme(host))?;
     match scheme {
@@ -92,9 +92,9 @@ fn advice(scheme: &str) -> &'static str {
     }
 }
 
-fn unix(path: &str) -> Result<Endpoint, &'static str> {
+fn unix(path: &str) -> Result<DockerEndpoint, &'static str> {
     match path {
-        "" => Ok(Endpoint::Unix(DEFAULT_SOCKET.into())),
+        "" => Ok(DockerEndpoint::Unix(DEFAULT_SOCKET.into())),
         _ if !path.starts_with('/') => {
             Err("the path of the socket must be absolute, as in unix:///var/run/docker.sock")
         }
@@ -102,21 +102,21 @@ fn unix(path: &str) -> Result<Endpoint, &'static str> {
         _ if path.len() > MAX_SOCKET_PATH => {
             Err("the path is longer than the 107 bytes of a Unix socket address")
         }
-        _ => Ok(Endpoint::Unix(path.into())),
+        _ => Ok(DockerEndpoint::Unix(path.into())),
     }
 }
 
 /// An empty host is this machine, as for Docker's own client.
-fn tcp(rest: &str, tls: bool, settings: &EndpointSettings) -> Result<Endpoint, String> {
+fn tcp(rest: &str, tls: bool, settings: &EndpointSettings) -> Result<DockerEndpoint, String> {
     let nowhere = rest.is_empty() || rest.starts_with([':', '/']);
     let host = if nowhere { "localhost" } else { "" };
     let port = if tls { TLS_PORT } else { PLAIN_PORT };
     let authority = Authority::parse(&format!("{host}{rest}"), port)?;
     if !tls {
-        return Ok(Endpoint::Tcp(authority));
+        return Ok(DockerEndpoint::Tcp(authority));
     }
     match &settings.cert_path {
-        Some(folder) => Ok(Endpoint::Tls {
+        Some(folder) => Ok(DockerEndpoint::Tls {
             authority,
             cert_path: folder.clone(),
         }),
@@ -127,7 +127,7 @@ fn tcp(rest: &str, tls: bool, settings: &EndpointSettings) -> Result<Endpoint, S
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for DockerEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
@@ -150,8 +150,8 @@ mod tests {
             tls_verify,
             cert_path: cert_path.map(PathBuf::from),
         };
-        let found = match Endpoint::from_settings(&settings) {
-            Ok(ref endpoint @ Endpoint::Tls { ref cert_path, .. }) => {
+        let found = match DockerEndpoint::from_settings(&settings) {
+            Ok(ref endpoint @ DockerEndpoint::Tls { ref cert_path, .. }) => {
                 format!("{endpoint} with {}", cert_path.display())
             }
             Ok(endpoint) => endpoint.to_string(),
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn sockets() {
         assert_eq!(
-            Endpoint::from_settings(&EndpointSettings::default()),
-            Ok(Endpoint::Unix(DEFAULT_SOCKET.into()))
+            DockerEndpoint::from_settings(&EndpointSettings::default()),
+            Ok(DockerEndpoint::Unix(DEFAULT_SOCKET.into()))
         );
         check("", "unix:///var/run/docker.sock");
         check("unix://", "unix:///var/run/docker.sock");

@@ -48,7 +48,7 @@ pub enum Error {
         message: String,
         /// The HTTP library's reason.
         #[source]
-        source: Cause,
+        source: BoxError,
     },
     /// Docker refused.
     #[error(
@@ -70,7 +70,7 @@ pub enum Error {
         message: String,
         /// Where and why.
         #[source]
-        source: Cause,
+        source: BoxError,
     },
     /// Anything else about what Docker answered, or is, in words.
     #[error("{0}")]
@@ -78,7 +78,7 @@ pub enum Error {
 }
 
 /// A cause that nobody looks into.
-pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is wrong with a certificate or key file.
 #[derive(Debug, thiserror::Error)]

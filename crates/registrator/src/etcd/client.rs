@@ -18,7 +18,7 @@ use etcd_api::{
     StatusResponse, TxnRequest, TxnResponse, kv_client::KvClient, lease_client::LeaseClient,
     maintenance_client::MaintenanceClient,
 };
-use login::{Login, Wire};
+use login::{EtcdChannel, Login};
 use registrator_core::own::LeaseId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,10 +33,10 @@ const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// A client of one etcd cluster. Clones share their connections.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Shared>);
+pub struct EtcdClient(Arc<Cluster>);
 
 #[derive(Debug)]
-struct Shared {
+struct Cluster {
     remotes: Vec<Remote>,
     /// Counts the moves; the remainder is the endpoint in use.
     current: AtomicUsize,
@@ -50,14 +50,14 @@ enum Effect {
     Writes,
 }
 
-impl Client {
+impl EtcdClient {
     /// A client for `settings`. Reads the TLS files; connects at the first call. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// The settings do not [check](Settings::check), or a file for TLS cannot be read or used.
-    pub fn new(settings: &Settings) -> Result<Client, SettingsError> {
+    pub fn new(settings: &Settings) -> Result<EtcdClient, SettingsError> {
         settings.check()?;
-        Ok(Client(Arc::new(Shared {
+        Ok(EtcdClient(Arc::new(Cluster {
             remotes: connect::remotes(settings)?,
             current: AtomicUsize::new(0),
             login: settings.credentials.clone().map(Login::new),
@@ -158,7 +158,7 @@ impl Client {
 
     async fn call<T, F, Answer>(&self, effect: Effect, mut send: F) -> Result<T, Error>
     where
-        F: FnMut(Wire) -> Answer,
+        F: FnMut(EtcdChannel) -> Answer,
         Answer: Future<Output = Result<Response<T>, Status>>,
     {
         let mut endpoints_left = self.0.remotes.len();
@@ -189,7 +189,7 @@ impl Client {
         mut send: F,
     ) -> Result<Response<T>, Error>
     where
-        F: FnMut(Wire) -> Answer,
+        F: FnMut(EtcdChannel) -> Answer,
         Answer: Future<Output = Result<Response<T>, Status>>,
     {
         let remote = self.remote(turn);
@@ -242,10 +242,10 @@ impl Client {
     }
 }
 
-fn kv(wire: Wire) -> KvClient<Wire> {
+fn kv(wire: EtcdChannel) -> KvClient<EtcdChannel> {
     KvClient::new(wire).max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-fn lease(wire: Wire) -> LeaseClient<Wire> {
+fn lease(wire: EtcdChannel) -> LeaseClient<EtcdChannel> {
     LeaseClient::new(wire).max_decoding_message_size(MAX_MESSAGE_BYTES)
 }

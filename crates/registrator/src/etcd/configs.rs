@@ -1,10 +1,10 @@
 //! A policy's configurations in etcd: what is there, then each change, for as long as somebody listens.
 
 use super::BACKOFF;
-use super::client::Client;
+use super::client::EtcdClient;
 use super::error::Error;
 use super::reading::KeyRange;
-use super::watch::{Follower, Position, Report};
+use super::watch::{Position, RangeFollower, Report};
 use crate::attempts::Attempts;
 use etcd_api::{Event, KeyValue, event::EventType};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
@@ -28,7 +28,7 @@ pub enum ConfigUpdate {
 ///
 /// It survives whatever happens to etcd: after a compaction or a loss it lists again. An interruption changes nothing.
 pub async fn follow_configs(
-    client: Client,
+    client: EtcdClient,
     policy: PolicyName,
     path: EtcdPath,
     to: UnboundedSender<ConfigUpdate>,
@@ -52,7 +52,7 @@ pub async fn follow_configs(
 /// # Errors
 /// Any.
 pub async fn list_configs(
-    client: &Client,
+    client: &EtcdClient,
     policy: PolicyName,
     path: EtcdPath,
 ) -> Result<Vec<RawConfig>, Error> {
@@ -103,7 +103,7 @@ impl Configs {
 struct Unheard;
 
 struct Source {
-    client: Client,
+    client: EtcdClient,
     configs: Configs,
     to: UnboundedSender<ConfigUpdate>,
     interrupted: bool,
@@ -139,7 +139,7 @@ impl Source {
                 }
             }
         };
-        let mut follower = Follower::new(self.client.clone(), range, start);
+        let mut follower = RangeFollower::new(self.client.clone(), range, start);
         loop {
             match follower.next().await {
                 Report::Events(events) => self.pass_on(events)?,

@@ -10,7 +10,7 @@ const OPTION: &str = "--etcd-endpoint (ETCD_ENDPOINT)";
 
 /// One address of etcd: `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct EtcdEndpoint {
     tls: bool,
     authority: Authority,
 }
@@ -19,7 +19,7 @@ pub struct Endpoint {
 ///
 /// # Errors
 /// The first item that is none.
-pub fn parse_endpoints(list: &str) -> Result<Vec<Endpoint>, EndpointError> {
+pub fn parse_endpoints(list: &str) -> Result<Vec<EtcdEndpoint>, EndpointError> {
     let items = list.split(',').map(str::trim);
     items
         .map(|item| match item {
@@ -28,17 +28,17 @@ pub fn parse_endpoints(list: &str) -> Result<Vec<Endpoint>, EndpointError> {
                 list,
                 "an endpoint is empty: write http://HOST:PORT, several separated by commas",
             )),
-            text => Endpoint::parse(text),
+            text => EtcdEndpoint::parse(text),
         })
         .collect()
 }
 
-impl Endpoint {
+impl EtcdEndpoint {
     /// Reads `http://host:port`, `https://host:port`, `host:port` (which is http), each also without the port (which is 2379).
     ///
     /// # Errors
     /// The first rule that `text` breaks.
-    pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
+    pub fn parse(text: &str) -> Result<EtcdEndpoint, EndpointError> {
         let (tls, rest) = match text.split_once("://") {
             None => (false, text),
             Some(("http", rest)) => (false, rest),
@@ -49,7 +49,7 @@ impl Endpoint {
             }
         };
         match Authority::parse(rest, DEFAULT_PORT) {
-            Ok(authority) => Ok(Endpoint { tls, authority }),
+            Ok(authority) => Ok(EtcdEndpoint { tls, authority }),
             Err(problem) => Err(EndpointError::new(OPTION, text, explained(rest, problem))),
         }
     }
@@ -73,7 +73,7 @@ fn explained(rest: &str, problem: &str) -> String {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for EtcdEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
         write!(f, "{scheme}://{}", self.authority)
@@ -89,7 +89,7 @@ mod tests {
         let found = match parse_endpoints(list) {
             Ok(list) => list
                 .iter()
-                .map(Endpoint::to_string)
+                .map(EtcdEndpoint::to_string)
                 .collect::<Vec<_>>()
                 .join(" "),
             Err(error) => error.to_string(),
@@ -107,7 +107,10 @@ mod tests {
             "https://[::1]:1, [fe80::1]",
             "https://[::1]:1 http://[fe80::1]:2379",
         );
-        assert_eq!(Endpoint::parse("https://[::1]:1").unwrap().host(), "::1");
+        assert_eq!(
+            EtcdEndpoint::parse("https://[::1]:1").unwrap().host(),
+            "::1"
+        );
     }
 
     #[test]

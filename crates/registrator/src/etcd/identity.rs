@@ -1,6 +1,6 @@
 //! The identity key: which process speaks for a host id.
 
-use super::layout::{Layout, Place, parse_lease};
+use super::layout::{Layout, Purpose, parse_lease};
 use super::reading;
 use crate::attempts::random;
 use etcd_api::KeyValue;
@@ -73,7 +73,7 @@ impl fmt::Display for Holder {
 /// Of an identity key, the host id and the lease of the registrator.
 pub(super) fn registrator(layout: &Layout, kv: &KeyValue) -> Option<(HostId, LeaseId)> {
     match layout.place(&kv.key) {
-        Place::Identity(name) => Some((name.into(), lease_of(kv)?)),
+        Purpose::Identity(name) => Some((name.into(), lease_of(kv)?)),
         _ => None,
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn lease_of(kv: &KeyValue) -> Option<LeaseId> {
 /// Of a beacon, the lease whose registrator lives.
 pub(super) fn lit(layout: &Layout, kv: &KeyValue) -> Option<LeaseId> {
     match layout.place(&kv.key) {
-        Place::Beacon(lease) => Some(lease),
+        Purpose::Beacon(lease) => Some(lease),
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ pub enum LayoutError {
 
 /// What a key of etcd is for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Purpose {
     /// A registrator's identity: the host id.
     Identity(String),
     /// A claim of a lease on a key.
@@ -109,30 +109,30 @@ impl Layout {
     }
 
     /// What `etcd_key` is for.
-    pub(super) fn place(&self, etcd_key: &[u8]) -> Place {
+    pub(super) fn place(&self, etcd_key: &[u8]) -> Purpose {
         let Ok(text) = std::str::from_utf8(etcd_key) else {
             let text = String::from_utf8_lossy(etcd_key).into_owned();
-            return Place::Foreign(text.clone(), KeyError::Control(text));
+            return Purpose::Foreign(text.clone(), KeyError::Control(text));
         };
         match text.strip_prefix(&self.meta) {
-            Some(rest) => own_place(rest).unwrap_or_else(|| Place::Unknown(text.to_owned())),
+            Some(rest) => own_place(rest).unwrap_or_else(|| Purpose::Unknown(text.to_owned())),
             None => match Key::parse(text) {
-                Ok(key) => Place::Node(key),
-                Err(error) => Place::Foreign(text.to_owned(), error),
+                Ok(key) => Purpose::Node(key),
+                Err(error) => Purpose::Foreign(text.to_owned(), error),
             },
         }
     }
 }
 
-fn own_place(rest: &str) -> Option<Place> {
+fn own_place(rest: &str) -> Option<Purpose> {
     if let Some(name) = rest.strip_prefix("nodes/") {
-        return Some(Place::Identity(unescape(name)?));
+        return Some(Purpose::Identity(unescape(name)?));
     }
     if let Some(lease) = rest.strip_prefix("beacons/") {
-        return Some(Place::Beacon(parse_lease(lease)?));
+        return Some(Purpose::Beacon(parse_lease(lease)?));
     }
     let (key, lease) = rest.strip_prefix("claims/")?.split_once('/')?;
-    Some(Place::Claim(
+    Some(Purpose::Claim(
         Key::parse(&unescape(key)?).ok()?,
         parse_lease(lease)?,
     ))
@@ -182,18 +182,18 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        fn check(key: &str, expected: Place) {
+        fn check(key: &str, expected: Purpose) {
             assert_eq!(layout().place(key.as_bytes()), expected, "for {key:?}");
         }
         let key = |text| Key::parse(text).unwrap();
-        let unknown = |text: &str| Place::Unknown(text.to_owned());
+        let unknown = |text: &str| Purpose::Unknown(text.to_owned());
         check(
             "/registrator/nodes/ABCD:EFGH%2F1",
-            Place::Identity("ABCD:EFGH/1".into()),
+            Purpose::Identity("ABCD:EFGH/1".into()),
         );
         let claim = layout().claim(&key("/a/b%2F"), LeaseId(-1));
-        check(&claim, Place::Claim(key("/a/b%2F"), LeaseId(-1)));
-        check(&layout().beacon(LeaseId(-1)), Place::Beacon(LeaseId(-1)));
+        check(&claim, Purpose::Claim(key("/a/b%2F"), LeaseId(-1)));
+        check(&layout().beacon(LeaseId(-1)), Purpose::Beacon(LeaseId(-1)));
         for text in [
             "/registrator/beacons/70",
             "/registrator/nodes/a/b",
@@ -205,15 +205,15 @@ mod tests {
         ] {
             check(text, unknown(text));
         }
-        check("/skydns/a", Place::Node(key("/skydns/a")));
+        check("/skydns/a", Purpose::Node(key("/skydns/a")));
         check(
             "/skydns/",
-            Place::Foreign(
+            Purpose::Foreign(
                 "/skydns/".into(),
                 KeyError::TrailingSlash("/skydns/".into()),
             ),
         );
-        assert!(matches!(layout().place(b"/\xff"), Place::Foreign(..)));
+        assert!(matches!(layout().place(b"/\xff"), Purpose::Foreign(..)));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What a registrator must know of etcd before anything is decided: who the registrators are, and what is at its keys.
 
-use super::client::Client;
+use super::client::EtcdClient;
 use super::error::Error;
 use super::identity;
-use super::layout::{Layout, Place};
+use super::layout::{Layout, Purpose};
 use super::reading::KeyRange;
 use super::views;
 use etcd_api::KeyValue;
@@ -25,7 +25,7 @@ pub(super) struct Overview {
 
 /// What is attached to a lease.
 #[derive(Debug, Default)]
-pub(super) struct Attached {
+pub(super) struct LeaseKeys {
     /// The keys of nodes and of claims.
     pub(super) keys: BTreeSet<Key>,
     /// Keys that no registrator can have attached.
@@ -52,7 +52,7 @@ impl Overview {
 /// # Errors
 /// Any of the first reading that fails.
 pub async fn look(
-    client: &Client,
+    client: &EtcdClient,
     layout: &Layout,
     wished: BTreeSet<Key>,
 ) -> Result<(Who, BTreeMap<Key, View>), Error> {
@@ -60,7 +60,7 @@ pub async fn look(
     let lease = own.kvs.first().and_then(identity::lease_of);
     let me = lease.unwrap_or(LeaseId(0));
     let attached = match attached(client, layout, me).await {
-        Err(Error::LeaseNotFound { .. }) => Attached::default(),
+        Err(Error::LeaseNotFound { .. }) => LeaseKeys::default(),
         other => other?,
     };
     let keys = wished.into_iter().chain(attached.keys).collect();
@@ -70,7 +70,7 @@ pub async fn look(
 
 /// Reads the registrators, and what is at `keys`, all at `revision`.
 pub(super) async fn read(
-    client: &Client,
+    client: &EtcdClient,
     layout: &Layout,
     keys: &BTreeSet<Key>,
     revision: Revision,
@@ -96,24 +96,24 @@ pub(super) async fn read(
 /// # Errors
 /// Any; [`Error::LeaseNotFound`] if the lease has ended.
 pub(super) async fn attached(
-    client: &Client,
+    client: &EtcdClient,
     layout: &Layout,
     lease: LeaseId,
-) -> Result<Attached, Error> {
+) -> Result<LeaseKeys, Error> {
     let state = client.lease_time_to_live(lease, true).await?;
     if state.ttl < 0 {
         return Err(Error::LeaseNotFound {
             endpoint: client.endpoint(),
         });
     }
-    let mut attached = Attached::default();
+    let mut attached = LeaseKeys::default();
     for etcd_key in &state.keys {
         match layout.place(etcd_key) {
-            Place::Node(key) | Place::Claim(key, _) => {
+            Purpose::Node(key) | Purpose::Claim(key, _) => {
                 attached.keys.insert(key);
             }
-            Place::Identity(_) | Place::Beacon(_) => {}
-            Place::Unknown(text) | Place::Foreign(text, _) => attached.strays.push(text),
+            Purpose::Identity(_) | Purpose::Beacon(_) => {}
+            Purpose::Unknown(text) | Purpose::Foreign(text, _) => attached.strays.push(text),
         }
     }
     Ok(attached)

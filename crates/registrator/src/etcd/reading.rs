@@ -1,6 +1,6 @@
 //! Reading many keys: whole prefixes in pages, and lists of keys at once.
 
-use super::client::Client;
+use super::client::EtcdClient;
 use super::error::Error;
 use etcd_api::request_op::Request as Operation;
 use etcd_api::{KeyValue, RangeRequest, RequestOp};
@@ -13,7 +13,7 @@ const PAGE: i64 = 500;
 
 /// What etcd holds below a prefix, at one revision.
 #[derive(Debug, Clone, Default)]
-pub struct Listing {
+pub struct KeyListing {
     /// The revision at which all was read.
     pub revision: i64,
     /// The cluster that answered.
@@ -94,7 +94,7 @@ impl KeyRange {
     }
 }
 
-impl Client {
+impl EtcdClient {
     /// Reads one key.
     ///
     /// # Errors
@@ -108,15 +108,15 @@ impl Client {
     ///
     /// # Errors
     /// Any.
-    pub async fn range_prefix(&self, prefix: &str) -> Result<Listing, Error> {
+    pub async fn range_prefix(&self, prefix: &str) -> Result<KeyListing, Error> {
         self.list(&KeyRange::prefix(prefix), 0).await
     }
 
     /// Reads a range in pages, all at `revision` (0 for the newest).
-    pub(super) async fn list(&self, range: &KeyRange, revision: i64) -> Result<Listing, Error> {
-        let mut listing = Listing {
+    pub(super) async fn list(&self, range: &KeyRange, revision: i64) -> Result<KeyListing, Error> {
+        let mut listing = KeyListing {
             revision,
-            ..Listing::default()
+            ..KeyListing::default()
         };
         let mut request = range.request(revision);
         request.limit = PAGE;

@@ -12,7 +12,7 @@ mod leave;
 mod serve;
 
 use super::BACKOFF;
-use super::client::Client;
+use super::client::EtcdClient;
 use super::error::Error;
 use super::identity::{Holder, new_instance};
 use super::layout::Layout;
@@ -32,7 +32,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// What the program asks of the session.
 #[derive(Debug, Clone)]
-pub enum Request {
+pub enum SessionRequest {
     /// Perform these transactions. Answered by [`SessionEvent::Committed`], always.
     Commit(Commit),
     /// Report the nodes of these roots from now on, and of no others: `/skydns/` is a prefix, a root without a slash at
@@ -46,7 +46,7 @@ pub enum Request {
 
 /// What the session reports. Facts come when they change, not each time they are found true.
 #[derive(Debug)]
-pub enum Update {
+pub enum SessionUpdate {
     /// For the core.
     Session(SessionEvent),
     /// etcd cannot be reached, or refuses. Comes once for each outage, and again if a refusal takes the place of silence.
@@ -112,7 +112,7 @@ pub enum Update {
 
 /// How a session ended.
 #[derive(Debug, Clone)]
-pub enum End {
+pub enum SessionEnd {
     /// The nodes are left to a successor.
     Kept,
     /// The lease is gone.
@@ -141,12 +141,12 @@ enum Stop {
 ///
 /// # Errors
 /// The settings do not [check](Settings::check). Nothing else ends it but a request or another process with the same identity.
-pub async fn run(
-    client: Client,
+pub async fn hold_session(
+    client: EtcdClient,
     settings: &Settings,
-    requests: UnboundedReceiver<Request>,
-    updates: UnboundedSender<Update>,
-) -> Result<End, SettingsError> {
+    requests: UnboundedReceiver<SessionRequest>,
+    updates: UnboundedSender<SessionUpdate>,
+) -> Result<SessionEnd, SettingsError> {
     settings.check()?;
     let context = Context {
         client,
@@ -195,7 +195,7 @@ pub async fn run(
 /// What never changes.
 #[derive(Debug)]
 struct Context {
-    client: Client,
+    client: EtcdClient,
     layout: Layout,
     /// A second net behind the one of the core.
     fence: Fence,
@@ -236,7 +236,7 @@ impl Task {
         match self.inbox.beside(&self.reporter, reading).await? {
             Ok((beginning, strays)) => {
                 for key in strays {
-                    self.reporter.send(Update::Stray { key });
+                    self.reporter.send(SessionUpdate::Stray { key });
                 }
                 self.serve(&held, beginning).await
             }
@@ -265,13 +265,13 @@ impl Task {
                 Ok(Claim::Again) => self.pause(Duration::from_millis(20)).await?,
                 Ok(Claim::LeaseLost(lease)) => {
                     self.keepers = None;
-                    self.reporter.send(Update::LeaseLost { lease });
+                    self.reporter.send(SessionUpdate::LeaseLost { lease });
                 }
                 Ok(Claim::InUse {
                     holder,
                     certain: true,
                 }) if self.context.on_conflict == OnConflict::Refuse => {
-                    self.reporter.send(Update::Refused { holder });
+                    self.reporter.send(SessionUpdate::Refused { holder });
                     return Err(Stop::Refused);
                 }
                 Ok(Claim::InUse { holder, .. }) => {
@@ -279,7 +279,7 @@ impl Task {
                     self.pause(Duration::from_secs(1)).await?;
                 }
                 Ok(Claim::Superseded(by)) => {
-                    self.reporter.send(Update::Superseded { by });
+                    self.reporter.send(SessionUpdate::Superseded { by });
                     return Err(Stop::Superseded);
                 }
                 Err(error) => self.wait(error).await?,
@@ -302,8 +302,10 @@ impl Task {
         let (lease, ttl) = (held.lease, held.ttl);
         self.reporter.reachable(&self.context.client);
         match &held.how {
-            claim::How::Granted => self.reporter.send(Update::LeaseGranted { lease, ttl }),
-            claim::How::Adopted(predecessor) => self.reporter.send(Update::LeaseAdopted {
+            claim::How::Granted => self
+                .reporter
+                .send(SessionUpdate::LeaseGranted { lease, ttl }),
+            claim::How::Adopted(predecessor) => self.reporter.send(SessionUpdate::LeaseAdopted {
                 lease,
                 ttl,
                 predecessor: predecessor.clone(),
@@ -318,7 +320,7 @@ impl Task {
         let instance = holder.as_ref().map(|holder| holder.instance.clone());
         if self.reported_in_use.as_ref() != Some(&instance) {
             self.reported_in_use = Some(instance);
-            self.reporter.send(Update::IdentityInUse { holder });
+            self.reporter.send(SessionUpdate::IdentityInUse { holder });
         }
     }
 
@@ -347,7 +349,7 @@ async fn read(context: &Context, held: &Held) -> Result<(Overview, Vec<String>),
 
 /// The requests, and what must be remembered of them between sessions.
 struct Inbox {
-    requests: UnboundedReceiver<Request>,
+    requests: UnboundedReceiver<SessionRequest>,
     roots: BTreeSet<String>,
 }
 
@@ -363,10 +365,10 @@ impl Inbox {
             tokio::select! {
                 biased;
                 request = self.requests.recv() => match request {
-                    Some(Request::Commit(commit)) => reporter.committed(commit.id, Outcome::Void),
-                    Some(Request::WatchRoots(roots)) => self.roots = roots,
-                    Some(Request::Keep) => return Err(Stop::Keep),
-                    Some(Request::Release) => return Err(Stop::Release),
+                    Some(SessionRequest::Commit(commit)) => reporter.committed(commit.id, Outcome::Void),
+                    Some(SessionRequest::WatchRoots(roots)) => self.roots = roots,
+                    Some(SessionRequest::Keep) => return Err(Stop::Keep),
+                    Some(SessionRequest::Release) => return Err(Stop::Release),
                     None => return Err(Stop::Abandon),
                 },
                 () = reporter.updates.closed() => return Err(Stop::Abandon),
@@ -378,19 +380,19 @@ impl Inbox {
 
 /// The way out, and what was told already.
 struct Reporter {
-    updates: UnboundedSender<Update>,
+    updates: UnboundedSender<SessionUpdate>,
     /// Whether there is an outage, and whether etcd answers in it.
     outage: Option<bool>,
 }
 
 impl Reporter {
     /// That nobody listens is noticed where the task waits.
-    fn send(&self, update: Update) {
+    fn send(&self, update: SessionUpdate) {
         let _ = self.updates.send(update);
     }
 
     fn session(&self, event: SessionEvent) {
-        self.send(Update::Session(event));
+        self.send(SessionUpdate::Session(event));
     }
 
     fn committed(&self, id: u64, outcome: Outcome) {
@@ -401,14 +403,14 @@ impl Reporter {
         let answers = !error.blames_endpoint();
         if self.outage != Some(answers) {
             self.outage = Some(answers);
-            self.send(Update::Unreachable { error });
+            self.send(SessionUpdate::Unreachable { error });
         }
     }
 
-    fn reachable(&mut self, client: &Client) {
+    fn reachable(&mut self, client: &EtcdClient) {
         if self.outage.take().is_some() {
             let endpoint = client.endpoint();
-            self.send(Update::Reachable { endpoint });
+            self.send(SessionUpdate::Reachable { endpoint });
         }
     }
 }

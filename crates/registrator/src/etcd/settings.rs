@@ -1,6 +1,6 @@
 //! What the etcd side must be told.
 
-use super::endpoint::Endpoint;
+use super::endpoint::EtcdEndpoint;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The addresses of one etcd cluster; at least one.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EtcdEndpoint>,
     /// The files for TLS.
     pub tls: TlsFiles,
     /// User and password, if etcd wants them.
@@ -114,7 +114,7 @@ impl Settings {
 
     /// Settings with defaults: TTL 30 s, [`Layout::DEFAULT_META`](super::Layout::DEFAULT_META), no TLS files, no user, no fence;
     /// refuses an identity in use; reads again every 10 min.
-    pub fn new(endpoints: Vec<Endpoint>, host_id: &str) -> Settings {
+    pub fn new(endpoints: Vec<EtcdEndpoint>, host_id: &str) -> Settings {
         Settings {
             endpoints,
             tls: TlsFiles::default(),
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings::new(vec![Endpoint::parse("a").unwrap()], "node")
+        Settings::new(vec![EtcdEndpoint::parse("a").unwrap()], "node")
     }
 
     #[test]

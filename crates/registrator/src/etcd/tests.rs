@@ -31,15 +31,15 @@ mod identity;
 mod outage;
 mod session;
 
-use super::endpoint::Endpoint;
-use super::{Client, Credentials, Settings};
+use super::endpoint::EtcdEndpoint;
+use super::{Credentials, EtcdClient, Settings};
 use server::{Etcd, PATIENCE};
 use std::time::{Duration, Instant};
 
 impl Etcd {
     /// The same as the program's kind of address.
-    pub fn endpoint(&self) -> Endpoint {
-        Endpoint::parse(&self.url()).unwrap()
+    pub fn endpoint(&self) -> EtcdEndpoint {
+        EtcdEndpoint::parse(&self.url()).unwrap()
     }
 
     /// Settings for this server and a node called `node`, with a TTL of 5 s.
@@ -56,8 +56,8 @@ impl Etcd {
     }
 
     /// The program's own client of this server.
-    pub fn program_client(&self) -> Client {
-        Client::new(&self.settings("test")).unwrap()
+    pub fn program_client(&self) -> EtcdClient {
+        EtcdClient::new(&self.settings("test")).unwrap()
     }
 }
 

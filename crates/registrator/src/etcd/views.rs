@@ -1,8 +1,8 @@
 //! Reading keys together with the claims on them.
 
-use super::client::Client;
+use super::client::EtcdClient;
 use super::error::Error;
-use super::layout::{Layout, Place};
+use super::layout::{Layout, Purpose};
 use super::reading::{KeyRange, at_once, held, operation};
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
@@ -36,7 +36,7 @@ pub(super) fn decode(layout: &Layout, answers: &[ResponseOp]) -> Option<View> {
         claims: claims
             .iter()
             .filter_map(|kv| match layout.place(&kv.key) {
-                Place::Claim(_, lease) => Some((lease, held(kv))),
+                Purpose::Claim(_, lease) => Some((lease, held(kv))),
                 _ => None,
             })
             .collect(),
@@ -52,7 +52,7 @@ pub(super) fn junk<'a>(
     let claims = answers.get(1).and_then(range).unwrap_or_default();
     claims
         .iter()
-        .filter(|kv| !matches!(layout.place(&kv.key), Place::Claim(..)))
+        .filter(|kv| !matches!(layout.place(&kv.key), Purpose::Claim(..)))
 }
 
 /// What a reading found.
@@ -65,7 +65,7 @@ pub(super) fn range(answer: &ResponseOp) -> Option<&[KeyValue]> {
 
 /// The views of many keys at `revision` (0 for the newest, which may then differ between keys).
 pub(super) async fn read(
-    client: &Client,
+    client: &EtcdClient,
     layout: &Layout,
     keys: &BTreeSet<Key>,
     revision: Revision,
@@ -82,7 +82,7 @@ pub(super) async fn read(
 
 /// Reads a batch; by halves if the answer would be too big.
 async fn read_batch(
-    client: &Client,
+    client: &EtcdClient,
     layout: &Layout,
     keys: &[Key],
     revision: Revision,
@@ -102,7 +102,7 @@ async fn read_batch(
 }
 
 async fn read_at_once(
-    client: &Client,
+    client: &EtcdClient,
     layout: &Layout,
     keys: &[Key],
     revision: Revision,
@@ -119,7 +119,7 @@ async fn read_at_once(
         .collect()
 }
 
-/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`Client::txn`].
+/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`EtcdClient::txn`].
 fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
     let key = layout.identity().into_bytes();
     TxnRequest {
@@ -139,7 +139,7 @@ fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
 }
 
 /// The answer to a transaction does not have the shape of the request.
-pub(super) fn unexpected(client: &Client) -> Error {
+pub(super) fn unexpected(client: &EtcdClient) -> Error {
     Error::Unexpected {
         endpoint: client.endpoint(),
         message: "a transaction's answers do not match its operations".to_owned(),

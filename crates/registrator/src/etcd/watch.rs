@@ -1,7 +1,7 @@
 //! Following a range of keys: a watch that survives broken streams, and says when it cannot.
 
 use super::BACKOFF;
-use super::client::{Client, WatchStream};
+use super::client::{EtcdClient, WatchStream};
 use super::error::Error;
 use super::reading::KeyRange;
 use crate::attempts::Attempts;
@@ -18,7 +18,7 @@ pub(super) struct Position {
     pub(super) revision: i64,
 }
 
-/// What a [`Follower`] reports.
+/// What a [`RangeFollower`] reports.
 #[derive(Debug)]
 pub(super) enum Report {
     /// Changes, in the order of their revisions. After a break the last revision comes again.
@@ -36,8 +36,8 @@ pub(super) enum Report {
 /// After a break it goes on with the last revision that it has seen, not with the one behind: a lease's end puts any
 /// number of changes into one revision, and a message may hold only a part of them.
 #[derive(Debug)]
-pub(super) struct Follower {
-    client: Client,
+pub(super) struct RangeFollower {
+    client: EtcdClient,
     range: KeyRange,
     cluster: u64,
     /// The revision to go on with.
@@ -48,10 +48,10 @@ pub(super) struct Follower {
     in_trouble: bool,
 }
 
-impl Follower {
+impl RangeFollower {
     /// Follows `range` from behind `start`.
-    pub(super) fn new(client: Client, range: KeyRange, start: Position) -> Follower {
-        Follower {
+    pub(super) fn new(client: EtcdClient, range: KeyRange, start: Position) -> RangeFollower {
+        RangeFollower {
             client,
             range,
             cluster: start.cluster,

@@ -76,10 +76,10 @@ impl Drop for Watchdog {
 impl Alarm {
     /// To be called when the evaluation can be seen to run. Costs next to nothing while the watchdog has a deadline.
     pub(super) fn ring(&self) {
-        if self.watched.idle.swap(false, Ordering::SeqCst) {
-            if let Some(thread) = &self.thread {
-                thread.unpark();
-            }
+        if self.watched.idle.swap(false, Ordering::SeqCst)
+            && let Some(thread) = &self.thread
+        {
+            thread.unpark();
         }
     }
 }

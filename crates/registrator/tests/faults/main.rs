@@ -5,7 +5,6 @@
 #[path = "../support/dockerd.rs"]
 mod dockerd;
 #[path = "../support/etcd.rs"]
-#[allow(clippy::unwrap_used, clippy::panic)]
 mod support;
 
 mod authorities;

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::docker::{Client, Endpoint, EndpointSettings, Error, engine_id};
+use crate::docker::{Client, DockerEndpoint, EndpointSettings, Error, engine_id};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -103,12 +103,11 @@ fn settings(port: u16, certs: &Path) -> EndpointSettings {
         host: Some(format!("tcp://127.0.0.1:{port}")),
         tls_verify: true,
         cert_path: Some(certs.to_owned()),
-        ..EndpointSettings::default()
     }
 }
 
 fn ask(settings: &EndpointSettings) -> Result<String, Error> {
-    let client = Client::new(Endpoint::from_settings(settings).unwrap(), quick().0)?;
+    let client = Client::new(DockerEndpoint::from_settings(settings).unwrap(), quick().0)?;
     block_on(engine_id(&client))
 }
 
@@ -137,7 +136,7 @@ fn a_watch_over_tls() {
     let port = daemon(&authority, "127.0.0.1");
     let folder = authority.client_folder(true);
     let client = Client::new(
-        Endpoint::from_settings(&settings(port, folder.path())).unwrap(),
+        DockerEndpoint::from_settings(&settings(port, folder.path())).unwrap(),
         quick().0,
     )
     .unwrap();

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use crate::error_chain::error_chain as chain;
 
-use crate::docker::{Client, Endpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch};
+use crate::docker::{
+    Client, DockerEndpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
+};
 use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::watch::Event;
@@ -49,7 +51,7 @@ pub(crate) fn client(host: &str, timeouts: Timeouts) -> Client {
         host: Some(host.to_owned()),
         ..EndpointSettings::default()
     };
-    Client::new(Endpoint::from_settings(&settings).unwrap(), timeouts).unwrap()
+    Client::new(DockerEndpoint::from_settings(&settings).unwrap(), timeouts).unwrap()
 }
 
 /// Runs a future on a single-threaded runtime.

@@ -1,7 +1,7 @@
 //! Channels to the endpoints, each connected when first used.
 
 use crate::etcd::client::ANSWER_WITHIN;
-use crate::etcd::endpoint::Endpoint;
+use crate::etcd::endpoint::EtcdEndpoint;
 use crate::etcd::error::{Cause, Error};
 use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
 use std::path::Path;
@@ -61,7 +61,7 @@ pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError>
 
 /// The pings find a peer that has vanished without a word: in 8 s. etcd tolerates one each 5 s.
 fn channel(
-    endpoint: &Endpoint,
+    endpoint: &EtcdEndpoint,
     tls: Option<ClientTlsConfig>,
 ) -> Result<Channel, tonic::transport::Error> {
     let mut channel = tonic::transport::Endpoint::new(endpoint.to_string())?
@@ -75,7 +75,7 @@ fn channel(
     Ok(channel.connect_lazy())
 }
 
-fn unusable(endpoint: &Endpoint, source: Cause) -> SettingsError {
+fn unusable(endpoint: &EtcdEndpoint, source: Cause) -> SettingsError {
     // The only word of tonic for it.
     if source.to_string().contains("no native certs found") {
         return SettingsError::NoAuthorities;

@@ -13,7 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 /// A channel that adds the metadata that etcd wants.
-pub(super) type Wire = InterceptedService<Channel, Metadata>;
+pub(super) type EtcdChannel = InterceptedService<Channel, Metadata>;
 
 /// What goes with each call.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ impl Interceptor for Metadata {
 }
 
 /// A channel to `remote` for calls with `token`.
-pub(super) fn wire(remote: &Remote, token: Option<Token>) -> Wire {
+pub(super) fn wire(remote: &Remote, token: Option<Token>) -> EtcdChannel {
     let token = token.and_then(|token| token.value);
     InterceptedService::new(remote.channel.clone(), Metadata { token })
 }
@@ -50,11 +50,11 @@ pub(super) struct Token {
 #[derive(Debug)]
 pub(super) struct Login {
     credentials: Credentials,
-    state: Mutex<State>,
+    state: Mutex<LoginState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LoginState {
     logins: u64,
     token: Option<Token>,
 }

@@ -1,8 +1,8 @@
 //! Streams: one watch each, and keep-alives. A stream ends with an error; opening it anew is its user's.
 
 use super::connect::Remote;
-use super::login::Wire;
-use super::{Client, MAX_MESSAGE_BYTES, lease};
+use super::login::EtcdChannel;
+use super::{EtcdClient, MAX_MESSAGE_BYTES, lease};
 use crate::etcd::error::{Cause, Error};
 use etcd_api::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchCreateRequest, WatchRequest, WatchResponse,
@@ -32,11 +32,11 @@ pub(in crate::etcd) struct KeepAliveStream {
 #[derive(Debug)]
 struct Answers<T> {
     stream: Streaming<T>,
-    client: Client,
+    client: EtcdClient,
     turn: usize,
 }
 
-impl Client {
+impl EtcdClient {
     /// Begins a watch and waits until etcd confirms it. The answer is the stream and the confirmation.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Client {
     ) -> Result<(mpsc::Sender<Q>, Answers<T>), Error>
     where
         Q: Clone,
-        F: Fn(Wire, ReceiverStream<Q>) -> Answer,
+        F: Fn(EtcdChannel, ReceiverStream<Q>) -> Answer,
         Answer: Future<Output = Result<Response<Streaming<T>>, Status>>,
     {
         let mut logged_in_anew = false;

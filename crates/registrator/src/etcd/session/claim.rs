@@ -227,7 +227,7 @@ async fn put(
         Err(Error::LeaseNotFound { .. }) => return lease_not_found(context, memory, lease).await,
         other => other?,
     };
-    let state = State::Alive { beacon: beacon.0 };
+    let state = HolderState::Alive { beacon: beacon.0 };
     let answer = match write(context, lease, state, guard).await {
         Err(Error::LeaseNotFound { .. }) => return lease_not_found(context, memory, lease).await,
         other => other?,
@@ -271,7 +271,7 @@ async fn lease_not_found(
 
 /// What an identity key says of its process.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum State {
+pub(super) enum HolderState {
     /// It lives, and its beacon is lit under this lease.
     Alive { beacon: LeaseId },
     /// It ended, and left its lease to a successor. The beacon burns down by itself.
@@ -282,12 +282,12 @@ pub(super) enum State {
 pub(super) async fn write(
     context: &Context,
     lease: LeaseId,
-    state: State,
+    state: HolderState,
     guard: (CompareTarget, TargetUnion),
 ) -> Result<TxnResponse, Error> {
     let holder = Holder {
         lease,
-        released: matches!(state, State::Released),
+        released: matches!(state, HolderState::Released),
         ..context.holder.clone()
     };
     let identity = context.layout.identity();
@@ -300,11 +300,11 @@ pub(super) async fn write(
         }))
     };
     let beacon = match state {
-        State::Alive { beacon } => {
+        HolderState::Alive { beacon } => {
             let name = context.layout.host_id().to_owned();
             Some(put(context.layout.beacon(lease), name, beacon))
         }
-        State::Released => None,
+        HolderState::Released => None,
     };
     let compare = equal(KeyRange::exact(&identity), guard);
     let identity = put(identity, holder.to_json(), lease);

@@ -2,7 +2,7 @@
 
 use crate::attempts::Attempts;
 use crate::etcd::BACKOFF;
-use crate::etcd::client::{Client, KeepAliveStream};
+use crate::etcd::client::{EtcdClient, KeepAliveStream};
 use crate::etcd::error::Error;
 use registrator_core::backoff::Backoff;
 use registrator_core::own::LeaseId;
@@ -48,7 +48,7 @@ pub(super) fn renewal_interval(ttl: Duration) -> Duration {
 impl Keeper {
     /// Begins at once, and renews after each `interval`.
     pub(super) fn start(
-        client: Client,
+        client: EtcdClient,
         lease: LeaseId,
         ttl: Duration,
         interval: Duration,
@@ -85,7 +85,7 @@ impl Drop for Keeper {
 }
 
 struct Renewal {
-    client: Client,
+    client: EtcdClient,
     lease: LeaseId,
     interval: Duration,
     patience: Duration,

@@ -1,11 +1,11 @@
 //! Ending: the identity is left to a successor, or given up together with the lease.
 
-use super::claim::{State, changed_at, equal, write};
+use super::claim::{HolderState, changed_at, equal, write};
 use super::commit::delete;
-use super::{Context, End, Stop, Task};
+use super::{Context, SessionEnd, Stop, Task};
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
-use crate::etcd::layout::Place;
+use crate::etcd::layout::Purpose;
 use crate::etcd::reading::{KeyRange, operation};
 use etcd_api::{KeyValue, TxnRequest};
 use registrator_core::own::LeaseId;
@@ -16,13 +16,13 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 impl Task {
     /// Ends as `stop` says.
-    pub(super) async fn end(mut self, stop: Stop) -> End {
+    pub(super) async fn end(mut self, stop: Stop) -> SessionEnd {
         let (lease, release) = match (stop, &self.memory.lease) {
-            (Stop::Superseded, _) => return End::Superseded,
-            (Stop::Refused, _) => return End::Refused,
-            (Stop::Abandon, _) => return End::Abandoned,
-            (Stop::Keep, None) => return End::Kept,
-            (Stop::Release, None) => return End::Released,
+            (Stop::Superseded, _) => return SessionEnd::Superseded,
+            (Stop::Refused, _) => return SessionEnd::Refused,
+            (Stop::Abandon, _) => return SessionEnd::Abandoned,
+            (Stop::Keep, None) => return SessionEnd::Kept,
+            (Stop::Release, None) => return SessionEnd::Released,
             (Stop::Keep, Some((lease, ..))) => (*lease, false),
             (Stop::Release, Some((lease, ..))) => (*lease, true),
         };
@@ -43,7 +43,7 @@ impl Task {
             Ok(end) => end,
             Err(_) => {
                 let endpoint = self.context.client.endpoint();
-                End::Unfinished(last.unwrap_or_else(|| Error::no_answer(&endpoint, WITHIN)))
+                SessionEnd::Unfinished(last.unwrap_or_else(|| Error::no_answer(&endpoint, WITHIN)))
             }
         }
     }
@@ -55,20 +55,20 @@ async fn attempt(
     context: &Context,
     leases: (LeaseId, Option<LeaseId>),
     release: bool,
-) -> Result<Option<End>, Error> {
+) -> Result<Option<SessionEnd>, Error> {
     let identity = context.client.get(&context.layout.identity()).await?;
     let Some(kv) = identity else {
         return if release {
             revoke(context, leases).await.map(Some)
         } else {
-            Ok(Some(End::Kept))
+            Ok(Some(SessionEnd::Kept))
         };
     };
     let mine =
         Holder::parse(&kv.value).is_some_and(|holder| holder.instance == context.holder.instance);
     match (mine, release) {
         // Whoever has the identity may have adopted the lease: it must live.
-        (false, _) => Ok(Some(End::Superseded)),
+        (false, _) => Ok(Some(SessionEnd::Superseded)),
         (true, false) => mark_released(context, leases.0, &kv).await,
         (true, true) => give_up(context, leases, &kv).await,
     }
@@ -78,10 +78,17 @@ async fn mark_released(
     context: &Context,
     lease: LeaseId,
     kv: &KeyValue,
-) -> Result<Option<End>, Error> {
-    match write(context, lease, State::Released, changed_at(kv.mod_revision)).await {
-        Ok(answer) => Ok(answer.succeeded.then_some(End::Kept)),
-        Err(Error::LeaseNotFound { .. }) => Ok(Some(End::Kept)),
+) -> Result<Option<SessionEnd>, Error> {
+    match write(
+        context,
+        lease,
+        HolderState::Released,
+        changed_at(kv.mod_revision),
+    )
+    .await
+    {
+        Ok(answer) => Ok(answer.succeeded.then_some(SessionEnd::Kept)),
+        Err(Error::LeaseNotFound { .. }) => Ok(Some(SessionEnd::Kept)),
         Err(error) => Err(error),
     }
 }
@@ -91,7 +98,7 @@ async fn give_up(
     context: &Context,
     leases: (LeaseId, Option<LeaseId>),
     kv: &KeyValue,
-) -> Result<Option<End>, Error> {
+) -> Result<Option<SessionEnd>, Error> {
     let identity = context.layout.identity();
     let beacon = context.layout.beacon(leases.0);
     let request = TxnRequest {
@@ -112,7 +119,7 @@ async fn give_up(
 async fn revoke(
     context: &Context,
     (lease, beacon): (LeaseId, Option<LeaseId>),
-) -> Result<End, Error> {
+) -> Result<SessionEnd, Error> {
     let handed = was_handed_a_node(context, lease).await?;
     let leases = [Some(lease).filter(|_| !handed), beacon];
     for lease in leases.into_iter().flatten() {
@@ -121,7 +128,7 @@ async fn revoke(
             Err(error) => return Err(error),
         }
     }
-    Ok(End::Released)
+    Ok(SessionEnd::Released)
 }
 
 /// Another registrator may have handed a node over just before the identity was given up, and this process was not told any more.
@@ -129,5 +136,5 @@ async fn revoke(
 async fn was_handed_a_node(context: &Context, lease: LeaseId) -> Result<bool, Error> {
     let keys = context.client.lease_time_to_live(lease, true).await?.keys;
     let mut places = keys.iter().map(|key| context.layout.place(key));
-    Ok(places.any(|place| matches!(place, Place::Node(_))))
+    Ok(places.any(|place| matches!(place, Purpose::Node(_))))
 }

@@ -3,15 +3,15 @@
 use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
-use super::{Context, Keepers, Request, Stop, Task, Update};
+use super::{Context, Keepers, SessionRequest, SessionUpdate, Stop, Task};
 use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
 use crate::etcd::identity;
-use crate::etcd::layout::Place;
+use crate::etcd::layout::Purpose;
 use crate::etcd::overview::{self, Overview};
 use crate::etcd::reading::{KeyRange, held};
 use crate::etcd::views;
-use crate::etcd::watch::{Follower, Position, Report};
+use crate::etcd::watch::{Position, RangeFollower, Report};
 use etcd_api::{Event, event::EventType};
 use registrator_core::host::HostId;
 use registrator_core::node::Key;
@@ -44,7 +44,7 @@ type Again = Result<(BTreeMap<Key, View>, Revision), Error>;
 
 /// Something that happened.
 enum Incident {
-    Request(Option<Request>),
+    Request(Option<SessionRequest>),
     Performed(Result<(u64, Performed), JoinError>),
     Report(String, Report),
     Health(Health),
@@ -185,18 +185,20 @@ impl Serving {
         }
     }
 
-    fn take(&mut self, task: &mut Task, request: Option<Request>) {
+    fn take(&mut self, task: &mut Task, request: Option<SessionRequest>) {
         match request {
-            Some(Request::Commit(commit)) if commit.session == self.number => {
+            Some(SessionRequest::Commit(commit)) if commit.session == self.number => {
                 self.waiting.push_back(commit);
             }
-            Some(Request::Commit(commit)) => task.reporter.committed(commit.id, Outcome::Void),
-            Some(Request::WatchRoots(roots)) => {
+            Some(SessionRequest::Commit(commit)) => {
+                task.reporter.committed(commit.id, Outcome::Void)
+            }
+            Some(SessionRequest::WatchRoots(roots)) => {
                 self.followers.set_roots(&roots);
                 task.inbox.roots = roots;
             }
-            Some(Request::Keep) => self.stopping = Some(Stop::Keep),
-            Some(Request::Release) => self.stopping = Some(Stop::Release),
+            Some(SessionRequest::Keep) => self.stopping = Some(Stop::Keep),
+            Some(SessionRequest::Release) => self.stopping = Some(Stop::Release),
             None => self.stopping = Some(Stop::Abandon),
         }
     }
@@ -254,7 +256,8 @@ impl Serving {
             // That etcd cannot be reached is for the keeper to tell; that it refuses only this, nobody else will.
             Report::Trouble(error) if !error.blames_endpoint() => {
                 if self.followers.refused.insert(root.clone()) {
-                    task.reporter.send(Update::WatchRefused { root, error });
+                    task.reporter
+                        .send(SessionUpdate::WatchRefused { root, error });
                 }
             }
             Report::Trouble(_) => {}
@@ -275,31 +278,31 @@ impl Serving {
         let revision = kv.mod_revision;
         let present = (!deleted).then_some(&kv);
         match task.context.layout.place(&kv.key) {
-            Place::Node(key) => task.reporter.session(SessionEvent::Seen(Seen::Node {
+            Purpose::Node(key) => task.reporter.session(SessionEvent::Seen(Seen::Node {
                 key,
                 node: present.map(held),
                 revision,
             })),
-            Place::Claim(key, lease) => task.reporter.session(SessionEvent::Seen(Seen::Claim {
+            Purpose::Claim(key, lease) => task.reporter.session(SessionEvent::Seen(Seen::Claim {
                 key,
                 lease,
                 claim: present.map(held),
                 revision,
             })),
-            Place::Identity(name) if name == task.context.layout.host_id() => {
+            Purpose::Identity(name) if name == task.context.layout.host_id() => {
                 if revision > self.held.fence {
                     return Err(Interruption::Disturbed);
                 }
             }
-            Place::Identity(name) => {
+            Purpose::Identity(name) => {
                 self.see_identity(task, name.into(), present.and_then(identity::lease_of))
             }
-            Place::Beacon(lease) if lease == self.held.lease => {
+            Purpose::Beacon(lease) if lease == self.held.lease => {
                 if revision > self.held.fence {
                     return Err(Interruption::Disturbed);
                 }
             }
-            Place::Beacon(lease) => {
+            Purpose::Beacon(lease) => {
                 let lit = present.is_some();
                 task.reporter.session(SessionEvent::Seen(Seen::Beacon {
                     lease,
@@ -307,7 +310,7 @@ impl Serving {
                     revision,
                 }));
             }
-            Place::Unknown(_) | Place::Foreign(..) => {}
+            Purpose::Unknown(_) | Purpose::Foreign(..) => {}
         }
         Ok(())
     }
@@ -424,7 +427,7 @@ impl Followers {
 
     fn start(&mut self, root: String) {
         let range = KeyRange::root(&root);
-        let mut follower = Follower::new(self.context.client.clone(), range, self.position);
+        let mut follower = RangeFollower::new(self.context.client.clone(), range, self.position);
         let sender = self.sender.clone();
         let name = root.clone();
         let task = self.running.spawn(async move {

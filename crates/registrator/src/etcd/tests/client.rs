@@ -5,7 +5,7 @@ use super::run::{Run, create, put};
 use super::server::{Certificates, Etcd, Variant};
 use crate::error_chain::error_chain;
 use crate::etcd::error::Error;
-use crate::etcd::{Client, Settings};
+use crate::etcd::{EtcdClient, Settings};
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::Outcome;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ async fn tls_faults_say_what_is_wrong(program: PathBuf) {
         "{error}"
     );
     settings.tls.ca = Some(folder.path().join("none.pem"));
-    let error = Client::new(&settings).unwrap_err().to_string();
+    let error = EtcdClient::new(&settings).unwrap_err().to_string();
     assert!(
         error.starts_with("cannot read the CA file for etcd \"/"),
         "{error}"
@@ -79,7 +79,7 @@ async fn tls_faults_say_what_is_wrong(program: PathBuf) {
 }
 
 async fn refused(settings: &Settings) -> String {
-    let client = Client::new(settings).unwrap();
+    let client = EtcdClient::new(settings).unwrap();
     error_chain(&client.get("k").await.unwrap_err())
 }
 
@@ -102,7 +102,7 @@ fn with_login(etcd: &Etcd) -> Settings {
 
 async fn a_login_is_renewed(program: PathBuf) {
     let mut etcd = guarded(&program, "1").await;
-    let client = Client::new(&with_login(&etcd)).unwrap();
+    let client = EtcdClient::new(&with_login(&etcd)).unwrap();
     client.get("k").await.unwrap();
     // Tokens end a second after their last use.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -234,7 +234,7 @@ async fn a_user_without_rights_is_told_so(program: PathBuf) {
 
 async fn a_password_that_is_not_needed_does_no_harm(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
-    let client = Client::new(&with_login(&etcd)).unwrap();
+    let client = EtcdClient::new(&with_login(&etcd)).unwrap();
     client.get("k").await.unwrap();
     etcd.enable_auth();
     client.get("k").await.unwrap();
@@ -251,8 +251,8 @@ async fn big_values_are_read_in_smaller_pages(program: PathBuf) {
     let listing = etcd.program_client().range_prefix("/a/").await.unwrap();
     assert_eq!(listing.kvs.len(), 80);
     assert!(matches!(
-        run.end(crate::etcd::session::Request::Keep).await,
-        crate::etcd::session::End::Kept
+        run.end(crate::etcd::SessionRequest::Keep).await,
+        crate::etcd::SessionEnd::Kept
     ));
     let (_, session) = Run::established(etcd.settings("one")).await;
     assert_eq!(session.views.len(), 80);

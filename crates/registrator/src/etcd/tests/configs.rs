@@ -4,7 +4,7 @@ use super::relay::Relay;
 use super::run::{compact, delete, put};
 use super::server::{Etcd, PATIENCE, Variant};
 use crate::error_chain::error_chain;
-use crate::etcd::{Client, ConfigUpdate, follow_configs, list_configs};
+use crate::etcd::{ConfigUpdate, EtcdClient, follow_configs, list_configs};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
@@ -49,7 +49,7 @@ impl Source {
         Source::with(etcd.program_client())
     }
 
-    fn with(client: Client) -> Source {
+    fn with(client: EtcdClient) -> Source {
         let (to, updates) = unbounded_channel();
         let task = tokio::spawn(follow_configs(client, policy(), path(), to));
         Source { updates, task }
@@ -131,7 +131,7 @@ async fn a_source_lists_again_after_a_compaction(program: PathBuf) {
     }
     let mut settings = etcd.settings("test");
     settings.endpoints = vec![relay.endpoint()];
-    let mut source = Source::with(Client::new(&settings).unwrap());
+    let mut source = Source::with(EtcdClient::new(&settings).unwrap());
     source.until("done").await;
     compact(&etcd).await;
     put(&etcd, "/c/live", "1", 0).await;

@@ -3,8 +3,7 @@
 use super::eventually;
 use super::run::{Run, create, delete, held, key, put, revision, value};
 use super::server::Etcd;
-use crate::etcd::OnConflict;
-use crate::etcd::session::{End, Request};
+use crate::etcd::{OnConflict, SessionEnd, SessionRequest};
 use registrator_core::own::session::{KeyResult, Outcome, Seen};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op};
 use std::path::PathBuf;
@@ -33,7 +32,10 @@ async fn a_released_identity_is_adopted_at_once(program: PathBuf) {
     let (mut run, first) = Run::established(etcd.settings("one")).await;
     run.create(&first, &[("/a/k", "v")]).await;
     let before = etcd.client().get("/a/k").await.unwrap().unwrap();
-    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    assert!(matches!(
+        run.end(SessionRequest::Keep).await,
+        SessionEnd::Kept
+    ));
     assert!(
         held(&etcd, IDENTITY)
             .await
@@ -99,7 +101,10 @@ async fn a_live_identity_is_waited_for(program: PathBuf) {
     tokio::time::sleep(Duration::from_secs(9)).await;
     assert_eq!(two.count("IdentityInUse"), 1);
     assert_eq!(one.count("Session(Suspended"), 0);
-    assert!(matches!(one.end(Request::Keep).await, End::Kept));
+    assert!(matches!(
+        one.end(SessionRequest::Keep).await,
+        SessionEnd::Kept
+    ));
     assert_eq!(two.session().await.who.me, first.who.me);
 }
 
@@ -119,7 +124,7 @@ async fn a_frozen_process_is_superseded(program: PathBuf) {
     assert_eq!(one.outcome(late).await, Outcome::Void);
     let fact = one.fact("Superseded").await;
     assert!(fact.contains("somebody else"), "{fact}");
-    assert!(matches!(one.ended().await, End::Superseded));
+    assert!(matches!(one.ended().await, SessionEnd::Superseded));
     assert_eq!(held(&etcd, "/a/late").await, None);
     assert!(
         held(&etcd, "/a/before").await.is_some(),
@@ -155,7 +160,7 @@ async fn a_live_identity_is_refused(program: PathBuf) {
         1,
         "told while it was not certain"
     );
-    assert!(matches!(two.ended().await, End::Refused));
+    assert!(matches!(two.ended().await, SessionEnd::Refused));
     assert_eq!(one.count("Session(Suspended"), 0);
     one.create(&first, &[("/a/l", "v")]).await;
 }
@@ -293,7 +298,10 @@ async fn an_end_that_keeps_lets_the_beacon_burn_down(program: PathBuf) {
         ops: vec![Op::PutClaim(value("v"), session.who.me)],
     };
     run.commit(&session, vec![waiting]).await;
-    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    assert!(matches!(
+        run.end(SessionRequest::Keep).await,
+        SessionEnd::Kept
+    ));
     assert!(held(&etcd, &beacon(session.who.me)).await.is_some());
     eventually("the beacon is out", async || {
         held(&etcd, &beacon(session.who.me)).await.is_none()

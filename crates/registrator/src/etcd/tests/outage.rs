@@ -5,8 +5,7 @@ use super::relay::Relay;
 use super::run::{Run, compact, create, held, key, put, revision};
 use super::server::{Etcd, Variant};
 use crate::error_chain::error_chain;
-use crate::etcd::Client;
-use crate::etcd::session::{End, Request, Update};
+use crate::etcd::{EtcdClient, SessionEnd, SessionRequest, SessionUpdate};
 use registrator_core::own::session::{KeyResult, Outcome};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -32,7 +31,7 @@ async fn etcd_away_at_the_start_is_waited_for(program: PathBuf) {
     let mut run = Run::start(etcd.settings("one"));
     let fact = run
         .until("outage", |update| match update {
-            Update::Unreachable { error, .. } => Some(error_chain(&error)),
+            SessionUpdate::Unreachable { error, .. } => Some(error_chain(&error)),
             _ => None,
         })
         .await;
@@ -182,7 +181,7 @@ async fn one_of_two_endpoints_is_dead(program: PathBuf) {
     let (mut run, session) = Run::established(settings.clone()).await;
     run.create(&session, &[("/a/k", "v")]).await;
     assert_eq!(run.count("Unreachable"), 0);
-    let client = Client::new(&settings).unwrap();
+    let client = EtcdClient::new(&settings).unwrap();
     for _ in 0..100 {
         client.get("/a/k").await.unwrap().unwrap();
     }
@@ -218,11 +217,14 @@ async fn an_end_without_etcd_does_not_hang(program: PathBuf) {
     let (run, _) = Run::established(etcd.settings("one")).await;
     etcd.kill();
     let began = Instant::now();
-    let end = run.end(Request::Keep).await;
-    assert!(matches!(end, End::Unfinished(_)), "{end:?}");
+    let end = run.end(SessionRequest::Keep).await;
+    assert!(matches!(end, SessionEnd::Unfinished(_)), "{end:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
     let run = Run::start(etcd.settings("two"));
-    assert!(matches!(run.end(Request::Release).await, End::Released));
+    assert!(matches!(
+        run.end(SessionRequest::Release).await,
+        SessionEnd::Released
+    ));
 }
 
 async fn an_end_with_a_commit_in_doubt_does_not_hang(program: PathBuf) {
@@ -231,8 +233,8 @@ async fn an_end_with_a_commit_in_doubt_does_not_hang(program: PathBuf) {
     etcd.freeze();
     run.send(session.number, vec![create("/a/k", "v", session.who.me)]);
     let began = Instant::now();
-    let end = run.end(Request::Keep).await;
-    assert!(matches!(end, End::Unfinished(_)), "{end:?}");
+    let end = run.end(SessionRequest::Keep).await;
+    assert!(matches!(end, SessionEnd::Unfinished(_)), "{end:?}");
     assert!(began.elapsed() < Duration::from_secs(15));
 }
 

@@ -1,7 +1,7 @@
 //! A way to an etcd that can be cut.
 
 use super::server::Etcd;
-use crate::etcd::endpoint::Endpoint;
+use crate::etcd::endpoint::EtcdEndpoint;
 
 /// A second way to an etcd, which can be cut.
 pub struct Relay {
@@ -23,8 +23,8 @@ impl Relay {
     }
 
     /// Where clients find it.
-    pub fn endpoint(&self) -> Endpoint {
-        Endpoint::parse(&self.address.to_string()).unwrap()
+    pub fn endpoint(&self) -> EtcdEndpoint {
+        EtcdEndpoint::parse(&self.address.to_string()).unwrap()
     }
 
     /// Breaks all connections and takes no new ones.

@@ -1,8 +1,7 @@
 //! A session under test: what was asked of it, and what it reported.
 
 use super::server::{Etcd, PATIENCE};
-use crate::etcd::session::{self, End, Request, Update};
-use crate::etcd::{Client, Settings};
+use crate::etcd::{EtcdClient, SessionEnd, SessionRequest, SessionUpdate, Settings, hold_session};
 use etcd_api::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op};
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{Commit, KeyResult, Outcome, Seen, Session, SessionEvent};
@@ -13,11 +12,11 @@ use tokio::task::JoinHandle;
 
 /// A session of its own task.
 pub struct Run {
-    pub requests: UnboundedSender<Request>,
-    updates: UnboundedReceiver<Update>,
+    pub requests: UnboundedSender<SessionRequest>,
+    updates: UnboundedReceiver<SessionUpdate>,
     /// All that was reported, for the message of a failure and for counting.
     pub seen: Vec<String>,
-    task: JoinHandle<End>,
+    task: JoinHandle<SessionEnd>,
     next_id: u64,
 }
 
@@ -25,9 +24,9 @@ impl Run {
     pub fn start(settings: Settings) -> Run {
         let (requests, inbox) = unbounded_channel();
         let (outbox, updates) = unbounded_channel();
-        let client = Client::new(&settings).unwrap();
+        let client = EtcdClient::new(&settings).unwrap();
         let task = tokio::spawn(async move {
-            session::run(client, &settings, inbox, outbox)
+            hold_session(client, &settings, inbox, outbox)
                 .await
                 .unwrap()
         });
@@ -48,7 +47,11 @@ impl Run {
     }
 
     /// Waits for the next update that `pick` takes.
-    pub async fn until<T>(&mut self, what: &str, mut pick: impl FnMut(Update) -> Option<T>) -> T {
+    pub async fn until<T>(
+        &mut self,
+        what: &str,
+        mut pick: impl FnMut(SessionUpdate) -> Option<T>,
+    ) -> T {
         let waiting = async {
             while let Some(update) = self.updates.recv().await {
                 self.seen.push(format!("{update:?}"));
@@ -64,7 +67,7 @@ impl Run {
 
     pub async fn session(&mut self) -> Session {
         self.until("session", |update| match update {
-            Update::Session(SessionEvent::Established(session)) => Some(session),
+            SessionUpdate::Session(SessionEvent::Established(session)) => Some(session),
             _ => None,
         })
         .await
@@ -72,14 +75,14 @@ impl Run {
 
     pub async fn suspended(&mut self) {
         self.until("suspension", |update| {
-            matches!(update, Update::Session(SessionEvent::Suspended)).then_some(())
+            matches!(update, SessionUpdate::Session(SessionEvent::Suspended)).then_some(())
         })
         .await;
     }
 
     pub async fn next_seen(&mut self) -> Seen {
         self.until("event", |update| match update {
-            Update::Session(SessionEvent::Seen(seen)) => Some(seen),
+            SessionUpdate::Session(SessionEvent::Seen(seen)) => Some(seen),
             _ => None,
         })
         .await
@@ -119,13 +122,13 @@ impl Run {
             session,
             txns,
         };
-        self.requests.send(Request::Commit(commit)).unwrap();
+        self.requests.send(SessionRequest::Commit(commit)).unwrap();
         self.next_id
     }
 
     pub async fn outcome(&mut self, wanted: u64) -> Outcome {
         self.until("outcome", |update| match update {
-            Update::Session(SessionEvent::Committed { id, outcome }) if id == wanted => {
+            SessionUpdate::Session(SessionEvent::Committed { id, outcome }) if id == wanted => {
                 Some(outcome)
             }
             _ => None,
@@ -155,17 +158,19 @@ impl Run {
 
     pub fn watch(&self, roots: &[&str]) {
         let roots: BTreeSet<String> = roots.iter().map(|root| root.to_string()).collect();
-        self.requests.send(Request::WatchRoots(roots)).unwrap();
+        self.requests
+            .send(SessionRequest::WatchRoots(roots))
+            .unwrap();
     }
 
     /// Asks for the end and waits for it.
-    pub async fn end(self, request: Request) -> End {
+    pub async fn end(self, request: SessionRequest) -> SessionEnd {
         self.requests.send(request).unwrap();
         self.ended().await
     }
 
     /// Waits for the end.
-    pub async fn ended(self) -> End {
+    pub async fn ended(self) -> SessionEnd {
         tokio::time::timeout(PATIENCE, self.task)
             .await
             .unwrap()

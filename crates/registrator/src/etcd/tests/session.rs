@@ -2,7 +2,7 @@
 
 use super::run::{Run, compact, create, delete, held, key, put, refused, revision, value};
 use super::server::Etcd;
-use crate::etcd::session::{End, Request, Update};
+use crate::etcd::{SessionEnd, SessionRequest, SessionUpdate};
 use registrator_core::node::Value;
 use registrator_core::own::session::{KeyResult, Outcome, Seen, SessionEvent};
 use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
@@ -390,7 +390,10 @@ async fn a_release_leaves_nothing(program: PathBuf) {
         ops: vec![Op::Delete],
     };
     run.commit(&session, vec![release]).await;
-    assert!(matches!(run.end(Request::Release).await, End::Released));
+    assert!(matches!(
+        run.end(SessionRequest::Release).await,
+        SessionEnd::Released
+    ));
     assert_eq!(etcd.client().range_prefix("/").await.unwrap().kvs, []);
     let ttl = etcd
         .client()
@@ -410,7 +413,10 @@ async fn an_end_finishes_what_was_asked_before(program: PathBuf) {
             vec![create(&format!("/a/{n}"), "v", session.who.me)],
         );
     }
-    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    assert!(matches!(
+        run.end(SessionRequest::Keep).await,
+        SessionEnd::Kept
+    ));
     assert_eq!(
         etcd.client().range_prefix("/a/").await.unwrap().kvs.len(),
         50
@@ -446,14 +452,17 @@ async fn many_keys_are_read_back(program: PathBuf) {
     put(&etcd, "/a/stray/", "v", first.who.me.0).await;
     let mut left = 25;
     run.until("all outcomes", |update| {
-        if let Update::Session(SessionEvent::Committed { outcome, .. }) = update {
+        if let SessionUpdate::Session(SessionEvent::Committed { outcome, .. }) = update {
             assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
             left -= 1;
         }
         (left == 0).then_some(())
     })
     .await;
-    assert!(matches!(run.end(Request::Keep).await, End::Kept));
+    assert!(matches!(
+        run.end(SessionRequest::Keep).await,
+        SessionEnd::Kept
+    ));
     let (mut run, second) = Run::established(etcd.settings("one")).await;
     let found: Vec<String> = second.views.keys().map(ToString::to_string).collect();
     assert_eq!(found, keys);
@@ -474,7 +483,7 @@ async fn everything_is_read_again_from_time_to_time(program: PathBuf) {
     let revision = put(&etcd, "/a/k", "v", session.who.me.0).await;
     let found = run
         .until("reading with the key", |update| match update {
-            Update::Session(SessionEvent::Seen(Seen::Attached { views, .. })) => {
+            SessionUpdate::Session(SessionEvent::Seen(Seen::Attached { views, .. })) => {
                 views.get(&key("/a/k")).cloned()
             }
             _ => None,
@@ -490,7 +499,10 @@ async fn a_release_takes_nothing_along(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, session) = Run::established(etcd.settings("one")).await;
     run.create(&session, &[("/a/k", "v")]).await;
-    assert!(matches!(run.end(Request::Release).await, End::Released));
+    assert!(matches!(
+        run.end(SessionRequest::Release).await,
+        SessionEnd::Released
+    ));
     assert_eq!(
         held(&etcd, "/a/k").await,
         Some(("v".into(), session.who.me.0)),

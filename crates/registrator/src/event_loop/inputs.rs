@@ -16,7 +16,7 @@ pub enum Input {
     /// An evaluation ended.
     Evaluated(Evaluated),
     /// News from etcd.
-    Etcd(etcd::session::Update),
+    Etcd(etcd::SessionUpdate),
     /// News from Docker.
     Docker(docker::Update),
     /// News of files.
@@ -38,8 +38,8 @@ pub enum Signal {
     Reload,
 }
 
-/// All sources.
-pub struct Sources {
+/// Everything that the loop listens to.
+pub struct Inputs {
     /// What people and service managers ask for.
     pub signals: Signals,
     /// Everything else.
@@ -67,7 +67,7 @@ pub struct Results {
     /// Ended evaluations.
     pub evaluated: UnboundedReceiver<Evaluated>,
     /// The session.
-    pub etcd: UnboundedReceiver<etcd::session::Update>,
+    pub etcd: UnboundedReceiver<etcd::SessionUpdate>,
 }
 
 /// What makes work.
@@ -82,7 +82,7 @@ pub struct News {
     pub files: Receiver<files::Update>,
 }
 
-impl Sources {
+impl Inputs {
     /// Waits for the next input, or until `timeout`. A closed source is silent.
     pub async fn next(&mut self, timeout: Option<Instant>) -> Input {
         tokio::select! {
@@ -129,7 +129,7 @@ impl Work {
     }
 
     /// An update of the session that is there already.
-    pub fn next_of_session(&mut self) -> Option<etcd::session::Update> {
+    pub fn next_of_session(&mut self) -> Option<etcd::SessionUpdate> {
         self.results.etcd.try_recv().ok()
     }
 
@@ -186,11 +186,11 @@ async fn until(timeout: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etcd::session::Update;
+    use etcd::SessionUpdate;
     use tokio::sync::mpsc::{Sender, UnboundedSender, channel, unbounded_channel};
 
     struct World {
-        etcd: UnboundedSender<Update>,
+        etcd: UnboundedSender<SessionUpdate>,
         docker: Sender<docker::Update>,
         work: Work,
     }
@@ -219,7 +219,7 @@ mod tests {
     impl World {
         fn result(&self) {
             let key = "/a".to_owned();
-            self.etcd.send(Update::Stray { key }).unwrap();
+            self.etcd.send(SessionUpdate::Stray { key }).unwrap();
         }
 
         fn news(&self) {
@@ -260,7 +260,7 @@ mod tests {
         drop(world.docker);
         world
             .etcd
-            .send(Update::Stray { key: String::new() })
+            .send(SessionUpdate::Stray { key: String::new() })
             .unwrap();
         drop(world.etcd);
         assert!(matches!(world.work.next().await, Input::Etcd(_)));
