@@ -5,7 +5,6 @@ use super::protocol::Request;
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::{Container, ContainerId};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// How many configurations an interpreter keeps.
 const MAX_CONFIGS: usize = 256;
@@ -126,7 +125,7 @@ impl Sent {
 
     fn number_container(&mut self, container: &Container) -> (u64, bool) {
         match self.containers.get(container.id()) {
-            Some((number, known)) if same(known, container) => return (*number, false),
+            Some((number, known)) if known.is(container) => return (*number, false),
             _ => {}
         }
         self.numbers += 1;
@@ -139,10 +138,6 @@ impl Sent {
 
 impl Ahead {
     fn is(&self, config: Option<&Config>, container: &Container) -> bool {
-        self.config.as_ref() == config && same(&self.container, container)
+        self.config.as_ref() == config && self.container.is(container)
     }
-}
-
-fn same(one: &Container, other: &Container) -> bool {
-    Arc::ptr_eq(one.json(), other.json())
 }

@@ -189,11 +189,12 @@ impl Client {
         if answer.is_no_such_container() {
             return Ok(None);
         }
-        let container =
-            Container::from_inspect(answer.json(call)?).map_err(|source| Error::Container {
-                id: id.clone(),
-                source,
-            })?;
+        let container = Container::from_text(answer.text(call)?).map_err(|source| {
+            // Where a text is no JSON, and why, is told by who reads all of it.
+            let read = answer.json::<serde_json::Value>(call);
+            let id = id.clone();
+            read.err().unwrap_or(Error::Container { id, source })
+        })?;
         match container.id() == id {
             true => Ok(Some(container)),
             false => Err(Error::OtherContainer {

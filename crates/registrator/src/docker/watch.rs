@@ -7,7 +7,6 @@
 
 mod backoff;
 mod inspections;
-mod noise;
 mod outbox;
 mod session;
 mod stopping;
@@ -55,7 +54,7 @@ pub enum Update {
         /// Until the next attempt; attempts after it are further apart.
         retry_in: Duration,
     },
-    /// News about containers.
+    /// What inspect says of containers, even if it is what it said before.
     Container(Event<Container>),
     /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
     InspectFailed {
@@ -131,8 +130,9 @@ struct Watcher {
 /// What is known of the containers, from one session to the next.
 #[derive(Debug, Default)]
 struct Known {
-    /// What was reported last of each.
-    containers: BTreeMap<ContainerId, Container>,
+    /// What was reported last of each, to be said again where an inspect fails and to be changed where one is asked to stop. The
+    /// documents are those that the listener keeps.
+    last: BTreeMap<ContainerId, Container>,
     /// Those whose failing inspects were reported.
     failing: BTreeSet<ContainerId>,
     /// Those that were asked to stop.
