@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Watches a minute of rest. `None` where there is no etcd.
 pub(crate) fn at_rest() -> Option<()> {
     let etcd = Etcd::start()?;
-    let engine = Engine::start(CONTAINERS, 0);
+    let engine = Engine::start(CONTAINERS);
     let folder = tempfile::tempdir().expect("a folder");
     let begun = Instant::now();
     let programs: Vec<Program> = (0..HOSTS)
