@@ -56,16 +56,23 @@ pub(crate) fn at_rest() -> Option<()> {
     Some(())
 }
 
+/// Each has folders of its own, as each host has: a process hears of everybody who opens a folder that it watches.
 fn launch(host: usize, folder: &Path, engine: &Engine, etcd: &Etcd) -> Program {
     let folder = folder.join(format!("host-{host}"));
-    std::fs::create_dir(&folder).expect("a folder");
-    let policy = folder.join("fleet.star");
+    let [policies, services] = ["policies", "services"].map(|name| folder.join(name));
+    for folder in [&policies, &services] {
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
+    let policy = policies.join("fleet.star");
     std::fs::write(&policy, policy_of(host)).expect("a policy");
-    let arguments: [&dyn AsRef<std::ffi::OsStr>; 4] = [
+    let name = format!("host-{host}");
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 6] = [
         &"--policies",
         &policy,
+        &"--services",
+        &services,
         &"--node-name",
-        &format!("host-{host}"),
+        &name,
     ];
     Program::launch(&engine.host(), &etcd.url(), &arguments)
 }
