@@ -32,7 +32,7 @@ pub struct Sources {
 
 /// What [`watch()`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Update {
+pub enum FileUpdate {
     /// Policy files to load, or to forget. Reported once at the start even if there is none.
     Policies(PolicyChanges),
     /// A configuration.

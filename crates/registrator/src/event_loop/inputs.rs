@@ -20,7 +20,7 @@ pub enum Input {
     /// News from Docker.
     Docker(docker::Update),
     /// News of files.
-    Files(files::Update),
+    Files(files::FileUpdate),
     /// Policies were loaded.
     Policies(Loaded),
     /// News of configurations in etcd.
@@ -79,7 +79,7 @@ pub struct News {
     /// Policies, loaded.
     pub policies: UnboundedReceiver<Loaded>,
     /// Policy files and configurations.
-    pub files: Receiver<files::Update>,
+    pub files: Receiver<files::FileUpdate>,
 }
 
 impl Inputs {

@@ -9,10 +9,7 @@ const SAID_WITH_MODULE: [&str; 1] = ["Error"];
 
 /// Names that stand twice still, by crate. None may be added: each is to be renamed.
 const STILL_TWICE: &[(&str, &[&str])] = &[
-    (
-        "registrator",
-        &["Answer", "Known", "Listing", "Shared", "Update"],
-    ),
+    ("registrator", &["Answer", "Shared"]),
     ("registrator-core", &["Event"]),
     (
         "registrator-policy",
