@@ -66,7 +66,6 @@ pub struct Attached {
 pub struct SessionTask {
     /// What it is asked.
     pub requests: UnboundedSender<etcd::SessionRequest>,
-    /// Its end.
     pub task: JoinHandle<Result<etcd::SessionEnd, etcd::SettingsError>>,
 }
 

@@ -66,13 +66,11 @@ pub struct Work {
 pub struct Results {
     /// Ended evaluations.
     pub evaluated: UnboundedReceiver<Evaluated>,
-    /// The session.
     pub etcd: UnboundedReceiver<etcd::SessionUpdate>,
 }
 
 /// What makes work.
 pub struct News {
-    /// The engine.
     pub docker: Receiver<docker::Update>,
     /// Configurations in etcd.
     pub configs: UnboundedReceiver<etcd::ConfigUpdate>,
