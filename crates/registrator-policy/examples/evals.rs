@@ -1,6 +1,6 @@
 //! Measures evaluations per second of a policy: `evals [POLICY] [CONTAINER.json]`; the shipped `skydns` by default. Use `--release`.
 //!
-//! The container is another one each time, as far as the policy can tell, and the next ones are announced, as the program does it.
+//! The container is another one each time, as far as the policy can tell.
 #![allow(clippy::print_stdout)]
 
 use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
@@ -8,9 +8,6 @@ use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, STACK_BYTES, Settings, load};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// How many evaluations are announced.
-const AHEAD: usize = 16;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,13 +37,7 @@ fn measure() -> Result<(), Failure> {
     for round in 1..=3 {
         let (start, mut count) = (Instant::now(), 0_u32);
         while start.elapsed() < Duration::from_secs(2) {
-            for container in containers.iter().take(AHEAD) {
-                policy.announce(config.as_ref(), container);
-            }
-            for (at, container) in containers.iter().enumerate() {
-                if let Some(next) = containers.get(at + AHEAD) {
-                    policy.announce(config.as_ref(), next);
-                }
+            for container in &containers {
                 policy.evaluate(config.as_ref(), container)?;
             }
             count += 1000;

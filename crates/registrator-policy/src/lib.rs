@@ -43,9 +43,6 @@ pub trait Policy: Send {
         container: &Container,
     ) -> Result<Evaluation, EvalError>;
 
-    /// Tells what will be asked for next, in this order. A policy that runs elsewhere can begin with it; no result depends on it.
-    fn announce(&mut self, _config: Option<&Config>, _container: &Container) {}
-
     /// Looks for what is wrong with a configuration that fits the schema: a policy may convert it by code of its own.
     ///
     /// # Errors

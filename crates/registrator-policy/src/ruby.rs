@@ -1,7 +1,6 @@
 //! Policies in Ruby: each in an interpreter of its own, which starts once and answers one request after the other.
 //!
-//! Requests are sent ahead ([`Policy::announce`]), so that the interpreter has the next one when it has answered. An
-//! interpreter that hangs, dies or writes nonsense is ended, and the next evaluation starts another one.
+//! An interpreter that hangs, dies or writes nonsense is ended, and the next evaluation starts another one.
 
 mod child;
 mod fault;
@@ -19,7 +18,6 @@ use crate::log::Log;
 use crate::settings::Settings;
 use child::{Child, Waited};
 use fault::Source;
-use printed::Printed;
 use protocol::{Answer, Fault, Hello};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::node::{Key, Nodes, Value};
@@ -39,9 +37,6 @@ const LOAD_TIME: Duration = Duration::from_secs(20);
 /// How long an evaluation may take to end when it is told to.
 const FAREWELL: Duration = Duration::from_millis(250);
 
-/// Requests are not sent ahead while so many bytes wait for room.
-const MAX_AHEAD: usize = 256 << 10;
-
 /// A loaded policy.
 struct RubyPolicy {
     spec: PolicySpec,
@@ -58,13 +53,6 @@ struct RubyPolicy {
 struct Running {
     child: Child,
     sent: Sent,
-    printed: Printed,
-}
-
-impl Running {
-    fn ended_at_rest(&mut self) -> bool {
-        self.sent.nothing_ahead() && self.child.has_ended()
-    }
 }
 
 /// Why the interpreter was ended.
@@ -125,9 +113,7 @@ fn start(
         }
         Waited::Broken(how) => {
             let mut log = Log::new(&settings.limits);
-            let mut printed = Printed::default();
-            printed.add(&child.take_printed());
-            printed.take(0, &mut log);
+            printed::add(&child.take_printed(), &mut log);
             let message = format!("the Ruby interpreter failed while loading it: {how}");
             return Err(failed(message + &log.shown()));
         }
@@ -139,7 +125,6 @@ fn start(
     let running = Running {
         child,
         sent: Sent::default(),
-        printed: Printed::default(),
     };
     Ok((running, hello))
 }
@@ -170,16 +155,6 @@ impl Policy for RubyPolicy {
         result.and_then(|(answer, log)| self.evaluation(&answer, log))
     }
 
-    fn announce(&mut self, config: Option<&Config>, container: &Container) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        if running.child.unsent() < MAX_AHEAD {
-            let line = running.sent.announce(config, container);
-            running.child.send(&line);
-        }
-    }
-
     fn check(&mut self, config: &Config) -> Result<(), EvalError> {
         let nobody = serde_json::json!({"Id": "0".repeat(64), "Name": "/check"});
         let nobody = Container::from_inspect(nobody);
@@ -204,28 +179,32 @@ impl RubyPolicy {
         only_check: bool,
     ) -> Result<(Json, Log), EvalError> {
         // One that ended while it had nothing to do is no fault of this evaluation.
-        if self.running.as_mut().is_some_and(|it| it.ended_at_rest()) {
+        if self.running.as_mut().is_some_and(|it| it.child.has_ended()) {
             self.running = None;
         }
         let mut running = match self.running.take() {
             Some(running) => running,
             None => self.restart(container)?,
         };
-        let id = match only_check {
-            true => running.sent.check(config, container, &mut running.child),
-            false => running.sent.evaluate(config, container, &mut running.child),
-        };
+        let (id, line) = running.sent.request(config, container, only_check);
+        running.child.send(&line);
+        let waited = self.wait(&mut running, id, container);
         let mut log = Log::new(&self.settings.limits);
-        match self.wait(&mut running, id, container, &mut log) {
+        printed::add(&running.child.take_printed(), &mut log);
+        let result = match waited {
             Ok(result) => {
                 self.running = Some(running);
                 self.restarts.worked();
-                result.map(|answer| (answer, log))
+                result
             }
-            Err(Broken(mut error)) => {
+            Err(Broken(error)) => {
                 self.restarts.failed(Instant::now());
-                running.printed.add(&running.child.take_printed());
-                running.printed.take(id, &mut log);
+                Err(error)
+            }
+        };
+        match result {
+            Ok(answer) => Ok((answer, log)),
+            Err(mut error) => {
                 error.message += &log.shown();
                 Err(error)
             }
@@ -259,13 +238,12 @@ impl RubyPolicy {
         }
     }
 
-    /// Waits for the answer to a request, and ends what takes too long.
+    /// Waits for the answer to a request, and ends what takes too long. After some exceptions the interpreter is not what it was.
     fn wait(
         &self,
         running: &mut Running,
         id: u64,
         container: &Container,
-        log: &mut Log,
     ) -> Result<Result<Json, EvalError>, Broken> {
         let deadline = Instant::now() + self.settings.limits.time;
         let cancelled = || self.canceller.is_cancelled();
@@ -276,12 +254,9 @@ impl RubyPolicy {
             waited = next_answer(&mut running.child, id, farewell, &|| false);
         }
         match waited {
-            Ok(Some(Ok(answer))) => {
-                running.printed.add(&running.child.take_printed());
-                running.printed.take(id, log);
-                Ok(Ok(answer))
-            }
-            Ok(Some(Err(fault))) => self.failed(running, id, &fault, log),
+            Ok(Some(Ok(answer))) => Ok(Ok(answer)),
+            Ok(Some(Err(fault))) if fault.spoilt => Err(Broken(self.source.eval_error(&fault))),
+            Ok(Some(Err(fault))) => Ok(Err(self.source.eval_error(&fault))),
             Ok(None) => Err(Broken(self.error(
                 EvalErrorKind::Limit,
                 format!(
@@ -300,24 +275,6 @@ impl RubyPolicy {
                 ),
             ))),
         }
-    }
-
-    /// An exception. After some of them the interpreter is not what it was.
-    fn failed(
-        &self,
-        running: &mut Running,
-        id: u64,
-        fault: &Fault,
-        log: &mut Log,
-    ) -> Result<Result<Json, EvalError>, Broken> {
-        let error = self.source.eval_error(fault);
-        if fault.spoilt {
-            return Err(Broken(error));
-        }
-        running.printed.add(&running.child.take_printed());
-        running.printed.take(id, log);
-        let message = error.message + &log.shown();
-        Ok(Err(EvalError { message, ..error }))
     }
 
     fn evaluation(&self, answer: &Json, log: Log) -> Result<Evaluation, EvalError> {
@@ -355,7 +312,7 @@ impl RubyPolicy {
     }
 }
 
-/// The answer to a request; `None` if the time is up. Answers to earlier ones that nobody waits for are passed over.
+/// The answer to a request; `None` if the time is up.
 fn next_answer(
     child: &mut Child,
     id: u64,
@@ -367,7 +324,6 @@ fn next_answer(
             Waited::Line(line) if line.is_empty() => {}
             Waited::Line(line) => match Answer::parse(&line) {
                 Some(answer) if answer.id == id => return Ok(Some(answer.result)),
-                Some(answer) if answer.id < id => {}
                 _ => return Err("something else than answers came from it".into()),
             },
             Waited::Overdue => return Ok(None),

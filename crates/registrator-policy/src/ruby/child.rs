@@ -89,11 +89,6 @@ impl Child {
         let _ = self.write();
     }
 
-    /// How many bytes wait for room.
-    pub(super) fn unsent(&self) -> usize {
-        self.outgoing.len()
-    }
-
     /// The next line, if it comes before `until`, and before `stop` says so.
     pub(super) fn line(&mut self, until: Instant, stop: &dyn Fn() -> bool) -> Waited {
         loop {

@@ -41,13 +41,11 @@ pub(super) struct Request<'a> {
     /// Look at the configuration, evaluate nothing.
     pub(super) only_check: bool,
     /// The configuration by its number, with the configuration itself the first time.
-    pub(super) config: (u64, Option<&'a Config>),
+    pub(super) config: (usize, Option<&'a Config>),
     /// Forget the configurations sent before.
     pub(super) forget_configs: bool,
-    /// The container by its number, with the container itself the first time.
-    pub(super) container: (u64, Option<&'a Container>),
-    /// Forget the containers sent before.
-    pub(super) forget_containers: bool,
+    /// The container, unless it is that of the request before.
+    pub(super) container: Option<&'a Container>,
 }
 
 impl Request<'_> {
@@ -55,15 +53,11 @@ impl Request<'_> {
         let mut members = Map::new();
         members.insert("id".into(), self.id.into());
         members.insert("config".into(), self.config.0.into());
-        members.insert("container".into(), self.container.0.into());
         if self.only_check {
             members.insert("check".into(), true.into());
         }
         if self.forget_configs {
             members.insert("forget_configs".into(), true.into());
-        }
-        if self.forget_containers {
-            members.insert("forget_containers".into(), true.into());
         }
         let mut line = Json::Object(members).to_string();
         // The documents are written without copying them.
@@ -75,7 +69,7 @@ impl Request<'_> {
                 Json::from(config.defaulted())
             );
         }
-        if let Some(container) = self.container.1 {
+        if let Some(container) = self.container {
             line += &format!(",\"json\":{}", container.json());
         }
         (line + "}\n").into_bytes()

@@ -13,9 +13,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How many evaluations a policy is told of before their time.
-const AHEAD: usize = 16;
-
 /// An evaluation that is asked for.
 pub(super) struct Request {
     pub(super) ticket: Ticket,
@@ -40,8 +37,6 @@ struct Shared {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Request>,
-    /// How many of the queue's first the policy was told of.
-    announced: usize,
     running: Option<Running>,
     closed: bool,
     /// Why there is no thread.
@@ -125,11 +120,8 @@ impl Drop for Worker {
 
 /// The thread: takes one request after the other, until the end.
 fn work(mut policy: Box<dyn Policy>, shared: &Shared, alarm: &Alarm) {
-    while let Some((request, told)) = shared.next() {
+    while let Some(request) = shared.next() {
         alarm.ring();
-        let announce = || shared.announce(&request, told, policy.as_mut());
-        // What comes of it is the evaluation's.
-        let _ = catch_unwind(AssertUnwindSafe(announce));
         let evaluate = || policy.evaluate(request.config.as_ref(), &request.container);
         // A policy keeps no state between evaluations that a panic could leave half done.
         let result = catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
@@ -154,8 +146,8 @@ impl Shared {
         queue
     }
 
-    /// The next request, which runs from now on, and whether the policy was told of it. `None` at the end.
-    fn next(&self) -> Option<(Request, bool)> {
+    /// The next request, which runs from now on. `None` at the end.
+    fn next(&self) -> Option<Request> {
         let mut state = self.lock();
         loop {
             if let Some(request) = state.queue.pop_front() {
@@ -164,9 +156,7 @@ impl Shared {
                     since: Instant::now(),
                     stage: Stage::InTime,
                 });
-                let told = state.announced > 0;
-                state.announced = state.announced.saturating_sub(1);
-                return Some((request, told));
+                return Some(request);
             }
             if state.closed {
                 return None;
@@ -175,24 +165,6 @@ impl Shared {
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Tells the policy of the request that runs, unless it was `told`, and of the next ones.
-    fn announce(&self, running: &Request, told: bool, policy: &mut dyn Policy) {
-        if !told {
-            policy.announce(running.config.as_ref(), &running.container);
-        }
-        let mut state = self.lock();
-        let ahead = state.queue.len().min(AHEAD);
-        let told = std::mem::replace(&mut state.announced, ahead);
-        let new = state.queue.iter().take(AHEAD).skip(told);
-        let new: Vec<_> = new
-            .map(|request| (request.config.clone(), request.container.clone()))
-            .collect();
-        drop(state);
-        for (config, container) in new {
-            policy.announce(config.as_ref(), &container);
         }
     }
 
@@ -257,7 +229,6 @@ impl Overdue for Shared {
             Stage::Cancelled(_) => {
                 running.stage = Stage::GivenUp;
                 let running = running.ticket;
-                state.announced = 0;
                 let waiting = state.queue.drain(..).map(|request| request.ticket);
                 for ticket in std::iter::once(running).chain(waiting) {
                     self.answer(ticket, Err(host_error(self.hangs())));

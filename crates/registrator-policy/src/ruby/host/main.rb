@@ -24,9 +24,8 @@ module Kontena
       def initialize(input, output)
         @input = input
         @output = output
-        @marks = $stderr.dup
+        @errors = $stderr.dup
         @pid = Process.pid
-        @containers = {}
         @configs = {}
         @policies = {}
         @running = false
@@ -38,7 +37,7 @@ module Kontena
         text = @input.read(hello['bytes'])
         confine(hello)
         @limit = hello['seconds']
-        @logger = Log.logger(@marks)
+        @logger = Log.logger(@errors)
         return unless answer(0) { load(hello['name'], hello['path'], text) }
 
         trap(OVERDUE) { overdue }
@@ -49,7 +48,7 @@ module Kontena
 
       # What a policy reads or prints is none of the protocol's.
       def move_off_standard_streams
-        @output.sync = @marks.sync = true
+        @output.sync = @errors.sync = true
         $stdin.reopen(File::NULL)
         $stdout.reopen($stderr)
         $stdout.sync = $stderr.sync = true
@@ -141,29 +140,26 @@ module Kontena
       def serve
         while (text = line)
           request = parse(text)
-          id = request['id']
-          @marks.write("\0#{id}\n")
           remember(request)
-          answer(id) { evaluate(request) }
+          answer(request['id']) { evaluate(request) }
         end
       end
 
-      # Each is sent once, so neither may be lost with an evaluation that fails.
+      # Each configuration is sent once, and a container only once for all configurations that are asked about it. So neither may be
+      # lost with an evaluation that fails.
       def remember(request)
         [@configs, @policies].each(&:clear) if request['forget_configs']
-        @containers.clear if request['forget_containers']
         @configs[request['config']] = request.slice('members', 'defaulted') if request.key?('members')
-        @containers[request['container']] = Container.new(request['json']) if request.key?('json')
+        @container = Container.new(request['json']) if request.key?('json')
       end
 
       def evaluate(request)
         policy = policy_for(request['config'])
-        container = @containers[request['container']]
         return {} if request['check']
 
         found = Nodes.new
         collect = proc { |*all| all.each { |nodes| found.add(nodes) } && nil }
-        result = policy.__send__(:docker_container, container, &collect)
+        result = policy.__send__(:docker_container, @container, &collect)
         found.add(result) if Hash === result || !@type.yields_nodes?
         { 'nodes' => found.pairs }
       end
