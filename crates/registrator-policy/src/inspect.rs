@@ -1,6 +1,6 @@
 //! Reads the parts of a container's inspect document that need more than a look-up.
 
-use serde_json::Value as Json;
+use registrator_core::observe::document::{Document, Part};
 
 /// A port of a container and where it is published on the host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,38 +32,42 @@ pub(crate) struct InspectError {
 }
 
 /// The text at a path of member names; `None` if it is missing, empty or no text.
-pub(crate) fn text<'a>(json: &'a Json, path: &[&str]) -> Option<&'a str> {
-    at(json, path)?.as_str().filter(|text| !text.is_empty())
+pub(crate) fn text<'a>(document: &'a Document, path: &[&str]) -> Option<&'a str> {
+    document.at(path).and_then(text_of)
 }
 
-/// The value at a path of member names.
-pub(crate) fn at<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Json> {
-    path.iter().try_fold(json, |value, name| value.get(name))
+/// The text that a part is; `None` if it is empty or no text.
+pub(crate) fn text_of(part: Part<'_>) -> Option<&str> {
+    part.as_str().filter(|text| !text.is_empty())
 }
 
 /// The ports that the engine knows for the running container, by number and protocol.
-pub(crate) fn ports(json: &Json) -> Result<Vec<Port>, InspectError> {
-    ports_at(json, "NetworkSettings.Ports", &["NetworkSettings", "Ports"])
+pub(crate) fn ports(document: &Document) -> Result<Vec<Port>, InspectError> {
+    ports_at(
+        document,
+        "NetworkSettings.Ports",
+        &["NetworkSettings", "Ports"],
+    )
 }
 
 /// The ports that image or user declared, by number and protocol; without bindings.
-pub(crate) fn exposed_ports(json: &Json) -> Result<Vec<Port>, InspectError> {
-    ports_at(json, "Config.ExposedPorts", &["Config", "ExposedPorts"])
+pub(crate) fn exposed_ports(document: &Document) -> Result<Vec<Port>, InspectError> {
+    ports_at(document, "Config.ExposedPorts", &["Config", "ExposedPorts"])
 }
 
-fn ports_at(json: &Json, place: &'static str, path: &[&str]) -> Result<Vec<Port>, InspectError> {
-    let Some(members) = at(json, path).and_then(Json::as_object) else {
-        return Ok(Vec::new());
-    };
-    let ports = members
-        .iter()
-        .map(|(name, bindings)| port(place, name, bindings));
+fn ports_at(
+    document: &Document,
+    place: &'static str,
+    path: &[&str],
+) -> Result<Vec<Port>, InspectError> {
+    let members = document.at(path).into_iter().flat_map(Part::members);
+    let ports = members.map(|(name, bindings)| port(place, name, bindings));
     let mut ports = ports.collect::<Result<Vec<Port>, _>>()?;
     ports.sort();
     Ok(ports)
 }
 
-fn port(place: &'static str, name: &str, bindings: &Json) -> Result<Port, InspectError> {
+fn port(place: &'static str, name: &str, bindings: Part<'_>) -> Result<Port, InspectError> {
     let (number, protocol) = name.split_once('/').unwrap_or((name, "tcp"));
     let number = number.parse().map_err(|_| InspectError {
         place,
@@ -71,7 +75,7 @@ fn port(place: &'static str, name: &str, bindings: &Json) -> Result<Port, Inspec
         expected: "PORT/PROTOCOL",
     })?;
     let mut found = Vec::new();
-    for item in bindings.as_array().into_iter().flatten() {
+    for item in bindings.items() {
         let binding = binding(place, item)?;
         found.extend(binding.filter(|binding| !found.contains(binding)));
     }
@@ -83,8 +87,8 @@ fn port(place: &'static str, name: &str, bindings: &Json) -> Result<Port, Inspec
 }
 
 /// A binding whose port the engine has not chosen yet is none.
-fn binding(place: &'static str, json: &Json) -> Result<Option<Binding>, InspectError> {
-    let Some(port) = text(json, &["HostPort"]) else {
+fn binding(place: &'static str, part: Part<'_>) -> Result<Option<Binding>, InspectError> {
+    let Some(port) = part.member("HostPort").and_then(text_of) else {
         return Ok(None);
     };
     let host_port = port.parse().map_err(|_| InspectError {
@@ -93,33 +97,40 @@ fn binding(place: &'static str, json: &Json) -> Result<Option<Binding>, InspectE
         expected: "a HostPort from 0 to 65535",
     })?;
     Ok(Some(Binding {
-        host_ip: text(json, &["HostIp"]).map(str::to_owned),
+        host_ip: part.member("HostIp").and_then(text_of).map(str::to_owned),
         host_port,
     }))
 }
 
 /// `NAME=VALUE` at the first `=`; without one the value is empty.
-pub(crate) fn environment(json: &Json) -> impl Iterator<Item = (&str, &str)> {
-    let lines = at(json, &["Config", "Env"]).and_then(Json::as_array);
-    let lines = lines.into_iter().flatten().filter_map(Json::as_str);
+pub(crate) fn environment(document: &Document) -> impl Iterator<Item = (&str, &str)> {
+    let lines = document.at(&["Config", "Env"]);
+    let lines = lines.into_iter().flat_map(Part::items);
+    let lines = lines.filter_map(Part::as_str);
     lines.map(|line| line.split_once('=').unwrap_or((line, "")))
 }
 
 /// The members of an object of texts, in its order.
-pub(crate) fn texts<'a>(json: &'a Json, path: &[&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let members = at(json, path).and_then(Json::as_object);
-    let members = members.into_iter().flatten();
-    members.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+pub(crate) fn texts<'a>(
+    document: &'a Document,
+    path: &[&str],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let members = document.at(path).into_iter().flat_map(Part::members);
+    members.filter_map(|(name, value)| Some((name, value.as_str()?)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
+
+    fn read(json: Json) -> Document {
+        Document::parse(json.to_string()).unwrap()
+    }
 
     #[test]
     fn ports_are_sorted_by_number_and_keep_their_bindings() {
-        let json = json!({"NetworkSettings": {"Ports": {
+        let document = read(json!({"NetworkSettings": {"Ports": {
             "443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8443"}],
             "53/udp": null,
             "53/tcp": [{"HostIp": "", "HostPort": ""}],
@@ -127,8 +138,8 @@ mod tests {
                 {"HostIp": "0.0.0.0", "HostPort": "8080"},
                 {"HostIp": "0.0.0.0", "HostPort": "8080"},
                 {"HostIp": "::", "HostPort": "8080"}],
-        }}});
-        let found = ports(&json).unwrap();
+        }}}));
+        let found = ports(&document).unwrap();
         let shown: Vec<String> = found.iter().map(show).collect();
         let expected = [
             "53/tcp",
@@ -154,24 +165,27 @@ mod tests {
 
     #[test]
     fn a_strange_port_is_named() {
-        let json = json!({"Config": {"ExposedPorts": {"80-90/tcp": {}}}});
+        let document = read(json!({"Config": {"ExposedPorts": {"80-90/tcp": {}}}}));
         assert_eq!(
-            exposed_ports(&json).unwrap_err().to_string(),
+            exposed_ports(&document).unwrap_err().to_string(),
             "Config.ExposedPorts of the inspect document has \"80-90/tcp\": it must be PORT/PROTOCOL"
         );
-        let json = json!({"NetworkSettings": {"Ports": {"80/tcp": [{"HostPort": "x"}]}}});
+        let document = read(json!({"NetworkSettings": {"Ports": {"80/tcp": [{"HostPort": "x"}]}}}));
         assert_eq!(
-            ports(&json).unwrap_err().to_string(),
+            ports(&document).unwrap_err().to_string(),
             "NetworkSettings.Ports of the inspect document has \"x\": it must be a HostPort from 0 to 65535"
         );
-        assert_eq!(ports(&json!({"NetworkSettings": null})).unwrap(), []);
+        assert_eq!(ports(&read(json!({"NetworkSettings": null}))).unwrap(), []);
     }
 
     #[test]
     fn environment_is_split_at_the_first_equals_sign() {
-        let json = json!({"Config": {"Env": ["A=b=c", "B=", "C"]}});
-        let found: Vec<_> = environment(&json).collect();
+        let document = read(json!({"Config": {"Env": ["A=b=c", "B=", "C"]}}));
+        let found: Vec<_> = environment(&document).collect();
         assert_eq!(found, [("A", "b=c"), ("B", ""), ("C", "")]);
-        assert_eq!(environment(&json!({"Config": {"Env": null}})).count(), 0);
+        assert_eq!(
+            environment(&read(json!({"Config": {"Env": null}}))).count(),
+            0
+        );
     }
 }

@@ -29,6 +29,7 @@ use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
+use registrator_core::observe::document::Document;
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use starlark::ErrorKind;
 use starlark::environment::{FrozenModule, Module};
@@ -38,6 +39,7 @@ use starlark::values::{OwnedFrozenValue, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The function that a policy must define.
@@ -57,6 +59,8 @@ struct StarPolicy {
     canceller: Canceller,
     /// By the text of the configuration.
     configs: BTreeMap<String, Prepared>,
+    /// The container of the last evaluation: those of the policy's instances follow each other, and share its document.
+    last: Option<(Container, Arc<Document>)>,
 }
 
 /// What a policy says about the keys that it may write.
@@ -97,6 +101,7 @@ pub(crate) fn load(
         limits: settings.limits.clone(),
         canceller: Canceller::default(),
         configs: BTreeMap::new(),
+        last: None,
     }))
 }
 
@@ -194,6 +199,7 @@ impl StarPolicy {
         container: &Container,
     ) -> Result<Evaluation, EvalError> {
         let prepared = self.prepare(config, container)?;
+        let document = self.document(container);
         let log = PrintLog::new(&self.limits);
         let result = self.call(
             &self.entry,
@@ -203,7 +209,7 @@ impl StarPolicy {
                 let heap = module.heap();
                 let config = prepared.config.as_ref();
                 let config = config.map(|config| heap.access_owned_frozen_value(config));
-                let container = heap.alloc(ContainerValue::new(container));
+                let container = heap.alloc(ContainerValue::new(container, &document));
                 match self.takes_config {
                     true => vec![container, config.unwrap_or_else(Value::new_none)],
                     false => vec![container],
@@ -223,6 +229,17 @@ impl StarPolicy {
             Err(mut error) => {
                 error.message += &log.shown();
                 Err(error)
+            }
+        }
+    }
+
+    fn document(&mut self, container: &Container) -> Arc<Document> {
+        match &self.last {
+            Some((last, document)) if last.is(container) => Arc::clone(document),
+            _ => {
+                let document = Arc::new(container.document());
+                self.last = Some((container.clone(), Arc::clone(&document)));
+                document
             }
         }
     }

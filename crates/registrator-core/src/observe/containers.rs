@@ -5,38 +5,38 @@
 
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::watch::{Delta, Event, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All containers that are known.
 #[derive(Debug, Default)]
 pub struct Containers {
     inspected: Store<Container>,
-    /// Those that are in the network of another.
-    borrowers: BTreeMap<ContainerId, Borrower>,
-}
-
-/// A container in the network of another, the lender.
-#[derive(Debug)]
-struct Borrower {
-    /// What it was made of.
-    inspected: Container,
-    lender: Option<Container>,
-    /// What policies see.
-    seen: Container,
+    /// Those that are in the network of another, as policies see them.
+    borrowers: BTreeMap<ContainerId, Container>,
+    /// The borrowers by what they call their lender: finds those that a change of a container concerns.
+    wanted: BTreeMap<Box<str>, BTreeSet<ContainerId>>,
+    /// All containers by name: finds the lender that a borrower calls so.
+    names: BTreeSet<(Box<str>, ContainerId)>,
 }
 
 impl Containers {
     /// Takes in an event and tells whom it changed: also those in the network of the container that changed.
     pub fn handle(&mut self, event: Event<Container>) -> Delta<ContainerId> {
+        let id = match &event {
+            Event::InitApply(container) | Event::Apply(container) => Some(container.id().clone()),
+            Event::Delete(id) => Some(id.clone()),
+            Event::Init | Event::InitDone => None,
+        };
+        let before = id.as_ref().and_then(|id| self.inspected.get(id)).cloned();
         let mut delta = self.inspected.handle(event);
-        for id in &delta.deleted {
-            self.borrowers.remove(id);
-        }
-        for id in &delta.applied {
-            self.note_borrower(id);
-        }
-        for id in self.refresh_borrowers() {
-            if !delta.applied.contains(&id) {
+        let concerned = match id {
+            _ if delta == Delta::default() => BTreeSet::new(),
+            Some(id) => self.change(&id, before.as_ref()),
+            None => self.forget_deleted(),
+        };
+        for id in concerned {
+            // The one that the event is about is told of already.
+            if self.refresh(&id) && delta.applied.first() != Some(&id) {
                 delta.applied.push(id);
             }
         }
@@ -45,20 +45,13 @@ impl Containers {
 
     /// The container with this id, as policies see it.
     pub fn get(&self, id: &ContainerId) -> Option<&Container> {
-        let borrower = self.borrowers.get(id).map(|borrower| &borrower.seen);
-        borrower.or_else(|| self.inspected.get(id))
+        self.borrowers.get(id).or_else(|| self.inspected.get(id))
     }
 
     /// All containers in the order of their ids, as policies see them.
     pub fn iter(&self) -> impl Iterator<Item = (&ContainerId, &Container)> {
-        self.inspected.iter().map(|(id, inspected)| {
-            (
-                id,
-                self.borrowers
-                    .get(id)
-                    .map_or(inspected, |borrower| &borrower.seen),
-            )
-        })
+        let inspected = self.inspected.iter();
+        inspected.map(|(id, inspected)| (id, self.borrowers.get(id).unwrap_or(inspected)))
     }
 
     /// Whether a complete list was seen at least once.
@@ -76,68 +69,108 @@ impl Containers {
         self.inspected.is_empty()
     }
 
-    fn note_borrower(&mut self, id: &ContainerId) {
-        let inspected = self.inspected.get(id);
-        match inspected.filter(|container| container.network_of().is_some()) {
-            None => _ = self.borrowers.remove(id),
-            Some(inspected) => {
-                self.borrowers
-                    .entry(id.clone())
-                    .or_insert_with(|| Borrower {
-                        inspected: inspected.clone(),
-                        lender: None,
-                        seen: inspected.clone(),
-                    });
+    /// Brings the indexes up to date with a container that was different `before`; the borrowers that may be seen otherwise now.
+    fn change(&mut self, id: &ContainerId, before: Option<&Container>) -> BTreeSet<ContainerId> {
+        let mut concerned = BTreeSet::new();
+        if let Some(before) = before {
+            concerned.extend(self.borrowers_of(id, before.name()).cloned());
+            self.names.remove(&(before.name().into(), id.clone()));
+            self.forget_borrower(before);
+        }
+        if let Some(now) = self.inspected.get(id) {
+            concerned.extend(self.borrowers_of(id, now.name()).cloned());
+            self.names.insert((now.name().into(), id.clone()));
+            if let Some(lender) = now.network_of() {
+                let borrowers = self.wanted.entry(lender.into()).or_default();
+                borrowers.insert(id.clone());
+                concerned.insert(id.clone());
+            }
+        }
+        concerned
+    }
+
+    fn forget_borrower(&mut self, container: &Container) {
+        self.borrowers.remove(container.id());
+        if let Some(lender) = container.network_of()
+            && let Some(borrowers) = self.wanted.get_mut(lender)
+        {
+            borrowers.remove(container.id());
+            if borrowers.is_empty() {
+                self.wanted.remove(lender);
             }
         }
     }
 
-    /// Looks at every borrower's lender again; tells which borrowers are seen otherwise than before.
-    fn refresh_borrowers(&mut self) -> Vec<ContainerId> {
-        let mut changed = Vec::new();
-        for (id, borrower) in &mut self.borrowers {
-            let Some(inspected) = self.inspected.get(id) else {
-                continue;
-            };
-            let lender = lender_of(inspected, &self.inspected).cloned();
-            if borrower.inspected == *inspected && borrower.lender == lender {
-                continue;
-            }
-            let seen = match &lender {
-                Some(lender) => inspected.in_network_of(lender),
-                None => inspected.clone(),
-            };
-            if borrower.seen != seen {
-                changed.push(id.clone());
-            }
-            *borrower = Borrower {
-                inspected: inspected.clone(),
-                lender,
-                seen,
-            };
-        }
-        changed
+    /// A list is complete, and may have taken containers away; the borrowers that may have lost their lender.
+    fn forget_deleted(&mut self) -> BTreeSet<ContainerId> {
+        let is_gone = |id: &ContainerId| self.inspected.get(id).is_none();
+        let gone = self.names.extract_if(.., |(_, id)| is_gone(id));
+        let gone: Vec<_> = gone.collect();
+        self.borrowers.retain(|id, _| !is_gone(id));
+        self.wanted.retain(|_, borrowers| {
+            borrowers.retain(|id| !is_gone(id));
+            !borrowers.is_empty()
+        });
+        let concerned = gone.iter();
+        let concerned = concerned.flat_map(|(name, id)| self.borrowers_of(id, name));
+        concerned.cloned().collect()
     }
-}
 
-/// The container in whose network `borrower` is. After an unclean end of the engine one that does not run keeps its addresses, so it
-/// does not count. Engines store its full id; a name and the beginning of an id count as with `docker inspect`.
-fn lender_of<'a>(borrower: &Container, containers: &'a Store<Container>) -> Option<&'a Container> {
-    let named = borrower.network_of()?;
-    let by_name = || {
-        let mut all = containers.iter().map(|(_, container)| container);
-        all.find(|container| container.name() == named)
-    };
-    let by_beginning = || {
-        let all = containers.iter().map(|(_, container)| container);
-        let mut found = all.filter(|container| container.id().as_str().starts_with(named));
+    /// Those that may mean the container with this id and name by what they call their lender.
+    fn borrowers_of<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a ContainerId> {
+        let id = id.as_str();
+        let ends = if self.wanted.is_empty() { 0 } else { id.len() };
+        let beginnings = (1..=ends).filter_map(|end| id.get(..end));
+        let called = beginnings.chain([name]);
+        called
+            .filter_map(|called| self.wanted.get(called))
+            .flatten()
+    }
+
+    /// Looks at a borrower's lender again; whether it is seen otherwise than before.
+    fn refresh(&mut self, id: &ContainerId) -> bool {
+        let Some(inspected) = self.inspected.get(id) else {
+            return false;
+        };
+        let seen = match self.lender_of(inspected) {
+            Some(lender) => inspected.in_network_of(lender),
+            None => inspected.clone(),
+        };
+        let before = self.borrowers.insert(id.clone(), seen.clone());
+        before.as_ref() != Some(&seen)
+    }
+
+    /// The container in whose network `borrower` is. After an unclean end of the engine one that does not run keeps its addresses,
+    /// so it does not count. Engines store its full id; a name and the beginning of an id count as with `docker inspect`.
+    fn lender_of(&self, borrower: &Container) -> Option<&Container> {
+        let called = borrower.network_of()?;
+        let lender = self
+            .inspected
+            .get(&ContainerId::new(called))
+            .or_else(|| self.with_name(called))
+            .or_else(|| self.only_beginning_with(called))?;
+        (lender.running() && lender.id() != borrower.id()).then_some(lender)
+    }
+
+    fn with_name(&self, name: &str) -> Option<&Container> {
+        let mut from = self.names.range((name.into(), ContainerId::new(""))..);
+        let (found, id) = from.next()?;
+        let id = (**found == *name).then_some(id)?;
+        self.inspected.get(id)
+    }
+
+    fn only_beginning_with(&self, beginning: &str) -> Option<&Container> {
+        let first = ContainerId::new(beginning);
+        let from = self.inspected.iter_from(&first);
+        let mut found = from
+            .map(|(_, container)| container)
+            .take_while(|container| container.id().as_str().starts_with(beginning));
         found.next().filter(|_| found.next().is_none())
-    };
-    let lender = containers
-        .get(&ContainerId::new(named))
-        .or_else(by_name)
-        .or_else(by_beginning)?;
-    (lender.running() && lender.id() != borrower.id()).then_some(lender)
+    }
 }
 
 #[cfg(test)]

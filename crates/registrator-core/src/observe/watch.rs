@@ -85,10 +85,12 @@ impl<T: Keyed + PartialEq> Store<T> {
         if let Some(listed) = &mut self.listed {
             listed.insert(id.clone());
         }
-        if self.items.get(&id) == Some(&item) {
+        let is_equal = self.items.get(&id) == Some(&item);
+        // Of equal ones the last stays, so that it is the one that its source has too.
+        self.items.insert(id.clone(), item);
+        if is_equal {
             return Delta::default();
         }
-        self.items.insert(id.clone(), item);
         Delta {
             applied: vec![id],
             deleted: Vec::new(),
@@ -136,6 +138,11 @@ impl<T: Keyed + PartialEq> Store<T> {
     /// All items in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (&T::Id, &T)> {
         self.items.iter()
+    }
+
+    /// The items in the order of their ids, from this id on.
+    pub fn iter_from(&self, id: &T::Id) -> impl Iterator<Item = (&T::Id, &T)> {
+        self.items.range(id..)
     }
 
     /// Whether a complete list was seen at least once.

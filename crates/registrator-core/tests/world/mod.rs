@@ -87,22 +87,20 @@ pub struct World {
 
 /// What the policy answers for a container.
 fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
-    if let Some(message) = container.json().get("error").and_then(Json::as_str) {
+    let json: Json = serde_json::from_str(&container.text()).unwrap();
+    if let Some(message) = json.get("error").and_then(Json::as_str) {
         return Err(EvalError {
             kind: EvalErrorKind::Raised,
             message: message.into(),
             at: Some("p.star:1:1".into()),
         });
     }
-    let pairs = container
-        .json()
+    let pairs = json
         .get("nodes")
         .and_then(Json::as_object)
         .into_iter()
         .flatten();
-    let address = container
-        .json()
-        .pointer("/NetworkSettings/Networks/net/IPAddress");
+    let address = json.pointer("/NetworkSettings/Networks/net/IPAddress");
     let nodes: Nodes = pairs
         .filter_map(|(key, value)| {
             // Without an address there is no node.

@@ -70,7 +70,9 @@ impl Request<'_> {
             );
         }
         if let Some(container) = self.container {
-            line += &format!(",\"json\":{}", container.json());
+            // Line breaks are between its members only, where they say nothing.
+            let document = container.text().replace(['\n', '\r'], " ");
+            line += &format!(",\"json\":{document}");
         }
         (line + "}\n").into_bytes()
     }

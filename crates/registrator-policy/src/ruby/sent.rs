@@ -3,7 +3,6 @@
 use super::protocol::Request;
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
-use std::sync::Arc;
 
 /// How many configurations an interpreter keeps.
 const MAX_CONFIGS: usize = 256;
@@ -34,7 +33,7 @@ impl Sent {
         }
         let (number, is_new) = config.map_or((0, false), |config| self.number(config));
         let known = self.container.replace(container.clone());
-        let is_known = known.is_some_and(|known| same(&known, container));
+        let is_known = known.is_some_and(|known| known.is(container));
         let request = Request {
             id: self.last,
             only_check,
@@ -54,8 +53,4 @@ impl Sent {
         self.configs.push(config.clone());
         (self.configs.len(), true)
     }
-}
-
-fn same(one: &Container, other: &Container) -> bool {
-    Arc::ptr_eq(one.json(), other.json())
 }

@@ -10,7 +10,7 @@ use super::network::Network;
 use crate::inspect::{self, environment, text, texts};
 use allocative::Allocative;
 use registrator_core::observe::container::Container as Inspected;
-use serde_json::Value as Json;
+use registrator_core::observe::document::{Document, Part};
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
 use starlark::starlark_simple_value;
 use starlark::values::dict::AllocDict;
@@ -22,27 +22,28 @@ use starlark::values::{
 };
 use starlark_derive::starlark_module;
 use std::fmt;
+use std::sync::Arc;
 
 /// One container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
 pub(super) struct Container {
     #[allocative(skip)]
     inspected: Inspected,
+    #[allocative(skip)]
+    document: Arc<Document>,
 }
 
 impl Container {
-    pub(super) fn new(inspected: &Inspected) -> Container {
+    /// The container, and its document.
+    pub(super) fn new(inspected: &Inspected, document: &Arc<Document>) -> Container {
         Container {
             inspected: inspected.clone(),
+            document: Arc::clone(document),
         }
     }
 
-    fn json(&self) -> &Json {
-        self.inspected.json()
-    }
-
     fn text(&self, path: &[&str]) -> NoneOr<&str> {
-        NoneOr::from_option(text(self.json(), path))
+        NoneOr::from_option(text(&self.document, path))
     }
 }
 
@@ -115,9 +116,10 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// The program that runs and its arguments.
     #[starlark(attribute)]
     fn command<'v>(this: &'v Container) -> anyhow::Result<Vec<&'v str>> {
-        let arguments = inspect::at(this.json(), &["Args"]).and_then(Json::as_array);
-        let arguments = arguments.into_iter().flatten().filter_map(Json::as_str);
-        Ok(text(this.json(), &["Path"])
+        let arguments = this.document.at(&["Args"]);
+        let arguments = arguments.into_iter().flat_map(Part::items);
+        let arguments = arguments.filter_map(Part::as_str);
+        Ok(text(&this.document, &["Path"])
             .into_iter()
             .chain(arguments)
             .collect())
@@ -127,24 +129,23 @@ fn container_methods(builder: &mut MethodsBuilder) {
     #[starlark(attribute)]
     fn labels<'v>(this: &'v Container) -> anyhow::Result<AllocDict<Vec<(&'v str, &'v str)>>> {
         Ok(AllocDict(
-            texts(this.json(), &["Config", "Labels"]).collect(),
+            texts(&this.document, &["Config", "Labels"]).collect(),
         ))
     }
 
     /// The environment variables of the image and of `docker run`.
     #[starlark(attribute)]
     fn env<'v>(this: &'v Container) -> anyhow::Result<AllocDict<Vec<(&'v str, &'v str)>>> {
-        Ok(AllocDict(environment(this.json()).collect()))
+        Ok(AllocDict(environment(&this.document).collect()))
     }
 
     /// The networks by name.
     #[starlark(attribute)]
     fn networks<'v>(this: &'v Container) -> anyhow::Result<AllocDict<Vec<(&'v str, Network)>>> {
-        let members = inspect::at(this.json(), &["NetworkSettings", "Networks"]);
-        let names = members.and_then(Json::as_object).into_iter().flatten();
-        let network =
-            |(name, _): (&'v String, _)| (name.as_str(), Network::new(&this.inspected, name));
-        Ok(AllocDict(names.map(network).collect()))
+        let networks = this.document.at(&["NetworkSettings", "Networks"]);
+        let members = networks.into_iter().flat_map(Part::members);
+        let network = |(name, _)| (name, Network::new(&this.document, name));
+        Ok(AllocDict(members.map(network).collect()))
     }
 
     /// How it was attached: `bridge`, `host`, `none`, `container:…` or the name of a network.
@@ -156,7 +157,7 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// The ports that the engine knows for the running container, with their bindings on the host, by number.
     #[starlark(attribute)]
     fn ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
-        Ok(inspect::ports(this.json())?
+        Ok(inspect::ports(&this.document)?
             .into_iter()
             .map(StarPort)
             .collect())
@@ -165,7 +166,7 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// The ports that image or user declared, by number. They are known with the host's network too.
     #[starlark(attribute)]
     fn exposed_ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
-        Ok(inspect::exposed_ports(this.json())?
+        Ok(inspect::exposed_ports(&this.document)?
             .into_iter()
             .map(StarPort)
             .collect())
@@ -180,19 +181,20 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// Whether it was asked to stop, and still runs.
     #[starlark(attribute)]
     fn stopping(this: &Container) -> anyhow::Result<bool> {
-        Ok(this.inspected.stopping())
+        let status = text(&this.document, &["State", "Status"]);
+        Ok(status == Some("stopping"))
     }
 
     /// Its state.
     #[starlark(attribute)]
     fn state(this: &Container) -> anyhow::Result<State> {
-        Ok(State::new(&this.inspected))
+        Ok(State::new(&this.document))
     }
 
     /// `healthy`, `unhealthy` or `starting`; None without a health check.
     #[starlark(attribute)]
     fn health<'v>(this: &'v Container) -> anyhow::Result<NoneOr<&'v str>> {
-        let status = text(this.json(), &["State", "Health", "Status"]);
+        let status = text(&this.document, &["State", "Health", "Status"]);
         Ok(NoneOr::from_option(
             status.filter(|status| *status != "none"),
         ))
@@ -201,7 +203,7 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// What Docker Compose says about it; None if it is not part of a project.
     #[starlark(attribute)]
     fn compose(this: &Container) -> anyhow::Result<NoneOr<Compose>> {
-        Ok(NoneOr::from_option(Compose::of(&this.inspected)))
+        Ok(NoneOr::from_option(Compose::of(&this.document)))
     }
 
     /// The label's value, or `default`.
@@ -211,10 +213,8 @@ fn container_methods(builder: &mut MethodsBuilder) {
         default: Option<Value<'v>>,
         heap: Heap<'v>,
     ) -> anyhow::Result<Value<'v>> {
-        let labels = inspect::at(this.json(), &["Config", "Labels"]);
-        let found = labels
-            .and_then(|labels| labels.get(name))
-            .and_then(Json::as_str);
+        let found = this.document.at(&["Config", "Labels", name]);
+        let found = found.and_then(Part::as_str);
         let found = found.map(|text| heap.alloc_str(text).to_value());
         Ok(found.or(default).unwrap_or_else(Value::new_none))
     }
@@ -224,7 +224,7 @@ fn container_methods(builder: &mut MethodsBuilder) {
         this: &Container,
         #[starlark(require = pos)] name: &str,
     ) -> anyhow::Result<NoneOr<Network>> {
-        Ok(NoneOr::from_option(Network::of(&this.inspected, name)))
+        Ok(NoneOr::from_option(Network::of(&this.document, name)))
     }
 
     /// The IPv4 address in the network of this name, or None.
@@ -241,11 +241,11 @@ fn container_methods(builder: &mut MethodsBuilder) {
         #[starlark(args)] path: UnpackTuple<Value<'v>>,
         heap: Heap<'v>,
     ) -> anyhow::Result<Value<'v>> {
-        let mut found = Some(this.json());
+        let mut found = Some(this.document.root());
         for step in path.items {
             found = match (step.unpack_str(), step.unpack_i32()) {
-                (Some(name), _) => found.and_then(|json| json.get(name)),
-                (_, Some(index)) => found.and_then(|json| json.get(usize::try_from(index).ok()?)),
+                (Some(name), _) => found.and_then(|part| part.member(name)),
+                (_, Some(index)) => found.and_then(|part| part.item(usize::try_from(index).ok()?)),
                 (None, None) => anyhow::bail!(
                     "dig: a step must be a str or an int, not a {}",
                     step.get_type()
@@ -254,8 +254,8 @@ fn container_methods(builder: &mut MethodsBuilder) {
         }
         match found {
             None => Ok(Value::new_none()),
-            Some(Json::String(text)) if text.is_empty() => Ok(Value::new_none()),
-            Some(json) => Ok(to_star(json, heap)?),
+            Some(part) if part.as_str() == Some("") => Ok(Value::new_none()),
+            Some(part) => Ok(to_star(&serde_json::from_str(part.text())?, heap)?),
         }
     }
 }

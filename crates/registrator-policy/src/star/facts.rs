@@ -6,8 +6,7 @@
 
 use crate::inspect::{self, text};
 use allocative::Allocative;
-use registrator_core::observe::container::Container as Inspected;
-use serde_json::Value as Json;
+use registrator_core::observe::document::{Document, Part};
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::starlark_simple_value;
 use starlark::values::none::NoneOr;
@@ -16,6 +15,7 @@ use starlark::values::{
 };
 use starlark_derive::starlark_module;
 use std::fmt;
+use std::sync::Arc;
 
 /// A port of the container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
@@ -106,27 +106,27 @@ fn binding_methods(builder: &mut MethodsBuilder) {
 
 /// The state of the container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
-pub(super) struct State(#[allocative(skip)] Inspected);
+pub(super) struct State(#[allocative(skip)] Arc<Document>);
 
 impl State {
-    pub(super) fn new(inspected: &Inspected) -> State {
-        State(inspected.clone())
+    pub(super) fn new(document: &Arc<Document>) -> State {
+        State(Arc::clone(document))
     }
 
     fn flag(&self, name: &str) -> bool {
-        let flag = inspect::at(self.0.json(), &["State", name]);
-        flag.and_then(Json::as_bool).unwrap_or(false)
+        let flag = self.0.at(&["State", name]);
+        flag.and_then(Part::as_bool).unwrap_or(false)
     }
 
     /// The engine writes the year 1 for what has not happened.
     fn time(&self, name: &str) -> Option<&str> {
-        text(self.0.json(), &["State", name]).filter(|time| !time.starts_with("0001-"))
+        text(&self.0, &["State", name]).filter(|time| !time.starts_with("0001-"))
     }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = text(self.0.json(), &["State", "Status"]);
+        let status = text(&self.0, &["State", "Status"]);
         write!(f, "State({})", status.unwrap_or_default())
     }
 }
@@ -147,16 +147,13 @@ fn state_methods(builder: &mut MethodsBuilder) {
     /// `created`, `running`, `stopping`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     #[starlark(attribute)]
     fn status<'v>(this: &'v State) -> anyhow::Result<NoneOr<&'v str>> {
-        Ok(NoneOr::from_option(text(
-            this.0.json(),
-            &["State", "Status"],
-        )))
+        Ok(NoneOr::from_option(text(&this.0, &["State", "Status"])))
     }
 
     /// Whether the process runs; also while it is paused.
     #[starlark(attribute)]
     fn running(this: &State) -> anyhow::Result<bool> {
-        Ok(this.0.running())
+        Ok(this.flag("Running"))
     }
 
     /// Whether it is paused.
@@ -186,26 +183,26 @@ fn state_methods(builder: &mut MethodsBuilder) {
     /// How its process last ended.
     #[starlark(attribute)]
     fn exit_code(this: &State) -> anyhow::Result<i64> {
-        let code = inspect::at(this.0.json(), &["State", "ExitCode"]);
-        Ok(code.and_then(Json::as_i64).unwrap_or(0))
+        let code = this.0.at(&["State", "ExitCode"]);
+        Ok(code.and_then(Part::as_i64).unwrap_or(0))
     }
 }
 
 /// The container's place in a Compose project, which Compose writes into labels.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
-pub(super) struct Compose(#[allocative(skip)] Inspected);
+pub(super) struct Compose(#[allocative(skip)] Arc<Document>);
 
 impl Compose {
     /// `None` unless project and service are known.
-    pub(super) fn of(inspected: &Inspected) -> Option<Compose> {
-        let compose = Compose(inspected.clone());
+    pub(super) fn of(document: &Arc<Document>) -> Option<Compose> {
+        let compose = Compose(Arc::clone(document));
         let known = compose.label("project").is_some() && compose.label("service").is_some();
         known.then_some(compose)
     }
 
     fn label(&self, name: &str) -> Option<&str> {
         let label = format!("com.docker.compose.{name}");
-        text(self.0.json(), &["Config", "Labels", &label])
+        text(&self.0, &["Config", "Labels", &label])
     }
 }
 

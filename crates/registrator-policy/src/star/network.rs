@@ -4,10 +4,9 @@
 // (`StarlarkPagablePanic`); there is nothing of the kind by hand.
 #![allow(unsafe_code, clippy::panic)]
 
-use crate::inspect::{self, text};
+use crate::inspect::text_of;
 use allocative::Allocative;
-use registrator_core::observe::container::Container as Inspected;
-use serde_json::Value as Json;
+use registrator_core::observe::document::{Document, Part};
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::starlark_simple_value;
 use starlark::values::none::NoneOr;
@@ -16,52 +15,49 @@ use starlark::values::{
 };
 use starlark_derive::starlark_module;
 use std::fmt;
+use std::sync::Arc;
 
 /// The end of a container in one network.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
 pub(super) struct Network {
     #[allocative(skip)]
-    inspected: Inspected,
+    document: Arc<Document>,
     name: Box<str>,
 }
 
 impl Network {
-    pub(super) fn new(inspected: &Inspected, name: &str) -> Network {
+    pub(super) fn new(document: &Arc<Document>, name: &str) -> Network {
         Network {
-            inspected: inspected.clone(),
+            document: Arc::clone(document),
             name: name.into(),
         }
     }
 
     /// The network of this name, if the container is in it.
-    pub(super) fn of(inspected: &Inspected, name: &str) -> Option<Network> {
-        inspect::at(inspected.json(), &["NetworkSettings", "Networks", name])?;
-        Some(Network::new(inspected, name))
+    pub(super) fn of(document: &Arc<Document>, name: &str) -> Option<Network> {
+        document.at(&["NetworkSettings", "Networks", name])?;
+        Some(Network::new(document, name))
     }
 
-    fn member(&self, name: &str) -> Option<&Json> {
-        let path = ["NetworkSettings", "Networks", &self.name, name];
-        inspect::at(self.inspected.json(), &path)
+    fn member(&self, name: &str) -> Option<Part<'_>> {
+        self.document
+            .at(&["NetworkSettings", "Networks", &self.name, name])
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.member(name).and_then(|json| text(json, &[]))
+        self.member(name).and_then(text_of)
     }
 
     /// The engine writes 0 where there is no address.
     fn prefix_len(&self, name: &str) -> NoneOr<u32> {
-        let number = self.member(name).and_then(Json::as_u64);
+        let number = self.member(name).and_then(Part::as_u64);
         let number = number.and_then(|number| u32::try_from(number).ok());
         NoneOr::from_option(number.filter(|number| *number > 0))
     }
 
     fn list(&self, name: &str) -> Vec<&str> {
-        let items = self.member(name).and_then(Json::as_array);
-        items
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str)
-            .collect()
+        let items = self.member(name).into_iter().flat_map(Part::items);
+        items.filter_map(Part::as_str).collect()
     }
 }
 

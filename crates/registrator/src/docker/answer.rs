@@ -68,6 +68,12 @@ impl Answer {
         }
     }
 
+    /// The text of a good answer; an empty one if it is none.
+    pub(super) fn text(&self, call: Call) -> Result<String, Error> {
+        self.ok(call)?;
+        Ok(String::from_utf8(self.body.to_vec()).unwrap_or_default())
+    }
+
     pub(super) fn json<T: for<'de> Deserialize<'de>>(&self, call: Call) -> Result<T, Error> {
         self.ok(call)?;
         serde_json::from_slice(&self.body)

@@ -181,13 +181,16 @@ impl Client {
         if answer.is_no_such_container() {
             return Ok(None);
         }
-        let container = Container::from_inspect(answer.json(call)?);
-        let container = container.map_err(|source| Error::Unreadable {
-            message: format!(
-                "cannot read the inspect document of container {}",
-                id.short()
-            ),
-            source: source.into(),
+        let container = Container::from_text(answer.text(call)?).map_err(|source| {
+            // Where a text is no JSON, and why, shows when all of it is read.
+            let unreadable = answer.json::<serde_json::Value>(call).err();
+            unreadable.unwrap_or_else(|| Error::Unreadable {
+                message: format!(
+                    "cannot read the inspect document of container {}",
+                    id.short()
+                ),
+                source: source.into(),
+            })
         })?;
         if container.id() != id {
             return Err(Error::Other(format!(

@@ -6,7 +6,6 @@
 //! between two sessions nothing changes, least of all is anything deleted.
 
 mod inspections;
-mod noise;
 mod outbox;
 mod session;
 mod stopping;
@@ -51,7 +50,7 @@ pub enum Update {
         /// Why.
         error: Error,
     },
-    /// News about containers.
+    /// What inspect says of containers, even if it is what it said before.
     Container(Event<Container>),
     /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
     InspectFailed {
@@ -130,8 +129,9 @@ struct Watcher {
 /// What is known of the containers, from one session to the next.
 #[derive(Debug, Default)]
 struct Known {
-    /// What was reported last of each.
-    containers: BTreeMap<ContainerId, Container>,
+    /// What was reported last of each, to be said again where an inspect fails and to be changed where one is asked to stop. The
+    /// documents are those that the listener keeps.
+    last: BTreeMap<ContainerId, Container>,
     /// Those whose failing inspects were reported.
     failing: BTreeSet<ContainerId>,
     /// Those that were asked to stop.

@@ -1,6 +1,7 @@
 //! Borrowers and their lenders, coming and going in every order.
 
 use super::*;
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 fn container(id: &str, name: &str, mode: &str, networks: Json) -> Container {
@@ -23,8 +24,12 @@ fn borrower(id: &str, named: &str) -> Container {
     container(id, id, &format!("container:{named}"), json!({}))
 }
 
+fn json_of(container: &Container) -> Json {
+    serde_json::from_str(&container.text()).unwrap()
+}
+
 fn stopped(container: &Container) -> Container {
-    let mut json = Json::clone(container.json());
+    let mut json = json_of(container);
     json["State"]["Running"] = false.into();
     Container::from_inspect(json).unwrap()
 }
@@ -34,11 +39,8 @@ fn id(text: &str) -> ContainerId {
 }
 
 fn addresses(containers: &Containers, of: &str) -> String {
-    let container = containers.get(&id(of)).unwrap();
-    let networks = container
-        .json()
-        .pointer("/NetworkSettings/Networks")
-        .unwrap();
+    let json = json_of(containers.get(&id(of)).unwrap());
+    let networks = &json["NetworkSettings"]["Networks"];
     let networks = networks.as_object().unwrap().iter();
     let shown = networks
         .map(|(name, network)| format!("{name} {}", network["IPAddress"].as_str().unwrap()));
@@ -190,4 +192,109 @@ fn a_new_list_takes_lenders_away_at_its_end() {
         ),
         (1, true, false)
     );
+}
+
+/// The containers as policies see them, worked out from nothing but what inspect said.
+fn seen_of(inspected: &BTreeMap<ContainerId, Container>) -> BTreeMap<ContainerId, Container> {
+    let seen = |container: &Container| match naive_lender(container, inspected) {
+        Some(lender) => container.in_network_of(lender),
+        None => container.clone(),
+    };
+    let all = inspected.iter();
+    all.map(|(id, container)| (id.clone(), seen(container)))
+        .collect()
+}
+
+fn naive_lender<'a>(
+    borrower: &Container,
+    all: &'a BTreeMap<ContainerId, Container>,
+) -> Option<&'a Container> {
+    let called = borrower.network_of()?;
+    let with_name = || all.values().find(|container| container.name() == called);
+    let beginning: Vec<_> = all
+        .values()
+        .filter(|container| container.id().as_str().starts_with(called))
+        .collect();
+    let only = if let [only] = *beginning {
+        Some(only)
+    } else {
+        None
+    };
+    let lender = all.get(&id(called)).or_else(with_name).or(only)?;
+    (lender.running() && lender.id() != borrower.id()).then_some(lender)
+}
+
+/// Containers that are easily taken for each other.
+fn any_container() -> impl Strategy<Value = Container> {
+    let id = prop::sample::select(vec!["a", "ab", "abc", "b", "bc"]);
+    let name = prop::sample::select(vec!["a", "ab", "b", "web"]);
+    let lender = prop::sample::select(vec!["", "", "a", "ab", "abc", "b", "bc", "web"]);
+    (id, name, lender, 0..3_u8, any::<bool>()).prop_map(|(id, name, lender, address, running)| {
+        let (mode, networks) = match lender {
+            "" => (
+                "front".to_owned(),
+                json!({"front": {"IPAddress": address.to_string()}}),
+            ),
+            lender => (format!("container:{lender}"), json!({})),
+        };
+        let found = container(id, name, &mode, networks);
+        if running { found } else { stopped(&found) }
+    })
+}
+
+#[derive(Debug, Clone)]
+enum Happens {
+    Apply(Container),
+    Delete(Container),
+    List(Vec<Container>),
+}
+
+fn any_event() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        6 => any_container().prop_map(Happens::Apply),
+        3 => any_container().prop_map(Happens::Delete),
+        1 => prop::collection::vec(any_container(), 0..4).prop_map(Happens::List),
+    ]
+}
+
+proptest! {
+    /// Nobody is seen otherwise than without indexes, and who is told of are those that changed.
+    #[test]
+    fn any_order(events in prop::collection::vec(any_event(), 1..40)) {
+        let mut containers = Containers::default();
+        let mut inspected = BTreeMap::new();
+        for event in events {
+            let before = (inspected.clone(), seen_of(&inspected));
+            let events = match event {
+                Happens::Apply(container) => {
+                    inspected.insert(container.id().clone(), container.clone());
+                    vec![Event::Apply(container)]
+                }
+                Happens::Delete(container) => {
+                    inspected.remove(container.id());
+                    vec![Event::Delete(container.id().clone())]
+                }
+                Happens::List(list) => {
+                    inspected = list.iter().map(|container| (container.id().clone(), container.clone())).collect();
+                    let items = list.into_iter().map(Event::InitApply);
+                    [Event::Init].into_iter().chain(items).chain([Event::InitDone]).collect()
+                }
+            };
+            let is_one = events.len() == 1;
+            let mut delta = Delta::default();
+            for event in events {
+                delta = containers.handle(event);
+            }
+            let after = seen_of(&inspected);
+            let found: BTreeMap<_, _> = containers.iter().map(|(id, container)| (id.clone(), container.clone())).collect();
+            prop_assert_eq!(&found, &after);
+            if is_one {
+                let differs = |id: &&ContainerId| before.1.get(id) != after.get(id) || before.0.get(id) != inspected.get(id);
+                let expected: BTreeSet<_> = after.keys().filter(differs).cloned().collect();
+                prop_assert_eq!(delta.applied.iter().cloned().collect::<BTreeSet<_>>(), expected);
+                let gone: Vec<_> = before.0.keys().filter(|id| !inspected.contains_key(*id)).cloned().collect();
+                prop_assert_eq!(delta.deleted, gone);
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::docker::{
 };
 use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::Container;
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::{Delta, Event, Store};
 
 /// How long a test waits for what has to happen.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -76,9 +76,12 @@ impl Watched {
         let thread = std::thread::spawn(move || {
             block_on(async {
                 let (updates, mut received) = tokio::sync::mpsc::channel(4);
+                let mut store = Store::default();
                 let forward = async {
                     while let Some(update) = received.recv().await {
-                        _ = sender.send((SystemTime::now(), update));
+                        if is_news(&mut store, &update) {
+                            _ = sender.send((SystemTime::now(), update));
+                        }
                     }
                 };
                 tokio::select! {
@@ -183,6 +186,15 @@ impl Drop for Watched {
     }
 }
 
+/// Whether an update tells something: what is applied or deleted outside of a list does so only if it changes the listener's store.
+fn is_news(store: &mut Store<Container>, update: &Update) -> bool {
+    let Update::Container(event) = update else {
+        return true;
+    };
+    let is_of_a_list = !matches!(event, Event::Apply(_) | Event::Delete(_));
+    store.handle(event.clone()) != Delta::default() || is_of_a_list
+}
+
 /// An update as a line of text.
 pub(crate) fn line(update: &Update) -> String {
     match update {
@@ -201,15 +213,11 @@ pub(crate) fn line(update: &Update) -> String {
 
 /// Name, status, health and networks with addresses.
 fn shown(container: &Container) -> String {
-    let text = |pointer| {
-        container
-            .json()
-            .pointer(pointer)
-            .and_then(|value| value.as_str())
-    };
+    let json: serde_json::Value = serde_json::from_str(&container.text()).unwrap();
+    let text = |pointer| json.pointer(pointer).and_then(|value| value.as_str());
     let mut words = vec![container.name(), text("/State/Status").unwrap_or("?")];
     words.extend(text("/State/Health/Status"));
-    let networks = container.json().pointer("/NetworkSettings/Networks");
+    let networks = json.pointer("/NetworkSettings/Networks");
     for (name, network) in networks
         .and_then(|networks| networks.as_object())
         .into_iter()

@@ -100,13 +100,6 @@ impl Inspections {
         !self.jobs.contains_key(id)
     }
 
-    /// Whether an inspect has yet to begin, so that it will see all that has happened.
-    pub(super) fn is_pending(&self, id: &ContainerId) -> bool {
-        self.jobs
-            .get(id)
-            .is_some_and(|job| !matches!(job.phase, Phase::InFlight { .. }))
-    }
-
     /// The next inspect to begin, if fewer than `limit` are under way.
     pub(super) fn next(&mut self, limit: usize) -> Option<Ticket> {
         if self.in_flight >= limit {
@@ -272,7 +265,6 @@ mod tests {
         inspections.retry(now);
         assert_eq!(inspections.next(8), None, "not yet");
         assert_eq!(inspections.next_retry(), Some(now + pause));
-        assert!(inspections.is_pending(&id("a")));
         inspections.retry(now + pause);
         let ticket = begin(&mut inspections);
         assert_eq!(inspections.failures(&id("a")), 1);

@@ -7,11 +7,11 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use registrator_core::observe::container::{Container, ContainerId};
+use registrator_core::observe::document::Part;
 use registrator_core::observe::watch::Event;
 use tokio::time::{Instant, sleep_until};
 
 use super::inspections::{Inspections, Outcome, Ticket, Worth};
-use super::noise::equal_but_for_noise;
 use super::outbox::Outbox;
 use super::{Known, Update, WatchSettings};
 use crate::attempts::random;
@@ -33,19 +33,14 @@ pub(super) struct Session<'a> {
     pinging: bool,
 }
 
-/// A list under way. What happens meanwhile is seen to after it.
+/// A list under way.
 struct Listing {
     /// Whether the ids are there.
     begun: bool,
     /// When containers that cannot be inspected are given up.
     deadline: Instant,
-    /// Listed, but not yet inspected.
+    /// Listed, but not yet inspected; before the ids are there, those to which something happened.
     remaining: BTreeSet<ContainerId>,
-    /// Reported as members of the list.
-    applied: BTreeSet<ContainerId>,
-    /// Something happened to these since their inspect began, or since the list.
-    touched: BTreeSet<ContainerId>,
-    gone: BTreeSet<ContainerId>,
 }
 
 enum Answer {
@@ -77,9 +72,6 @@ impl<'a> Session<'a> {
             begun: false,
             deadline: now + settings.list_patience,
             remaining: BTreeSet::new(),
-            applied: BTreeSet::new(),
-            touched: BTreeSet::new(),
-            gone: BTreeSet::new(),
         };
         Self {
             client,
@@ -202,7 +194,7 @@ impl<'a> Session<'a> {
         }));
     }
 
-    /// The list is there: all of it has to be inspected, but for what is gone already.
+    /// The list is there: all of it has to be inspected, and what happened meanwhile. Whatever else was known is gone.
     fn listed(&mut self, ids: Vec<ContainerId>) {
         self.heard = Instant::now();
         self.emit(Event::Init);
@@ -211,11 +203,13 @@ impl<'a> Session<'a> {
         };
         listing.begun = true;
         listing.deadline = self.heard + self.settings.list_patience;
-        for id in ids.into_iter().filter(|id| !listing.gone.contains(id)) {
-            listing.touched.remove(&id);
-            self.inspections.request(&id);
-            listing.remaining.insert(id);
+        let touched = std::mem::replace(&mut listing.remaining, ids.into_iter().collect());
+        for id in listing.remaining.union(&touched) {
+            self.inspections.request(id);
         }
+        let is_there = |id: &ContainerId| listing.remaining.contains(id) || touched.contains(id);
+        self.known.last.retain(|id, _| is_there(id));
+        self.known.stopping.retain(is_there);
         self.finish_list_if_complete();
     }
 
@@ -265,43 +259,31 @@ impl<'a> Session<'a> {
     }
 
     fn found(&mut self, container: Container) {
-        let container = self.known.stopping.shown(container, Instant::now());
+        let shown = self.known.stopping.shown(container, Instant::now());
+        self.report(shown);
+    }
+
+    fn report(&mut self, container: Container) {
         let id = container.id().clone();
-        let last = self.known.containers.get(&id);
-        let same = last.is_some_and(|last| equal_but_for_noise(last.json(), container.json()));
-        let container = last.filter(|_| same).cloned().unwrap_or(container);
+        self.known.last.insert(id.clone(), container.clone());
         match &mut self.listing {
             Some(listing) => {
                 listing.remaining.remove(&id);
-                self.list_member(container);
+                self.emit(Event::InitApply(container));
                 self.finish_list_if_complete();
             }
-            None if same => {}
-            None => {
-                self.known.containers.insert(id, container.clone());
-                self.emit(Event::Apply(container));
-            }
+            None => self.emit(Event::Apply(container)),
         }
-    }
-
-    fn list_member(&mut self, container: Container) {
-        if let Some(listing) = &mut self.listing {
-            listing.applied.insert(container.id().clone());
-        }
-        self.known
-            .containers
-            .insert(container.id().clone(), container.clone());
-        self.emit(Event::InitApply(container));
     }
 
     fn not_found(&mut self, id: &ContainerId) {
-        match &mut self.listing {
-            Some(listing) => {
-                listing.remaining.remove(id);
-                listing.gone.insert(id.clone());
-                self.finish_list_if_complete();
-            }
-            None => self.delete(id),
+        self.known.stopping.forget(id);
+        if self.known.last.remove(id).is_some() {
+            self.emit(Event::Delete(id.clone()));
+        }
+        if let Some(listing) = &mut self.listing {
+            listing.remaining.remove(id);
+            self.finish_list_if_complete();
         }
     }
 
@@ -320,14 +302,10 @@ impl<'a> Session<'a> {
         }
         let listed = self
             .listing
-            .as_mut()
+            .as_ref()
             .is_some_and(|listing| listing.remaining.contains(id));
-        if listed && let Some(last) = self.known.containers.get(id).cloned() {
-            self.listing
-                .iter_mut()
-                .for_each(|listing| _ = listing.remaining.remove(id));
-            self.list_member(last);
-            self.finish_list_if_complete();
+        if listed && let Some(last) = self.known.last.get(id).cloned() {
+            self.report(last);
         }
     }
 
@@ -341,7 +319,7 @@ impl<'a> Session<'a> {
     fn hinted(&mut self, hint: Hint) {
         self.heard = Instant::now();
         match hint {
-            Hint::Gone(id) => self.gone(id),
+            Hint::Gone(id) => self.gone(&id),
             Hint::Signalled(id, signal) => self.signalled(id, signal),
             Hint::Ended(id) => {
                 self.known.stopping.ends(&id);
@@ -359,15 +337,14 @@ impl<'a> Session<'a> {
     /// What was inspected before this session may be of another process of the container.
     fn signalled(&mut self, id: ContainerId, signal: u8) {
         let now = Instant::now();
-        let was_seen = |listing: &Listing| listing.applied.contains(&id);
+        let was_seen = |listing: &Listing| listing.begun && !listing.remaining.contains(&id);
         let is_seen = self.listing.as_ref().is_none_or(was_seen);
-        match self.known.containers.get(&id).filter(|_| is_seen).cloned() {
-            Some(last) => {
-                let is_stop = self.known.stopping.signalled(&last, signal, now);
-                if is_stop && !last.stopping() {
-                    self.is_stopping(&last);
-                }
+        match self.known.last.get(&id).filter(|_| is_seen).cloned() {
+            // Reported at once: what inspect says stays the same until the process ends.
+            Some(last) if self.known.stopping.signalled(&last, signal, now) => {
+                self.report(last.asked_to_stop());
             }
+            Some(_) => {}
             None if self.listing.is_some() || !self.inspections.is_idle(&id) => {
                 self.known.stopping.signalled_unknown(&id, signal, now);
             }
@@ -375,49 +352,28 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reported at once: what inspect says stays the same until the process ends.
-    fn is_stopping(&mut self, last: &Container) {
-        let container = last.asked_to_stop();
-        if self.listing.is_some() {
-            return self.list_member(container);
-        }
-        let id = container.id().clone();
-        self.known.containers.insert(id, container.clone());
-        self.emit(Event::Apply(container));
-    }
-
-    fn gone(&mut self, id: ContainerId) {
-        self.known.stopping.forget(&id);
-        self.inspections.forget(&id);
-        self.recovered(&id);
-        let Some(listing) = &mut self.listing else {
-            return self.delete(&id);
-        };
-        listing.touched.remove(&id);
-        listing.remaining.remove(&id);
-        listing.gone.insert(id);
-        self.finish_list_if_complete();
+    fn gone(&mut self, id: &ContainerId) {
+        self.inspections.forget(id);
+        self.recovered(id);
+        self.not_found(id);
     }
 
     fn changed(&mut self, id: ContainerId) {
         match &mut self.listing {
-            None => self.inspections.request(&id),
-            Some(listing) if listing.gone.contains(&id) => {}
-            // One that has yet to begin will see the change.
-            Some(_) if self.inspections.is_pending(&id) => {}
-            Some(listing) => _ = listing.touched.insert(id),
+            Some(listing) if !listing.begun => _ = listing.remaining.insert(id),
+            _ => self.inspections.request(&id),
         }
     }
 
     fn is_known_health(&self, id: &ContainerId, status: &str) -> bool {
-        let last = self
-            .known
-            .containers
-            .get(id)
-            .and_then(|last| last.json().pointer("/State/Health/Status"));
+        let is_shown = |last: &Container| {
+            let document = last.document();
+            let shown = document.at(&["State", "Health", "Status"]);
+            shown.and_then(Part::as_str) == Some(status)
+        };
         self.listing.is_none()
             && self.inspections.is_idle(id)
-            && last.is_some_and(|last| last == status)
+            && self.known.last.get(id).is_some_and(is_shown)
     }
 
     fn give_up_remaining(&mut self) {
@@ -425,34 +381,20 @@ impl<'a> Session<'a> {
             .listing
             .as_mut()
             .map(|listing| std::mem::take(&mut listing.remaining));
-        for id in remaining.into_iter().flatten() {
-            if let Some(last) = self.known.containers.get(&id).cloned() {
-                self.list_member(last);
-            }
+        let last = |id| self.known.last.get(id).cloned();
+        let known: Vec<_> = remaining.iter().flatten().filter_map(last).collect();
+        for last in known {
+            self.emit(Event::InitApply(last));
         }
         self.finish_list_if_complete();
     }
 
     fn finish_list_if_complete(&mut self) {
         let complete = |listing: &mut Listing| listing.begun && listing.remaining.is_empty();
-        let Some(listing) = self.listing.take_if(complete) else {
-            return;
-        };
-        self.known
-            .containers
-            .retain(|id, _| listing.applied.contains(id));
-        let is_known =
-            |id: &ContainerId| listing.applied.contains(id) || listing.touched.contains(id);
-        self.known.stopping.retain(is_known);
-        self.emit(Event::InitDone);
-        for id in &listing.gone {
-            self.inspections.forget(id);
-            self.delete(id);
+        if self.listing.take_if(complete).is_some() {
+            self.emit(Event::InitDone);
+            self.recover_vanished();
         }
-        for id in &listing.touched {
-            self.inspections.request(id);
-        }
-        self.recover_vanished();
     }
 
     /// Containers whose failing inspects nobody repeats any more have vanished while the daemon was away.
@@ -464,13 +406,6 @@ impl<'a> Session<'a> {
         self.known.failing = failing;
         for id in BTreeSet::into_iter(vanished) {
             self.outbox.push(Update::InspectRecovered { id });
-        }
-    }
-
-    fn delete(&mut self, id: &ContainerId) {
-        self.known.stopping.forget(id);
-        if self.known.containers.remove(id).is_some() {
-            self.emit(Event::Delete(id.clone()));
         }
     }
 

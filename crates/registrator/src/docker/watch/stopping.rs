@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use registrator_core::observe::container::{Container, ContainerId};
-use serde_json::Value as Json;
+use registrator_core::observe::document::{Document, Part};
 use tokio::time::Instant;
 
 use crate::docker::signal;
@@ -48,9 +48,10 @@ impl Stopping {
             self.ends(last.id());
             return false;
         }
-        let is_stop = runs(last) && signal == stop_signal(last);
+        let process = Process::of(last);
+        let is_stop = process.runs && signal == process.stop_signal;
         if is_stop {
-            self.ask(last, now);
+            self.ask(last.id(), process, now);
         }
         is_stop
     }
@@ -90,8 +91,9 @@ impl Stopping {
             self.signalled(&inspected, signal, at);
         }
         let is_over = |asked: &Asked| {
-            !runs(&inspected)
-                || asked.started_at.as_deref() != started_at(&inspected)
+            let process = Process::of(&inspected);
+            !process.runs
+                || asked.started_at != process.started_at
                 || asked.until.is_some_and(|until| until <= now)
         };
         match self.asked.get(id) {
@@ -118,42 +120,50 @@ impl Stopping {
     }
 
     /// What was certain of the process already stays so.
-    fn ask(&mut self, container: &Container, at: Instant) {
+    fn ask(&mut self, id: &ContainerId, process: Process, at: Instant) {
         let asked = Asked {
-            until: grace(container).map(|grace| at + grace),
-            started_at: started_at(container).map(str::to_owned),
+            until: process.grace.map(|grace| at + grace),
+            started_at: process.started_at,
         };
-        match self.asked.get_mut(container.id()) {
+        match self.asked.get_mut(id) {
             Some(same) if same.started_at == asked.started_at => {
                 same.until = same.until.and(asked.until);
             }
-            _ => _ = self.asked.insert(container.id().clone(), asked),
+            _ => _ = self.asked.insert(id.clone(), asked),
         }
     }
 }
 
-/// Whether a process is there to be stopped. While Docker waits to start one again, `State.Running` is true all the same.
-fn runs(container: &Container) -> bool {
-    let restarting = container.json().pointer("/State/Restarting");
-    container.running() && restarting != Some(&Json::Bool(true))
+/// What inspect says of a container's process.
+struct Process {
+    /// Whether it is there to be stopped. While Docker waits to start one again, `State.Running` is true all the same.
+    runs: bool,
+    started_at: Option<String>,
+    /// The signal by which `docker stop` asks it to end.
+    stop_signal: u8,
+    /// How long it may take to end; `None` without limit.
+    grace: Option<Duration>,
 }
 
-fn started_at(container: &Container) -> Option<&str> {
-    container.json().pointer("/State/StartedAt")?.as_str()
+impl Process {
+    fn of(container: &Container) -> Self {
+        let document = container.document();
+        let text = |path: &[&str]| document.at(path).and_then(Part::as_str);
+        let restarting = document.at(&["State", "Restarting"]);
+        let stop_signal = text(&["Config", "StopSignal"]);
+        Self {
+            runs: container.running() && restarting.and_then(Part::as_bool) != Some(true),
+            started_at: text(&["State", "StartedAt"]).map(str::to_owned),
+            stop_signal: stop_signal.and_then(signal::number).unwrap_or(signal::TERM),
+            grace: grace(&document),
+        }
+    }
 }
 
-/// The signal by which `docker stop` asks this container's process to end.
-fn stop_signal(container: &Container) -> u8 {
-    let own = container.json().pointer("/Config/StopSignal");
-    own.and_then(Json::as_str)
-        .and_then(signal::number)
-        .unwrap_or(signal::TERM)
-}
-
-/// How long it may take to end; `None` without limit, which a negative `StopTimeout` means.
-fn grace(container: &Container) -> Option<Duration> {
-    let own = container.json().pointer("/Config/StopTimeout");
-    let grace = match own.and_then(Json::as_i64) {
+/// A negative `StopTimeout` means no limit.
+fn grace(document: &Document) -> Option<Duration> {
+    let own = document.at(&["Config", "StopTimeout"]);
+    let grace = match own.and_then(Part::as_i64) {
         None => DEFAULT_GRACE,
         Some(seconds) => Duration::from_secs(u64::try_from(seconds).ok()?),
     };
