@@ -17,8 +17,8 @@ use crate::diagnostic::Diagnostic;
 use crate::log::Log;
 use crate::settings::Settings;
 use child::{Child, Waited};
-use fault::Source;
-use protocol::{Answer, Fault, Hello};
+use fault::PolicySource;
+use protocol::{Fault, Hello, Reply};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::node::{Key, Nodes, Value};
 use registrator_core::observe::config::Config;
@@ -41,7 +41,7 @@ const FAREWELL: Duration = Duration::from_millis(250);
 struct RubyPolicy {
     spec: PolicySpec,
     path: PathBuf,
-    source: Source,
+    source: PolicySource,
     settings: Settings,
     canceller: Canceller,
     /// `None` after its end, until the next evaluation.
@@ -64,7 +64,7 @@ pub(crate) fn load(
     name: PolicyName,
     settings: &Settings,
 ) -> Result<Box<dyn Policy>, Diagnostic> {
-    let mut source = Source {
+    let mut source = PolicySource {
         shown: path.display().to_string(),
         text: Vec::new(),
     };
@@ -93,7 +93,7 @@ pub(crate) fn load(
 fn start(
     path: &Path,
     name: &PolicyName,
-    source: &Source,
+    source: &PolicySource,
     settings: &Settings,
 ) -> Result<(Running, Hello), Diagnostic> {
     let failed = |message: String| source.about(None, message);
@@ -105,7 +105,7 @@ fn start(
         settings,
     ));
     let answer = match child.line(Instant::now() + LOAD_TIME, &|| false) {
-        Waited::Line(line) => Answer::parse(&line),
+        Waited::Line(line) => Reply::parse(&line),
         Waited::Overdue => {
             return Err(failed(format!(
                 "the policy was not loaded after {LOAD_TIME:?}: make its top level do less"
@@ -130,7 +130,7 @@ fn start(
 }
 
 /// Covers all that the loaded policy depends on, but what it reads by itself. The environment stays the same.
-fn fingerprint(source: &Source, hello: &Hello) -> u64 {
+fn fingerprint(source: &PolicySource, hello: &Hello) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&source.text, &hello.ruby).hash(&mut hasher);
     for file in &hello.files {
@@ -322,7 +322,7 @@ fn next_answer(
     loop {
         match child.line(until, stop) {
             Waited::Line(line) if line.is_empty() => {}
-            Waited::Line(line) => match Answer::parse(&line) {
+            Waited::Line(line) => match Reply::parse(&line) {
                 Some(answer) if answer.id == id => return Ok(Some(answer.result)),
                 _ => return Err("something else than answers came from it".into()),
             },

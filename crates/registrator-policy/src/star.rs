@@ -25,7 +25,7 @@ use crate::settings::{Limits, Settings};
 use answer::Prefixes;
 use container::Container as ContainerValue;
 use loader::Loaded;
-use log::Log;
+use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
@@ -200,7 +200,7 @@ impl StarPolicy {
     ) -> Result<Evaluation, EvalError> {
         let prepared = self.prepare(config, container)?;
         let document = self.document(container);
-        let log = Log::new(&self.limits);
+        let log = PrintLog::new(&self.limits);
         let result = self.call(
             &self.entry,
             container,
@@ -292,7 +292,7 @@ impl StarPolicy {
         self.call(
             function,
             container,
-            &Log::new(&self.limits),
+            &PrintLog::new(&self.limits),
             |module| {
                 let config = config.map(|config| module.heap().access_owned_frozen_value(config));
                 vec![config.unwrap_or_else(Value::new_none)]
@@ -306,7 +306,7 @@ impl StarPolicy {
         &self,
         function: &OwnedFrozenValue,
         container: &Container,
-        log: &Log,
+        log: &PrintLog,
         arguments: impl for<'v> FnOnce(&Module<'v>) -> Vec<Value<'v>>,
         read: impl FnOnce(Value<'_>) -> Result<T, String>,
     ) -> Result<T, EvalError> {

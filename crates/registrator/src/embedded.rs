@@ -21,9 +21,7 @@ pub enum EmbeddedError {
         "cannot listen on {address} for the embedded etcd: choose another address with --embedded-listen (KONTENA_REGISTRATOR_EMBEDDED_LISTEN)"
     )]
     Listen {
-        /// Where.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },

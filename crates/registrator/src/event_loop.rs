@@ -66,7 +66,6 @@ pub struct Attached {
 pub struct SessionTask {
     /// What it is asked.
     pub requests: UnboundedSender<etcd::SessionRequest>,
-    /// Its end.
     pub task: JoinHandle<Result<etcd::SessionEnd, etcd::SettingsError>>,
 }
 
@@ -187,19 +186,21 @@ impl Attached {
         self.reconciler.handle(event, now);
     }
 
-    fn file_event(&mut self, update: files::Update) -> Option<Event> {
+    fn file_event(&mut self, update: files::FileUpdate) -> Option<Event> {
         match update {
-            files::Update::Configs(event) => return Some(Event::ConfigFile(event)),
-            files::Update::Policies(changes) => {
+            files::FileUpdate::Configs(event) => return Some(Event::ConfigFile(event)),
+            files::FileUpdate::Policies(changes) => {
                 // The loader ends with the loop only.
                 let _ = self.loader.send(changes);
             }
-            files::Update::Problem(problem) => report::file_problem(&problem),
-            files::Update::Unread(paths) => {
+            files::FileUpdate::Problem(problem) => report::file_problem(&problem),
+            files::FileUpdate::Unread(paths) => {
                 let shown = paths.iter().map(|path| path.display().to_string());
                 return Some(Event::UnreadFiles(shown.collect()));
             }
-            files::Update::ReloadRequested => info!("reading policies and configurations again"),
+            files::FileUpdate::ReloadRequested => {
+                info!("reading policies and configurations again")
+            }
         }
         None
     }

@@ -32,10 +32,9 @@ pub struct Sources {
 
 /// What [`watch()`] reports: first everything, with `Policies` once and a complete list of `Configs`; then what differs.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Update {
+pub enum FileUpdate {
     /// Policy files to load, or to forget. Reported once at the start even if there is none.
     Policies(PolicyChanges),
-    /// A configuration.
     Configs(Event<RawConfig>),
     /// Something cannot be read. Reported once while it lasts, and again after [`FileWatch::reload`].
     Problem(Problem),
@@ -58,7 +57,6 @@ pub struct PolicyChanges {
 /// Something that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The file or folder.
     pub path: PathBuf,
     /// What is wrong and what to do, without the path where it is obvious.
     pub message: String,
@@ -76,16 +74,13 @@ pub enum FilesError {
     /// The pattern cannot be understood.
     #[error("--policies (KONTENA_REGISTRATOR_POLICIES) {pattern:?} is not a valid pattern")]
     Pattern {
-        /// The pattern.
         pattern: String,
-        /// Why.
         #[source]
         source: glob::PatternError,
     },
     /// Two policies would have the same name.
     #[error("{} and {} would both be policy {name}: rename one of them", .first.display(), .second.display())]
     SameName {
-        /// Their name.
         name: String,
         /// A file.
         first: PathBuf,
@@ -95,9 +90,7 @@ pub enum FilesError {
     /// A folder cannot be read.
     #[error("cannot read {}", .path.display())]
     Read {
-        /// The folder.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

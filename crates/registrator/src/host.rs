@@ -18,11 +18,8 @@ type Interfaces = BTreeMap<String, Vec<IpAddr>>;
 /// What is known of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Its IPv4 address.
     pub ipv4: Option<Ipv4Addr>,
-    /// Its IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// Its name.
     pub name: Option<String>,
 }
 
@@ -39,7 +36,6 @@ pub enum HostError {
         "--host-interface (KONTENA_REGISTRATOR_HOST_INTERFACE): there is no network interface {name:?}; there are {existing}"
     )]
     NoInterface {
-        /// Its name.
         name: String,
         /// The names of those that exist.
         existing: String,
@@ -49,7 +45,6 @@ pub enum HostError {
         "--host-interface (KONTENA_REGISTRATOR_HOST_INTERFACE): the network interface {name:?} has no global address; those that have one are {usable}"
     )]
     NoAddress {
-        /// Its name.
         name: String,
         /// The names of those with a global address.
         usable: String,

@@ -6,12 +6,12 @@ use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind};
 use std::path::Path;
 
 /// The policy's file and its text.
-pub(super) struct Source {
+pub(super) struct PolicySource {
     pub(super) shown: String,
     pub(super) text: Vec<u8>,
 }
 
-impl Source {
+impl PolicySource {
     /// A finding about the whole file.
     pub(super) fn about(&self, line: Option<usize>, message: String) -> Diagnostic {
         Diagnostic {

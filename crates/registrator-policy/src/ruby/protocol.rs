@@ -114,21 +114,21 @@ pub(super) struct Place {
 
 /// One answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) id: u64,
     pub(super) result: Result<Json, Fault>,
 }
 
-impl Answer {
+impl Reply {
     /// Reads a line; `None` if it is no answer.
-    pub(super) fn parse(line: &[u8]) -> Option<Answer> {
+    pub(super) fn parse(line: &[u8]) -> Option<Reply> {
         let mut answer: Json = serde_json::from_slice(line).ok()?;
         let id = answer.get("id")?.as_u64()?;
         let result = match answer.get("error") {
             Some(error) => Err(fault(error)?),
             None => Ok(answer.take()),
         };
-        Some(Answer { id, result })
+        Some(Reply { id, result })
     }
 }
 

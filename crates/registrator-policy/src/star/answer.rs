@@ -85,7 +85,7 @@ pub(super) fn nodes(
     prefixes: Option<&Prefixes>,
     max_items: usize,
 ) -> Result<Nodes, AnswerError> {
-    let mut answer = Answer {
+    let mut answer = AnswerReader {
         nodes: Nodes::default(),
         prefixes,
         left: max_items,
@@ -95,14 +95,14 @@ pub(super) fn nodes(
     Ok(answer.nodes)
 }
 
-struct Answer<'a> {
+struct AnswerReader<'a> {
     nodes: Nodes,
     prefixes: Option<&'a Prefixes>,
     left: usize,
     max_items: usize,
 }
 
-impl Answer<'_> {
+impl AnswerReader<'_> {
     fn add(&mut self, value: Value<'_>, depth: usize) -> Result<(), AnswerError> {
         self.count()?;
         if let Some(dict) = DictRef::from_value(value) {

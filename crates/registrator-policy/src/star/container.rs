@@ -4,7 +4,7 @@
 // (`StarlarkPagablePanic`); there is nothing of the kind by hand.
 #![allow(unsafe_code, clippy::panic)]
 
-use super::facts::{Binding, Compose, Port, State};
+use super::facts::{Compose, StarBinding, StarPort, State};
 use super::json::to_star;
 use super::network::Network;
 use crate::inspect::{self, environment, text, texts};
@@ -66,7 +66,7 @@ impl<'v> StarlarkValue<'v> for Container {
 
 /// The types that policies can write in annotations.
 #[starlark_module]
-#[starlark_types(Container as Container, Network as Network, Port as Port, Binding as Binding, State as State, Compose as Compose)]
+#[starlark_types(Container as Container, Network as Network, StarPort as Port, StarBinding as Binding, State as State, Compose as Compose)]
 pub(super) fn container_types(builder: &mut GlobalsBuilder) {}
 
 #[starlark_module]
@@ -156,19 +156,19 @@ fn container_methods(builder: &mut MethodsBuilder) {
 
     /// The ports that the engine knows for the running container, with their bindings on the host, by number.
     #[starlark(attribute)]
-    fn ports(this: &Container) -> anyhow::Result<Vec<Port>> {
+    fn ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
         Ok(inspect::ports(&this.document)?
             .into_iter()
-            .map(Port)
+            .map(StarPort)
             .collect())
     }
 
     /// The ports that image or user declared, by number. They are known with the host's network too.
     #[starlark(attribute)]
-    fn exposed_ports(this: &Container) -> anyhow::Result<Vec<Port>> {
+    fn exposed_ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
         Ok(inspect::exposed_ports(&this.document)?
             .into_iter()
-            .map(Port)
+            .map(StarPort)
             .collect())
     }
 

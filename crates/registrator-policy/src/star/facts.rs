@@ -19,20 +19,20 @@ use std::sync::Arc;
 
 /// A port of the container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
-pub(super) struct Port(#[allocative(skip)] pub(super) inspect::Port);
+pub(super) struct StarPort(#[allocative(skip)] pub(super) inspect::Port);
 
-impl fmt::Display for Port {
+impl fmt::Display for StarPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Port({}/{})", self.0.number, self.0.protocol)
     }
 }
 
-starlark_simple_value!(Port);
+starlark_simple_value!(StarPort);
 
 starlark::methods_static!(PORT_METHODS = port_methods);
 
 #[starlark_value(type = "Port")]
-impl<'v> StarlarkValue<'v> for Port {
+impl<'v> StarlarkValue<'v> for StarPort {
     fn get_methods() -> Option<&'static Methods> {
         Some(PORT_METHODS.methods())
     }
@@ -42,25 +42,25 @@ impl<'v> StarlarkValue<'v> for Port {
 fn port_methods(builder: &mut MethodsBuilder) {
     /// The port's number in the container.
     #[starlark(attribute)]
-    fn port(this: &Port) -> anyhow::Result<u32> {
+    fn port(this: &StarPort) -> anyhow::Result<u32> {
         Ok(this.0.number.into())
     }
 
     /// `tcp`, `udp` or `sctp`.
     #[starlark(attribute)]
-    fn protocol<'v>(this: &'v Port) -> anyhow::Result<&'v str> {
+    fn protocol<'v>(this: &'v StarPort) -> anyhow::Result<&'v str> {
         Ok(&this.0.protocol)
     }
 
     /// Where it is published on the host; IPv4 and IPv6 are apart.
     #[starlark(attribute)]
-    fn bindings(this: &Port) -> anyhow::Result<Vec<Binding>> {
-        Ok(this.0.bindings.iter().cloned().map(Binding).collect())
+    fn bindings(this: &StarPort) -> anyhow::Result<Vec<StarBinding>> {
+        Ok(this.0.bindings.iter().cloned().map(StarBinding).collect())
     }
 
     /// The host's port of the first binding.
     #[starlark(attribute)]
-    fn host_port(this: &Port) -> anyhow::Result<NoneOr<u32>> {
+    fn host_port(this: &StarPort) -> anyhow::Result<NoneOr<u32>> {
         let first = this.0.bindings.first();
         Ok(NoneOr::from_option(
             first.map(|binding| binding.host_port.into()),
@@ -70,20 +70,20 @@ fn port_methods(builder: &mut MethodsBuilder) {
 
 /// One place where a port is published.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
-pub(super) struct Binding(#[allocative(skip)] inspect::Binding);
+pub(super) struct StarBinding(#[allocative(skip)] inspect::Binding);
 
-impl fmt::Display for Binding {
+impl fmt::Display for StarBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Binding({})", self.0.host_port)
     }
 }
 
-starlark_simple_value!(Binding);
+starlark_simple_value!(StarBinding);
 
 starlark::methods_static!(BINDING_METHODS = binding_methods);
 
 #[starlark_value(type = "Binding")]
-impl<'v> StarlarkValue<'v> for Binding {
+impl<'v> StarlarkValue<'v> for StarBinding {
     fn get_methods() -> Option<&'static Methods> {
         Some(BINDING_METHODS.methods())
     }
@@ -93,13 +93,13 @@ impl<'v> StarlarkValue<'v> for Binding {
 fn binding_methods(builder: &mut MethodsBuilder) {
     /// The host's address; `0.0.0.0` or `::` stands for all.
     #[starlark(attribute)]
-    fn host_ip<'v>(this: &'v Binding) -> anyhow::Result<NoneOr<&'v str>> {
+    fn host_ip<'v>(this: &'v StarBinding) -> anyhow::Result<NoneOr<&'v str>> {
         Ok(NoneOr::from_option(this.0.host_ip.as_deref()))
     }
 
     /// The host's port.
     #[starlark(attribute)]
-    fn host_port(this: &Binding) -> anyhow::Result<u32> {
+    fn host_port(this: &StarBinding) -> anyhow::Result<u32> {
         Ok(this.0.host_port.into())
     }
 }

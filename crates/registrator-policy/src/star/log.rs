@@ -7,11 +7,11 @@ use starlark::PrintHandler;
 use std::cell::RefCell;
 
 /// The lines of one evaluation.
-pub(super) struct Log(RefCell<log::Log>);
+pub(super) struct PrintLog(RefCell<log::Log>);
 
-impl Log {
-    pub(super) fn new(limits: &Limits) -> Log {
-        Log(RefCell::new(log::Log::new(limits)))
+impl PrintLog {
+    pub(super) fn new(limits: &Limits) -> PrintLog {
+        PrintLog(RefCell::new(log::Log::new(limits)))
     }
 
     /// The lines, with a last one that says so if there were more.
@@ -25,7 +25,7 @@ impl Log {
     }
 }
 
-impl PrintHandler for Log {
+impl PrintHandler for PrintLog {
     fn println(&self, text: &str) -> starlark::Result<()> {
         let mut log = self.0.borrow_mut();
         text.split('\n')

@@ -34,7 +34,6 @@ pub enum DockerEndpoint {
     Tcp(Authority),
     /// HTTPS over TCP.
     Tls {
-        /// Where.
         authority: Authority,
         /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
         cert_path: PathBuf,

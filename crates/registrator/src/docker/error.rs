@@ -15,7 +15,6 @@ pub enum Error {
     /// The engine does not say who it is.
     #[error("Docker's info names no engine ID: set the host id")]
     NoEngineId,
-    /// No connection.
     #[error("cannot connect to Docker at {endpoint}{}", connect_advice(.source))]
     Connect {
         /// The endpoint as a `DOCKER_HOST`.
@@ -27,16 +26,13 @@ pub enum Error {
     /// A certificate or key file cannot be used.
     #[error("cannot use {}", path.display())]
     CertificateFile {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: CertificateError,
     },
     /// Docker did not answer in time.
     #[error("Docker did not answer the {call} request within {} s", after.as_secs_f64())]
     Timeout {
-        /// The call.
         call: &'static str,
         /// How long it was waited for.
         after: Duration,
@@ -44,21 +40,17 @@ pub enum Error {
     /// The connection broke under a request or its answer.
     #[error("{message}")]
     Broken {
-        /// Which.
         message: String,
         /// The HTTP library's reason.
         #[source]
         source: BoxError,
     },
-    /// Docker refused.
     #[error(
         "Docker answered the {call} request with {status}: {message}{}",
         status_advice(message)
     )]
     Status {
-        /// The call.
         call: &'static str,
-        /// The HTTP status.
         status: StatusCode,
         /// Docker's own words.
         message: String,
@@ -66,9 +58,7 @@ pub enum Error {
     /// An answer is not what Docker's API documents.
     #[error("{message}")]
     Unreadable {
-        /// Which.
         message: String,
-        /// Where and why.
         #[source]
         source: BoxError,
     },

@@ -9,28 +9,22 @@ use tonic::{Code, ConnectError, Status};
 /// A request that etcd did not answer as hoped.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// No connection.
     #[error("cannot connect to etcd at {endpoint}")]
     Unreachable {
-        /// Where.
         endpoint: String,
-        /// Why.
         #[source]
         cause: Cause,
     },
     /// The connection broke while the answer was awaited, or none came in time.
     #[error("lost the connection to etcd at {endpoint}")]
     Broken {
-        /// Where.
         endpoint: String,
-        /// Why.
         #[source]
         cause: Cause,
     },
     /// This member cannot serve now: no leader, overloaded, starting, out of space.
     #[error("etcd at {endpoint} cannot serve: {message}")]
     Unavailable {
-        /// Where.
         endpoint: String,
         /// In etcd's words.
         message: String,
@@ -40,7 +34,6 @@ pub enum Error {
     /// etcd refused the request, and would again.
     #[error("etcd at {endpoint} refused: {message}")]
     Refused {
-        /// Where.
         endpoint: String,
         /// In etcd's words.
         message: String,
@@ -50,7 +43,6 @@ pub enum Error {
     /// The user name or the password is wrong, or missing.
     #[error("etcd at {endpoint} refused the login: {message}")]
     Login {
-        /// Where.
         endpoint: String,
         /// In etcd's words.
         message: String,
@@ -58,21 +50,16 @@ pub enum Error {
     /// The token is not valid any more; a new login helps.
     #[error("etcd at {endpoint} does not accept the token any more: {message}")]
     StaleToken {
-        /// Where.
         endpoint: String,
         /// In etcd's words.
         message: String,
     },
     /// A lease in the request does not exist. The whole request had no effect.
     #[error("etcd at {endpoint}: the lease does not exist")]
-    LeaseNotFound {
-        /// Where.
-        endpoint: String,
-    },
+    LeaseNotFound { endpoint: String },
     /// The revision to read or to watch from is not kept any more, or belongs to another history.
     #[error("etcd at {endpoint} has not kept the changes since revision {revision}")]
     Compacted {
-        /// Where.
         endpoint: String,
         /// The revision that was asked for; 0 if not known.
         revision: i64,
@@ -80,7 +67,6 @@ pub enum Error {
     /// The answer is bigger than this client takes.
     #[error("the answer of etcd at {endpoint} is too big: {message}")]
     TooLarge {
-        /// Where.
         endpoint: String,
         /// In gRPC's words.
         message: String,
@@ -88,7 +74,6 @@ pub enum Error {
     /// The answer is not what the request asks for.
     #[error("etcd at {endpoint} gave an answer that does not fit: {message}")]
     Unexpected {
-        /// Where.
         endpoint: String,
         /// What does not fit.
         message: String,

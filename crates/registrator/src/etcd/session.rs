@@ -50,18 +50,13 @@ pub enum SessionUpdate {
     /// For the core.
     Session(SessionEvent),
     /// etcd cannot be reached, or refuses. Comes once for each outage, and again if a refusal takes the place of silence.
-    Unreachable {
-        /// Why.
-        error: Error,
-    },
+    Unreachable { error: Error },
     /// The outage is over.
     Reachable {
         /// The endpoint that answers.
         endpoint: String,
     },
-    /// A new lease.
     LeaseGranted {
-        /// The lease.
         lease: LeaseId,
         /// Its TTL as etcd granted it.
         ttl: Duration,
@@ -69,18 +64,12 @@ pub enum SessionUpdate {
     /// The lease of a predecessor was taken over with all its nodes. It keeps its TTL, whatever the settings say: nodes
     /// cannot change their lease without being written again.
     LeaseAdopted {
-        /// The lease.
         lease: LeaseId,
-        /// Its TTL.
         ttl: Duration,
-        /// Who held it.
         predecessor: Option<Holder>,
     },
     /// The lease has ended, and its nodes with it; a new one follows.
-    LeaseLost {
-        /// The lease.
-        lease: LeaseId,
-    },
+    LeaseLost { lease: LeaseId },
     /// A process holds this identity that lives, or did so a moment ago. The session waits until it is known.
     IdentityInUse {
         /// The holder; `None` if its entry cannot be read.
@@ -97,17 +86,9 @@ pub enum SessionUpdate {
         by: Option<Holder>,
     },
     /// A key under our lease that no registrator can have written. It is left alone.
-    Stray {
-        /// The key.
-        key: String,
-    },
+    Stray { key: String },
     /// The changes below a root cannot be watched.
-    WatchRefused {
-        /// The root.
-        root: String,
-        /// Why.
-        error: Error,
-    },
+    WatchRefused { root: String, error: Error },
 }
 
 /// How a session ended.

@@ -10,7 +10,6 @@ use std::time::Duration;
 pub struct Settings {
     /// The addresses of one etcd cluster; at least one.
     pub endpoints: Vec<EtcdEndpoint>,
-    /// The files for TLS.
     pub tls: TlsFiles,
     /// User and password, if etcd wants them.
     pub credentials: Option<Credentials>,
@@ -66,7 +65,6 @@ pub struct Credentials {
 /// Why [`Settings`] cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// No endpoint.
     #[error("no etcd endpoint is given")]
     NoEndpoint,
     /// The TTL is out of bounds.
@@ -77,9 +75,7 @@ pub enum SettingsError {
     File {
         /// What the file is for.
         what: &'static str,
-        /// Its name.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -94,9 +90,7 @@ pub enum SettingsError {
     /// The files are there, but cannot be used.
     #[error("the TLS files for etcd endpoint {endpoint} cannot be used")]
     Tls {
-        /// For which endpoint.
         endpoint: String,
-        /// Why.
         #[source]
         source: super::error::Cause,
     },

@@ -21,10 +21,10 @@ pub(super) struct Request {
 }
 
 /// The end of a policy's thread that the owner holds. The thread ends when it is closed or dropped.
-pub(super) struct Worker(Arc<Shared>);
+pub(super) struct Worker(Arc<PolicyThread>);
 
 /// What thread, owner and watchdog share.
-struct Shared {
+struct PolicyThread {
     name: PolicyName,
     canceller: Canceller,
     deadlines: Deadlines,
@@ -67,7 +67,7 @@ impl Worker {
         results: UnboundedSender<Evaluated>,
         watchdog: &Watchdog,
     ) -> Worker {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PolicyThread {
             name: policy.spec().name.clone(),
             canceller: policy.canceller(),
             deadlines,
@@ -108,7 +108,7 @@ impl Worker {
 
     /// For the watchdog.
     pub(super) fn watched(&self) -> Weak<dyn Overdue> {
-        Arc::<Shared>::downgrade(&self.0)
+        Arc::<PolicyThread>::downgrade(&self.0)
     }
 }
 
@@ -119,7 +119,7 @@ impl Drop for Worker {
 }
 
 /// The thread: takes one request after the other, until the end.
-fn work(mut policy: Box<dyn Policy>, shared: &Shared, alarm: &Alarm) {
+fn work(mut policy: Box<dyn Policy>, shared: &PolicyThread, alarm: &Alarm) {
     while let Some(request) = shared.next() {
         alarm.ring();
         let evaluate = || policy.evaluate(request.config.as_ref(), &request.container);
@@ -132,7 +132,7 @@ fn work(mut policy: Box<dyn Policy>, shared: &Shared, alarm: &Alarm) {
     }
 }
 
-impl Shared {
+impl PolicyThread {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -206,7 +206,7 @@ impl Shared {
     }
 }
 
-impl Overdue for Shared {
+impl Overdue for PolicyThread {
     /// Cancels what is overdue, and gives up what does not end.
     ///
     /// The lock is held while cancelling, so that it is this evaluation that is cancelled, and not the one after it.

@@ -20,7 +20,7 @@ pub enum Input {
     /// News from Docker.
     Docker(docker::Update),
     /// News of files.
-    Files(files::Update),
+    Files(files::FileUpdate),
     /// Policies were loaded.
     Policies(Loaded),
     /// News of configurations in etcd.
@@ -66,20 +66,18 @@ pub struct Work {
 pub struct Results {
     /// Ended evaluations.
     pub evaluated: UnboundedReceiver<Evaluated>,
-    /// The session.
     pub etcd: UnboundedReceiver<etcd::SessionUpdate>,
 }
 
 /// What makes work.
 pub struct News {
-    /// The engine.
     pub docker: Receiver<docker::Update>,
     /// Configurations in etcd.
     pub configs: UnboundedReceiver<etcd::ConfigUpdate>,
     /// Policies, loaded.
     pub policies: UnboundedReceiver<Loaded>,
     /// Policy files and configurations.
-    pub files: Receiver<files::Update>,
+    pub files: Receiver<files::FileUpdate>,
 }
 
 impl Inputs {

@@ -47,7 +47,7 @@ pub fn scan_configs(services: &Path) -> Result<ConfigScan, FilesError> {
 
 /// What is in the folder, unread.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(super) struct ConfigListing {
     /// Sorted by path.
     pub(super) files: Vec<ConfigFile>,
     /// The folder, and those in it.
@@ -65,7 +65,7 @@ pub(super) struct ConfigFile {
 }
 
 /// Lists the folder; `None` if it does not exist.
-pub(super) fn list(services: &Path) -> Result<Option<Listing>, FilesError> {
+pub(super) fn list(services: &Path) -> Result<Option<ConfigListing>, FilesError> {
     let top = match entries(services) {
         Ok(top) => top,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -76,7 +76,7 @@ pub(super) fn list(services: &Path) -> Result<Option<Listing>, FilesError> {
             });
         }
     };
-    let mut listing = Listing::default();
+    let mut listing = ConfigListing::default();
     listing.folders.push(Seen::at(services.into()));
     for seen in top {
         if seen.is_dir() {
@@ -92,7 +92,7 @@ pub(super) fn list(services: &Path) -> Result<Option<Listing>, FilesError> {
     Ok(Some(listing))
 }
 
-impl Listing {
+impl ConfigListing {
     fn add_folder(&mut self, folder: Seen) {
         let name = folder.path.file_name().unwrap_or_default();
         let policy = name.to_string_lossy().into_owned();

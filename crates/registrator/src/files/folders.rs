@@ -16,13 +16,13 @@ pub(super) struct Folders {
     watcher: Option<RecommendedWatcher>,
     /// The folders that are watched. Two watches of one folder would be one for the kernel, and end together.
     armed: BTreeMap<FolderId, PathBuf>,
-    shared: Arc<Mutex<Shared>>,
+    filter: Arc<Mutex<ReportFilter>>,
     broken: Option<String>,
 }
 
-/// What the thread of the reports has to know, and knows.
+/// Lets reports through that are worth a look. Shared with the thread that takes them.
 #[derive(Debug, Default)]
-struct Shared {
+struct ReportFilter {
     interest: Interest,
     /// A watch may have ended, or looks at a folder that is not ours any more.
     stale: bool,
@@ -49,8 +49,8 @@ pub(super) struct Armed {
 impl Folders {
     /// Calls `changed` whenever something may have changed. It is called often, and from a thread of its own.
     pub(super) fn new(changed: impl Fn() + Send + 'static) -> Folders {
-        let shared = Arc::new(Mutex::new(Shared::default()));
-        let reported = Arc::clone(&shared);
+        let filter = Arc::new(Mutex::new(ReportFilter::default()));
+        let reported = Arc::clone(&filter);
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if locked(&reported).take_in(&event) {
                 changed();
@@ -63,7 +63,7 @@ impl Folders {
         Folders {
             watcher,
             armed: BTreeMap::new(),
-            shared,
+            filter,
             broken,
         }
     }
@@ -73,14 +73,14 @@ impl Folders {
         Folders {
             watcher: None,
             armed: BTreeMap::new(),
-            shared: Arc::default(),
+            filter: Arc::default(),
             broken: None,
         }
     }
 
     /// Has all folders watched anew next time, should a watch have ended without a report.
     pub(super) fn renew(&self) {
-        locked(&self.shared).stale = true;
+        locked(&self.filter).stale = true;
     }
 
     /// Watches the folders that were looked into, and the entries of the sources' own folders: such a folder may be made
@@ -98,7 +98,7 @@ impl Folders {
         }
         if let Some(watcher) = &mut self.watcher {
             let (wanted, interest) = wanted(snapshot);
-            let stale = locked(&self.shared).look_for(interest);
+            let stale = locked(&self.filter).look_for(interest);
             let is_over = |id: &FolderId, path: &mut PathBuf| stale || wanted.get(id) != Some(path);
             for (_, folder) in self.armed.extract_if(.., is_over) {
                 // It may be gone, and its watch with it.
@@ -120,11 +120,11 @@ impl Folders {
     }
 }
 
-fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(filter: &Mutex<ReportFilter>) -> MutexGuard<'_, ReportFilter> {
+    filter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl ReportFilter {
     /// Returns whether the watches before are to be renewed.
     fn look_for(&mut self, interest: Interest) -> bool {
         self.interest = interest;
@@ -234,8 +234,8 @@ mod tests {
     use super::*;
     use notify::event::{CreateKind, DataChange, Flag, MetadataKind, RemoveKind, RenameMode};
 
-    fn shared() -> Shared {
-        Shared {
+    fn filter() -> ReportFilter {
+        ReportFilter {
             interest: Interest {
                 inside: BTreeSet::from(["/etc/policies".into()]),
                 exact: BTreeSet::from(["/etc/policies".into(), "/etc/services".into()]),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn wants(kind: EventKind, path: &str) -> bool {
-        shared().take_in(&event(kind, path))
+        filter().take_in(&event(kind, path))
     }
 
     #[test]
@@ -297,9 +297,9 @@ mod tests {
     #[test]
     fn folders_are_watched_anew_when_theirs_may_be_gone() {
         let check = |event: &notify::Result<Event>, expected| {
-            let mut shared = shared();
-            assert!(shared.take_in(event), "{event:?}");
-            assert_eq!(shared.stale, expected, "{event:?}");
+            let mut filter = filter();
+            assert!(filter.take_in(event), "{event:?}");
+            assert_eq!(filter.stale, expected, "{event:?}");
         };
         let gone = EventKind::Remove(RemoveKind::Folder);
         let moved = EventKind::Modify(ModifyKind::Name(RenameMode::To));

@@ -4,7 +4,7 @@ mod configs;
 mod policies;
 
 use super::snapshot::Snapshot;
-use super::{FilesError, Problem, Sources, Update};
+use super::{FileUpdate, FilesError, Problem, Sources};
 use crate::error_chain::error_chain;
 use configs::KnownConfigs;
 use policies::KnownPolicies;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// What was reported before.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownFiles {
     policies: KnownPolicies,
     configs: KnownConfigs,
     problems: BTreeSet<Problem>,
@@ -23,18 +23,18 @@ pub(super) struct Known {
 /// How policies or configurations differ from what was reported, and what keeps us from knowing.
 #[derive(Debug, Default)]
 struct Differences {
-    updates: Vec<Update>,
+    updates: Vec<FileUpdate>,
     problems: Vec<Problem>,
 }
 
-impl Known {
+impl KnownFiles {
     /// Reads what seems to have changed, and tells what differs. `problems` are those found on the way here.
     pub(super) fn compare(
         &mut self,
         sources: &Sources,
         snapshot: Snapshot,
         problems: Vec<Problem>,
-    ) -> Vec<Update> {
+    ) -> Vec<FileUpdate> {
         let policies = match snapshot.policies {
             Ok(found) => self.policies.compare(found),
             Err(error) => Differences::from(&error),
@@ -46,24 +46,24 @@ impl Known {
         let found = policies.problems.into_iter().chain(configs.problems);
         let problems: BTreeSet<Problem> = found.chain(snapshot.problems).chain(problems).collect();
         let new = problems.difference(&self.problems).cloned();
-        let new: Vec<Update> = new.map(Update::Problem).collect();
+        let new: Vec<FileUpdate> = new.map(FileUpdate::Problem).collect();
         self.problems = problems;
         let differences = [policies.updates, configs.updates, new].concat();
         self.framed(differences)
     }
 
     /// What cannot be read is told before what was read could be taken for everything.
-    fn framed(&mut self, differences: Vec<Update>) -> Vec<Update> {
+    fn framed(&mut self, differences: Vec<FileUpdate>) -> Vec<FileUpdate> {
         let paths = self.problems.iter().map(|problem| problem.path.clone());
         let unread: BTreeSet<PathBuf> = paths.collect();
         let meanwhile: BTreeSet<PathBuf> = self.unread.union(&unread).cloned().collect();
         let mut updates = Vec::new();
         if meanwhile != self.unread {
-            updates.push(Update::Unread(meanwhile.clone()));
+            updates.push(FileUpdate::Unread(meanwhile.clone()));
         }
         updates.extend(differences);
         if unread != meanwhile {
-            updates.push(Update::Unread(unread.clone()));
+            updates.push(FileUpdate::Unread(unread.clone()));
         }
         self.unread = unread;
         updates

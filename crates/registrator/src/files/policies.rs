@@ -12,7 +12,6 @@ use std::path::{Component, Path, PathBuf};
 pub struct PolicyFile {
     /// The file's base name without its ending, as the policy will be called.
     pub name: String,
-    /// Where it is.
     pub path: PathBuf,
 }
 

@@ -1,6 +1,6 @@
 //! One look at everything that the folders hold, without reading files.
 
-use super::configs::{self, Listing};
+use super::configs::{self, ConfigListing};
 use super::policies::{self, Place, Policy};
 use super::seen::Seen;
 use super::{FilesError, Problem, Sources};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Snapshot {
     pub(super) policies: Result<Policies, FilesError>,
     /// `None` if their folder does not exist.
-    pub(super) configs: Result<Option<Listing>, FilesError>,
+    pub(super) configs: Result<Option<ConfigListing>, FilesError>,
     /// All folders that were looked into.
     pub(super) folders: Vec<Seen>,
     /// The folders of the policies and of the configurations, which need not be there.

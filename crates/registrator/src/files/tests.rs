@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 /// A folder with `p` for policies and `s` for configurations, and a watch that follows it.
 struct World {
     folder: tempfile::TempDir,
-    updates: mpsc::Receiver<Update>,
+    updates: mpsc::Receiver<FileUpdate>,
     watch: FileWatch,
 }
 
@@ -55,7 +55,7 @@ impl World {
             put(&folder.path().join(file), file);
         }
         let mut world = World::follow(folder, pace, policies);
-        while world.next().await != Update::Configs(Event::InitDone) {}
+        while world.next().await != FileUpdate::Configs(Event::InitDone) {}
         world
     }
 
@@ -87,7 +87,7 @@ impl World {
         fs::remove_dir_all(self.path("gone")).unwrap();
     }
 
-    async fn next(&mut self) -> Update {
+    async fn next(&mut self) -> FileUpdate {
         let next = tokio::time::timeout(Duration::from_secs(20), self.updates.recv());
         next.await
             .expect("no update came")
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    fn shown(&self, update: &Update) -> String {
+    fn shown(&self, update: &FileUpdate) -> String {
         let names = |files: &[PolicyFile]| {
             let paths = files
                 .iter()
@@ -143,29 +143,29 @@ impl World {
             paths.collect::<Vec<String>>().join(" ")
         };
         match update {
-            Update::Policies(changes) => {
+            FileUpdate::Policies(changes) => {
                 format!(
                     "policies [{}] gone [{}]",
                     names(&changes.changed),
                     names(&changes.gone)
                 )
             }
-            Update::Configs(event) => format!("config {}", self.config(event)),
-            Update::Problem(problem) => {
+            FileUpdate::Configs(event) => format!("config {}", self.config(event)),
+            FileUpdate::Problem(problem) => {
                 format!(
                     "problem {}: {}",
                     self.short(&problem.path.display().to_string()),
                     self.short(&problem.message)
                 )
             }
-            Update::Unread(paths) => {
+            FileUpdate::Unread(paths) => {
                 let paths: Vec<String> = paths
                     .iter()
                     .map(|path| self.short(&path.display().to_string()))
                     .collect();
                 format!("unread [{}]", paths.join(" "))
             }
-            Update::ReloadRequested => "reload".into(),
+            FileUpdate::ReloadRequested => "reload".into(),
         }
     }
 

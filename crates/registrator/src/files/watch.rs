@@ -1,9 +1,9 @@
 //! Follows the files, on a thread of its own: slow disks must not delay the event loop.
 
 use super::folders::Folders;
-use super::known::Known;
+use super::known::KnownFiles;
 use super::snapshot::Snapshot;
-use super::{FilesError, Problem, Sources, Update, scan_policies};
+use super::{FileUpdate, FilesError, Problem, Sources, scan_policies};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -53,11 +53,11 @@ impl Drop for FileWatch {
 /// Reports all files to `updates`, and then every difference, each once. At rest it takes next to no processor time.
 ///
 /// # Errors
-/// The policies are not there now, or there is no thread. Later errors are [`Update::Problem`]s.
+/// The policies are not there now, or there is no thread. Later errors are [`FileUpdate::Problem`]s.
 pub fn watch(
     sources: Sources,
     pace: Pace,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<FileUpdate>,
 ) -> Result<FileWatch, FilesError> {
     scan_policies(&sources.policies)?;
     let (sender, inbox) = channel();
@@ -75,7 +75,7 @@ pub fn watch(
             sources,
             pace,
             folders,
-            known: Known::default(),
+            known: KnownFiles::default(),
             updates,
         };
         follower.run(&inbox);
@@ -109,8 +109,8 @@ struct Follower {
     sources: Sources,
     pace: Pace,
     folders: Folders,
-    known: Known,
-    updates: mpsc::Sender<Update>,
+    known: KnownFiles,
+    updates: mpsc::Sender<FileUpdate>,
 }
 
 impl Follower {
@@ -152,7 +152,7 @@ impl Follower {
     fn reload(&mut self) -> bool {
         self.known.reload();
         self.folders.renew();
-        self.send(vec![Update::ReloadRequested]) && self.rescan()
+        self.send(vec![FileUpdate::ReloadRequested]) && self.rescan()
     }
 
     /// Renews the kernel's reports, and reads what differs.
@@ -181,7 +181,7 @@ impl Follower {
     }
 
     /// Whether anybody listens.
-    fn send(&self, updates: Vec<Update>) -> bool {
+    fn send(&self, updates: Vec<FileUpdate>) -> bool {
         for update in updates {
             if self.updates.blocking_send(update).is_err() {
                 return false;

@@ -9,15 +9,8 @@ const SAID_WITH_MODULE: [&str; 1] = ["Error"];
 
 /// Names that stand twice still, by crate. None may be added: each is to be renamed.
 const STILL_TWICE: &[(&str, &[&str])] = &[
-    (
-        "registrator",
-        &["Answer", "Known", "Listing", "Shared", "Update"],
-    ),
+    ("registrator", &["Answer"]),
     ("registrator-core", &["Event"]),
-    (
-        "registrator-policy",
-        &["Answer", "Binding", "Log", "Port", "Source"],
-    ),
 ];
 
 /// A type as a crate declares it.

@@ -47,7 +47,6 @@ pub(super) enum How {
 /// What an attempt came to.
 #[derive(Debug)]
 pub(super) enum Claim {
-    /// Success.
     Held(Held),
     /// Somebody was faster: try at once.
     Again,
@@ -55,7 +54,6 @@ pub(super) enum Claim {
     LeaseLost(LeaseId),
     /// A live process holds the identity: try in a second.
     InUse {
-        /// The process.
         holder: Option<Holder>,
         /// Whether it renewed its lease while this one looked on. If not, it may have died a moment ago.
         certain: bool,

@@ -20,7 +20,6 @@ pub(super) enum Health {
     Alive,
     /// It cannot be renewed now.
     Failing {
-        /// Why.
         error: Error,
         /// Whether it has most likely ended: its TTL has passed since the last renewal was sent.
         overdue: bool,

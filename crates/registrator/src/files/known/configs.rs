@@ -1,9 +1,9 @@
 //! Which configurations were reported, and which of their files differ now.
 
 use super::Differences;
-use crate::files::configs::{ConfigFile, Listing};
+use crate::files::configs::{ConfigFile, ConfigListing};
 use crate::files::contents::{Content, Reading};
-use crate::files::{Problem, Update};
+use crate::files::{FileUpdate, Problem};
 use registrator_core::observe::config::RawConfig;
 use registrator_core::observe::watch::{Event, Keyed};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ struct KnownConfig {
 
 impl KnownConfigs {
     /// `listing` is `None` if the folder does not exist. A configuration that cannot be read stays as it was reported.
-    pub(super) fn compare(&mut self, folder: &Path, listing: Option<Listing>) -> Differences {
+    pub(super) fn compare(&mut self, folder: &Path, listing: Option<ConfigListing>) -> Differences {
         if listing.is_none() && !self.files.is_empty() {
             return Differences {
                 updates: Vec::new(),
@@ -55,7 +55,7 @@ impl KnownConfigs {
             self.listed = true;
         }
         Differences {
-            updates: events.into_iter().map(Update::Configs).collect(),
+            updates: events.into_iter().map(FileUpdate::Configs).collect(),
             problems,
         }
     }

@@ -4,7 +4,7 @@ use super::Differences;
 use crate::files::contents::{self, Content};
 use crate::files::seen::Seen;
 use crate::files::snapshot::Policies;
-use crate::files::{PolicyChanges, PolicyFile, Update, unreadable};
+use crate::files::{FileUpdate, PolicyChanges, PolicyFile, unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ impl KnownPolicies {
             }
         }
         if !self.reported || changes != PolicyChanges::default() {
-            differences.updates.push(Update::Policies(changes));
+            differences.updates.push(FileUpdate::Policies(changes));
         }
         self.reported = true;
         differences
