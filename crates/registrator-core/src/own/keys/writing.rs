@@ -161,8 +161,8 @@ impl Keys {
             return None;
         }
         let tracked = self.ledger.get(key)?;
-        let (view, managed) = (&tracked.sight.view, tracked.managed);
-        let Some(txn) = own::decide(who, key, wish.as_ref(), view, managed) else {
+        let view = tracked.view(who.me, wish.as_ref());
+        let Some(txn) = own::decide(who, key, wish.as_ref(), &view, tracked.managed) else {
             self.rest(who, key, wish.as_ref());
             return None;
         };
