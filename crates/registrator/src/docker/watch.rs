@@ -24,7 +24,7 @@ use session::Session;
 use stopping::Stopping;
 
 use super::api_version::ApiVersion;
-use super::client::Client;
+use super::client::DockerClient;
 use super::error::Error;
 use crate::attempts::Attempts;
 use crate::error_chain::error_chain;
@@ -34,7 +34,7 @@ const REASONS_PER_OUTAGE: usize = 8;
 
 /// What the watch reports. Trouble is reported when it begins and when it changes, not at each attempt.
 #[derive(Debug)]
-pub enum Update {
+pub enum DockerUpdate {
     /// The daemon answers, and a complete list follows.
     Connected {
         /// The API version in use.
@@ -59,7 +59,7 @@ pub enum Update {
         /// Why.
         error: Error,
     },
-    /// The container of an earlier [`Update::InspectFailed`] can be inspected again, or is gone.
+    /// The container of an earlier [`DockerUpdate::InspectFailed`] can be inspected again, or is gone.
     InspectRecovered {
         /// The container.
         id: ContainerId,
@@ -103,7 +103,11 @@ impl Default for WatchSettings {
 ///
 /// The first complete list may be long in coming: a daemon that is not there is waited for. A slow listener loses nothing:
 /// events are read all the time, and what a container did meanwhile comes as its latest state.
-pub async fn watch(client: Client, settings: WatchSettings, updates: mpsc::Sender<Update>) {
+pub async fn watch(
+    client: DockerClient,
+    settings: WatchSettings,
+    updates: mpsc::Sender<DockerUpdate>,
+) {
     let listener = updates.clone();
     let watcher = Watcher {
         client,
@@ -119,7 +123,7 @@ pub async fn watch(client: Client, settings: WatchSettings, updates: mpsc::Sende
 }
 
 struct Watcher {
-    client: Client,
+    client: DockerClient,
     settings: WatchSettings,
     outbox: Outbox,
     known: Known,
@@ -191,9 +195,9 @@ impl Watcher {
     fn report(&mut self, error: Error) {
         if self.link.down(&error) {
             self.outbox.push(if self.link.was_up {
-                Update::Lost { error }
+                DockerUpdate::Lost { error }
             } else {
-                Update::Waiting { error }
+                DockerUpdate::Waiting { error }
             });
         }
     }
@@ -206,7 +210,7 @@ impl Link {
             was_up: true,
             reasons: BTreeSet::new(),
         };
-        outbox.push(Update::Connected { api_version });
+        outbox.push(DockerUpdate::Connected { api_version });
     }
 
     /// Whether this loss is news.
