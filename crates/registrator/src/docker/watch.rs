@@ -41,29 +41,15 @@ pub enum DockerUpdate {
         api_version: ApiVersion,
     },
     /// Docker has not been reached since the start, for this reason; it is tried again for ever.
-    Waiting {
-        /// Why.
-        error: Error,
-    },
+    Waiting { error: Error },
     /// Docker was reached and is lost. What was known of its containers stays.
-    Lost {
-        /// Why.
-        error: Error,
-    },
+    Lost { error: Error },
     /// What inspect says of containers, even if it is what it said before.
     Container(Event<Container>),
     /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
-    InspectFailed {
-        /// The container.
-        id: ContainerId,
-        /// Why.
-        error: Error,
-    },
+    InspectFailed { id: ContainerId, error: Error },
     /// The container of an earlier [`DockerUpdate::InspectFailed`] can be inspected again, or is gone.
-    InspectRecovered {
-        /// The container.
-        id: ContainerId,
-    },
+    InspectRecovered { id: ContainerId },
 }
 
 /// How the watch behaves. The defaults suit any daemon; tests want them shorter.
