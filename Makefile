@@ -20,7 +20,7 @@ test: ## Everything that CI checks: format, lints, all tests with real Docker an
 
 .PHONY: check-fast
 check-fast: ## The unit tests alone: no Docker, no etcd, seconds
-	cargo test --locked --workspace --lib --bins -- --skip etcd::tests:: --skip docker::tests::real::
+	cargo test --locked --workspace --lib --bins -- --skip watches:: --skip etcd::tests:: --skip docker::tests::real::
 
 .PHONY: fmt
 fmt: ## Format the code

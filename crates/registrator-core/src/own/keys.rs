@@ -112,12 +112,18 @@ impl Keys {
         self.queue.extend(orphans);
     }
 
-    /// Whether a session is there and nothing is to be written.
+    /// Whether a session is there and nothing is to be written now. Some keys may wait.
     pub(crate) fn settled(&self) -> bool {
         self.connected()
             && self.queue.is_empty()
             && self.apart.is_empty()
             && self.flights.are_over()
+    }
+
+    /// Whether a session is there and no key is left that this process has or waits for, once nothing is wished any more. A key
+    /// that waits, for however long, is left.
+    pub(crate) fn released(&self) -> bool {
+        self.settled() && self.ledger.is_empty()
     }
 
     /// Whether a session is there.

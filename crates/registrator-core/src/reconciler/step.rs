@@ -217,7 +217,7 @@ impl Reconciler {
         }
         self.report_sync();
         if let Some(Ending::Releasing { until }) = self.ending {
-            if self.keys.settled() {
+            if self.keys.released() {
                 self.stop(OnExit::Release);
             } else if now >= until {
                 self.stop(OnExit::Keep);

@@ -33,18 +33,14 @@ struct State {
 }
 
 impl Engine {
-    /// Starts one with so many containers that run, and after them so many that do not.
-    pub(crate) fn start(running: usize, spare: usize) -> Engine {
+    /// Starts one with so many containers that run.
+    pub(crate) fn start(running: usize) -> Engine {
         let shared = Arc::new(Shared {
             templates: Templates::new(),
             state: Mutex::default(),
         });
-        for number in 0..running + spare {
-            shared.set(Container {
-                number,
-                name: format!("web-{number}"),
-                running: number < running,
-            });
+        for number in 0..running {
+            shared.set(container(number, true));
         }
         let folder = tempfile::tempdir().expect("a folder");
         let listener = UnixListener::bind(folder.path().join("docker.sock")).expect("a socket");
@@ -71,6 +67,17 @@ impl Engine {
     /// A container as it is now.
     pub(crate) fn container(&self, number: usize) -> Container {
         self.shared.state().containers[number].clone()
+    }
+
+    /// Makes so many more containers, which do not run yet, and tells of them.
+    pub(crate) fn create(&self, count: usize) {
+        let first = self.shared.state().containers.len();
+        for number in first..first + count {
+            let container = container(number, false);
+            let created = documents::event(&container, "create");
+            self.shared.set(container);
+            self.shared.tell(&[created]);
+        }
     }
 
     /// Starts a container, and tells of it as a real engine does: when.
@@ -152,6 +159,14 @@ impl Shared {
         let summaries = summaries.map(|container| self.templates.summary(container));
         let summaries: Vec<String> = summaries.collect();
         answer("", &format!("[{}]", summaries.join(",")))
+    }
+}
+
+fn container(number: usize, running: bool) -> Container {
+    Container {
+        number,
+        name: format!("web-{number}"),
+        running,
     }
 }
 

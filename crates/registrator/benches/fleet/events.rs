@@ -75,7 +75,8 @@ impl<'a> Client<'a> {
 
 /// The program and the floor in turn, so that what else the machine does hits both alike.
 pub(crate) fn one_at_a_time(stage: &Stage) {
-    let bare = Engine::start(0, IN_TURN);
+    let bare = Engine::start(0);
+    bare.create(IN_TURN);
     let floor = Floor::start(&bare, stage.etcd.url());
     let mut program = Client::new(&stage.engine, stage.containers, NODES);
     let mut least = Client::new(&bare, 0, floor::NODES);

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Watches a minute of rest. `None` where there is no etcd.
 pub(crate) fn at_rest() -> Option<()> {
     let etcd = Etcd::start()?;
-    let engine = Engine::start(CONTAINERS, 0);
+    let engine = Engine::start(CONTAINERS);
     let folder = tempfile::tempdir().expect("a folder");
     let begun = Instant::now();
     let programs: Vec<Program> = (0..HOSTS)
@@ -56,16 +56,23 @@ pub(crate) fn at_rest() -> Option<()> {
     Some(())
 }
 
+/// Each has folders of its own, as each host has: a process hears of everybody who opens a folder that it watches.
 fn launch(host: usize, folder: &Path, engine: &Engine, etcd: &Etcd) -> Program {
     let folder = folder.join(format!("host-{host}"));
-    std::fs::create_dir(&folder).expect("a folder");
-    let policy = folder.join("fleet.star");
+    let [policies, services] = ["policies", "services"].map(|name| folder.join(name));
+    for folder in [&policies, &services] {
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
+    let policy = policies.join("fleet.star");
     std::fs::write(&policy, policy_of(host)).expect("a policy");
-    let arguments: [&dyn AsRef<std::ffi::OsStr>; 4] = [
+    let name = format!("host-{host}");
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 6] = [
         &"--policies",
         &policy,
+        &"--services",
+        &services,
         &"--host-id",
-        &format!("host-{host}"),
+        &name,
     ];
     Program::launch(&engine.host(), &etcd.url(), &arguments)
 }

@@ -27,8 +27,8 @@ impl Flight {
 /// All requests under way, by number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Flights {
-    under_way: BTreeMap<u64, Flight>,
-    last_id: u64,
+    pub(super) under_way: BTreeMap<u64, Flight>,
+    pub(super) last_id: u64,
 }
 
 impl Flights {

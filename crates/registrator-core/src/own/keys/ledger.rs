@@ -33,6 +33,10 @@ impl Ledger {
         self.tracked.contains_key(key)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.tracked.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Tracked)> {
         self.tracked.iter()
     }

@@ -10,6 +10,8 @@ pub(super) struct Sight {
     pub(super) node_at: Revision,
     /// When the view's claims were last known to be true, all of them.
     pub(super) claims_at: Revision,
+    /// When somebody took an own claim away, who may have fulfilled it in that way.
+    pub(super) lost_at: Revision,
 }
 
 impl Sight {
@@ -63,6 +65,7 @@ impl Sight {
             view,
             node_at: revision,
             claims_at: revision,
+            lost_at: 0,
         };
     }
 

@@ -1,5 +1,7 @@
 //! Tests of [`super::Keys`].
 
+pub(super) mod watches;
+
 use super::*;
 use crate::own::session::{Commit, KeyResult, Outcome, Seen};
 use crate::own::{Held, LeaseId, View};

@@ -8,6 +8,7 @@ use crate::node::{Key, Value};
 use crate::own::session::Seen;
 use crate::own::{Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::tell::notice::Notice;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -86,9 +87,12 @@ impl Tracked {
         revision: Revision,
         now: Instant,
     ) -> bool {
+        let gone = claim.is_none() && self.sight.view.claims.contains_key(&lease);
         let news = self.sight.see_claim(lease, claim, revision);
         if news && lease != who.me {
             self.patience.settle(now);
+        } else if news && gone {
+            self.sight.lost_at = revision;
         }
         news
     }
@@ -101,6 +105,27 @@ impl Tracked {
                 .inspect(who, &self.sight.view, &mut self.patience, now);
         }
         self.patience.until(now)
+    }
+
+    /// What a decision rests on. Without a wish an own claim that somebody took away counts as there as long as it is not known
+    /// what became of the node then. It may be ours; the transaction that drops the claim is refused in that case.
+    pub(super) fn view(&self, me: LeaseId, wish: Option<&Value>) -> Cow<'_, View> {
+        let Sight {
+            view,
+            node_at,
+            lost_at,
+            ..
+        } = &self.sight;
+        let mut view = Cow::Borrowed(view);
+        if wish.is_none() && lost_at > node_at {
+            let claim = Held {
+                value: Value::from_etcd(b""),
+                lease: Some(me),
+                mod_revision: *lost_at,
+            };
+            view.to_mut().claims.insert(me, claim);
+        }
+        view
     }
 
     /// When to act, if the decision is one for others: to hand the node of somebody else to somebody else. Both see the same and

@@ -2,10 +2,14 @@
 
 use super::flights::Flight;
 use super::request::Request;
+#[cfg(test)]
+use super::tests::watches::decided::decide;
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
+#[cfg(not(test))]
+use crate::own::decide;
 use crate::own::session::{Commit, KeyResult, Outcome};
-use crate::own::{self, KeyTxn, LeaseId, Op, Revision, Who};
+use crate::own::{KeyTxn, LeaseId, Op, Revision, Who};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -161,8 +165,8 @@ impl Keys {
             return None;
         }
         let tracked = self.ledger.get(key)?;
-        let (view, managed) = (&tracked.sight.view, tracked.managed);
-        let Some(txn) = own::decide(who, key, wish.as_ref(), view, managed) else {
+        let view = tracked.view(who.me, wish.as_ref());
+        let Some(txn) = decide(who, key, wish.as_ref(), &view, tracked.managed) else {
             self.rest(who, key, wish.as_ref());
             return None;
         };

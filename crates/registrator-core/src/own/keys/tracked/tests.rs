@@ -31,13 +31,41 @@ fn see(tracked: &mut Tracked, node: Option<Held>, revision: Revision, now: Insta
     tracked.see_node(&who(), node, revision, Some(&value("a")), now)
 }
 
+fn claimed(
+    tracked: &mut Tracked,
+    lease: LeaseId,
+    text: &str,
+    revision: Revision,
+    now: Instant,
+) -> bool {
+    let claim = Some(held(text, lease, revision));
+    tracked.see_claim(&who(), lease, claim, revision, now)
+}
+
+/// It may have been fulfilled, and the node be ours.
+#[test]
+fn a_claim_that_went_is_dropped_again_until_the_node_is_known() {
+    let (mut tracked, now) = (Tracked::default(), Instant::now());
+    see(&mut tracked, Some(held("a", OTHER, 5)), 5, now);
+    claimed(&mut tracked, ME, "a", 6, now);
+    assert!(tracked.see_claim(&who(), ME, None, 8, now));
+    let has_claim =
+        |tracked: &Tracked, wish: Option<&Value>| tracked.view(ME, wish).claims.contains_key(&ME);
+    assert!(!has_claim(&tracked, Some(&value("a"))));
+    assert!(has_claim(&tracked, None));
+    see(&mut tracked, Some(held("b", OTHER, 7)), 7, now);
+    assert!(has_claim(&tracked, None), "the node from before");
+    see(&mut tracked, Some(held("a", ME, 8)), 8, now);
+    assert!(!has_claim(&tracked, None));
+}
+
 #[test]
 fn a_node_as_wished_asks_for_nothing() {
     let (mut tracked, now) = (Tracked::default(), Instant::now());
     assert!(!see(&mut tracked, Some(held("a", ME, 5)), 5, now));
     assert!(!see(&mut tracked, Some(held("b", ME, 4)), 4, now), "old");
     assert!(see(&mut tracked, Some(held("b", ME, 6)), 6, now));
-    assert!(tracked.see_claim(&who(), OTHER, Some(held("b", OTHER, 7)), 7, now));
+    assert!(claimed(&mut tracked, OTHER, "b", 7, now));
     assert!(
         see(&mut tracked, Some(held("a", ME, 8)), 8, now),
         "it is claimed"
@@ -79,7 +107,7 @@ fn bystanders_stand_back() {
     let (mut tracked, now) = (Tracked::default(), Instant::now());
     let key = Key::parse("/k").unwrap();
     see(&mut tracked, Some(held("c", OTHER, 5)), 5, now);
-    tracked.see_claim(&who(), THIRD, Some(held("a", THIRD, 6)), 6, now);
+    claimed(&mut tracked, THIRD, "a", 6, now);
     let decided = |tracked: &Tracked, wish: &str| {
         decide(&who(), &key, Some(&value(wish)), &tracked.sight.view, false).unwrap()
     };

@@ -47,10 +47,6 @@ impl Slot {
         self.claims.iter().any(|claim| claim.exists())
     }
 
-    pub fn concerns(&self, lease: u8) -> bool {
-        self.claim(lease).exists() || (self.node.exists() && self.node.lease == lease)
-    }
-
     pub fn has_node(&self, lease: u8) -> bool {
         self.node.exists() && self.node.lease == lease
     }
@@ -58,7 +54,7 @@ impl Slot {
     /// Whether `lease` has the node, or a claim that is its own.
     pub fn has_stake(&self, lease: u8) -> bool {
         let claim = self.claim(lease);
-        (self.node.exists() && self.node.lease == lease) || (claim.exists() && claim.lease == lease)
+        self.has_node(lease) || (claim.exists() && claim.lease == lease)
     }
 }
 
@@ -84,7 +80,7 @@ pub enum Change {
 }
 
 /// `KeyTxn` of `registrator-core`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Txn {
     pub compares: Vec<Compare>,
     pub changes: Vec<Change>,
@@ -116,17 +112,6 @@ pub enum Event {
     },
 }
 
-impl Event {
-    pub fn rev(&self) -> u8 {
-        match self {
-            Event::Node { rev, .. }
-            | Event::Claim { rev, .. }
-            | Event::Identity { rev, .. }
-            | Event::Beacon { rev, .. } => *rev,
-        }
-    }
-}
-
 /// How far a request has come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Progress {
@@ -140,41 +125,44 @@ pub enum Progress {
     Answered(Answer),
 }
 
+/// `Outcome` of `registrator-core`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
-    Applied(u8),
-    /// What is there, the beacons that were compared and those of them that are lit, and when.
-    Refused {
-        slot: Slot,
-        asked: u8,
-        lit: u8,
-        rev: u8,
-    },
+    /// What came of each transaction, and when.
+    Done(Vec<Part>, u8),
     /// The fence did not hold, or the own lease is gone: the session is over.
     Over,
 }
 
+/// `KeyResult` of `registrator-core`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    Applied,
+    /// What is there, the beacons that were compared, and those of them that are lit.
+    Refused {
+        slot: Slot,
+        asked: u8,
+        lit: u8,
+    },
+}
+
+/// `Commit` of `registrator-core`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request {
-    pub key: u8,
-    pub txn: Txn,
+    /// What it does with which keys.
+    pub txns: Vec<(u8, Txn)>,
     /// The fence: the lease whose beacon must be lit, and the revision of the identity.
     pub lease: u8,
     pub fence: u8,
+    /// Its number for the process that waits for the answer.
+    pub flight: u8,
     pub progress: Progress,
 }
 
-/// A key as a process knows it: `Tracked` of `registrator-core`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Tracked {
-    pub tracked: bool,
-    pub view: Slot,
-    pub node_at: u8,
-    pub claims_at: u8,
-    pub managed: bool,
-    pub dirty: bool,
-    pub flying: bool,
-    pub later: Vec<Event>,
+impl Request {
+    pub fn touches(&self, key: usize) -> bool {
+        self.txns.iter().any(|(of, _)| usize::from(*of) == key)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -186,6 +174,15 @@ pub enum Life {
     /// It gave up its identity and is about to revoke its lease.
     Revoking,
     Ended,
+}
+
+/// What a process has in mind: the `Keys` of `registrator-core`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Mind {
+    /// Which one, but for its revisions. 0 is the one that knows nothing.
+    pub number: u32,
+    /// Its revisions, in the order of their places.
+    pub revs: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -204,16 +201,13 @@ pub struct Process {
     pub fence: u8,
     /// The leases of the identities, as it was told.
     pub identities: [u8; 3],
-    /// The lit beacons, as it was told; a bit for each lease.
-    pub beacons: u8,
-    /// When it was last told of each.
-    pub beacons_at: [u8; LEASES],
     /// How many events of each stream it has not seen.
     pub behind: [u8; 2],
     pub wishes: [u8; KEYS],
     /// Its wish has been in etcd ever since, but for what hands did: for the invariants only.
     pub staked: [bool; KEYS],
-    pub keys: [Tracked; KEYS],
+    /// Its `Keys`.
+    pub mind: Mind,
     pub requests: Vec<Request>,
 }
 
@@ -237,15 +231,30 @@ pub struct State {
     pub alive: u8,
     pub lit: u8,
     pub granted: u8,
+    /// The leases of processes that have released everything, as they believe.
+    pub left: u8,
     /// What was not seen by all: newest last.
     pub streams: [Vec<Event>; 2],
     pub processes: Vec<Process>,
     /// An absence of the key breaks no promise now.
     pub excused: [bool; KEYS],
-    /// A process has written over what no registrator ever had.
-    pub trespassed: bool,
+    /// What the last request did that none may do.
+    pub wrong: Wrong,
     /// What the environment may still do: in all, and of each kind.
     pub budget: Budget,
+}
+
+/// What is wrong about a request that etcd has performed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Wrong {
+    /// It wrote over what no registrator ever had.
+    pub trespasses: bool,
+    /// It took away what another registrator asks for, node and claim.
+    pub robs: bool,
+    /// It gave a key to a registrator that does not ask for it.
+    pub imposes: bool,
+    /// It was one of a session that is over.
+    pub stale: bool,
 }
 
 /// How often the environment may do something.
@@ -274,6 +283,12 @@ pub struct Budget {
     pub edit: u8,
     /// A claim is deleted or overwritten by hand.
     pub edit_claim: u8,
+    /// An identity is deleted by hand.
+    pub edit_identity: u8,
+    /// etcd refuses a request as a whole.
+    pub reject: u8,
+    /// Everything under a process's lease is read again.
+    pub read: u8,
 }
 
 impl Budget {
@@ -293,6 +308,9 @@ impl Budget {
         keep: 0,
         edit: 0,
         edit_claim: 0,
+        edit_identity: 0,
+        reject: 0,
+        read: 0,
     };
 }
 

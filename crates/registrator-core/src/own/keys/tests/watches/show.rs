@@ -1,6 +1,8 @@
 //! Counterexamples for people: one line for each step, with what etcd then holds and what is under way.
 
-use super::state::{Answer, Cell, Change, Compare, LEASES, Life, Process, Progress, State, Txn};
+use super::state::{
+    Answer, Cell, Change, Compare, LEASES, Life, Part, Process, Progress, State, Txn,
+};
 use super::step::Step;
 use std::fmt::Write as _;
 
@@ -38,31 +40,40 @@ fn process(number: usize, process: &Process) -> String {
         (Life::Unborn, _) | (Life::Ended, _) => text += " -",
         (_, false) => text += " no session",
         (_, true) => {
-            let _ = write!(
-                text,
-                " L{} behind {:?} lit {:b}",
-                process.lease, process.behind, process.beacons
-            );
+            let _ = write!(text, " L{} behind {:?}", process.lease, process.behind);
         }
     }
     for request in &process.requests {
         let progress = match &request.progress {
-            Progress::Sent => "sent",
-            Progress::Abandoned => "abandoned",
-            Progress::Repeated => "repeated",
-            Progress::Answered(Answer::Applied(_)) => "applied",
-            Progress::Answered(Answer::Refused { .. }) => "refused",
-            Progress::Answered(Answer::Over) => "fenced out",
+            Progress::Sent => "sent".into(),
+            Progress::Abandoned => "abandoned".into(),
+            Progress::Repeated => "repeated".into(),
+            Progress::Answered(Answer::Done(parts, _)) => {
+                let applied = |part: &Part| {
+                    if *part == Part::Applied {
+                        "applied"
+                    } else {
+                        "refused"
+                    }
+                };
+                parts.iter().map(applied).collect::<Vec<_>>().join(", ")
+            }
+            Progress::Answered(Answer::Over) => "fenced out".to_owned(),
         };
-        let _ = write!(text, " [k{} {} {progress}]", request.key, txn(&request.txn));
+        let txns = request.txns.iter();
+        let txns: String = txns
+            .map(|(key, one)| format!("k{key} {} ", txn(one)))
+            .collect();
+        let _ = write!(text, " [{txns}{progress}]");
     }
     text + "; "
 }
 
 fn cell(cell: Cell) -> String {
-    match cell.exists() {
-        true => format!("{}@{}", cell.value, cell.lease),
-        false => "-".into(),
+    if cell.exists() {
+        format!("{}@{}", cell.value, cell.lease)
+    } else {
+        "-".into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Decisions that are wrong on purpose: each lacks one thing that the real one has.
 
-use registrator_core::node::{Key, Value};
-use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, View, Who, decide};
+use crate::node::{Key, Value};
+use crate::own::{Guard, KeyTxn, LeaseId, Op, View, Who, decide};
 
 type Wish<'a> = Option<&'a Value>;
 

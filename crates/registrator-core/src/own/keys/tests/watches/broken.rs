@@ -1,30 +1,18 @@
 //! The broken protocols, each in a world in which the real one keeps all promises.
 
 use super::check::Property::{self, *};
-use super::decision::Decide;
 use super::etcd::Fence;
-use super::scenario::{Protocol, REAL, Scenario, full, total};
+use super::scenario::{Protocol, REAL, Reading, Scenario, full, total};
 use super::state::Budget;
 use super::variants::*;
 
-/// A broken protocol in a world in which the real one keeps all promises, and those that it breaks there.
+/// A broken protocol in a world in which the real one keeps all promises, and those that it breaks there: these at least, or none.
 type Broken = (&'static str, Scenario, Protocol, &'static [Property]);
-
-const fn deciding(decide: Decide) -> Protocol {
-    Protocol { decide, ..REAL }
-}
 
 fn breaks(broken: &[Broken]) {
     let mut wrong = Vec::new();
     for (name, scenario, protocol, expected) in broken {
-        let sound = scenario.explore(&REAL).broken;
-        assert!(
-            sound.is_empty(),
-            "{}: the real protocol breaks {:?}",
-            scenario.name,
-            sound.keys()
-        );
-        let found = scenario.explore(protocol);
+        let found = scenario.explore(protocol, expected);
         let steps = |way: &String| way.lines().filter(|line| line.contains(" | ")).count() - 1;
         let promises: Vec<_> = found
             .broken
@@ -35,7 +23,10 @@ fn breaks(broken: &[Broken]) {
             "{name:<48} {:<24} {:>7} states, breaks {promises:?}",
             scenario.name, found.states
         );
-        if !found.broken.keys().eq(*expected) {
+        let caught = expected
+            .iter()
+            .all(|property| found.broken.contains_key(property));
+        if !caught || (expected.is_empty() && !found.broken.is_empty()) {
             wrong.push(format!(
                 "{name}: breaks {promises:?} instead of {expected:?}"
             ));
@@ -52,17 +43,12 @@ const WISHES: Scenario = Scenario::two(
         wish: 2,
         ..total(2)
     },
-)
-.jammed();
-const THREE: Scenario = Scenario::three(
-    "3, wish 1",
-    0,
-    Budget {
-        wish: 1,
-        ..total(1)
-    },
-)
-.jammed();
+);
+const WISH: Budget = Budget {
+    wish: 1,
+    ..total(1)
+};
+const THREE: Scenario = Scenario::three("3 from nothing, wish 1", 0, WISH).unsettled();
 const DEATH: Scenario = Scenario::two(
     "crash 1, beacon lost 1",
     0,
@@ -72,8 +58,7 @@ const DEATH: Scenario = Scenario::two(
         ..total(2)
     },
 )
-.timely()
-.jammed();
+.timely();
 const LEAVE: Scenario = Scenario::two(
     "leave 1, wish 1",
     0,
@@ -83,8 +68,7 @@ const LEAVE: Scenario = Scenario::two(
         ..total(2)
     },
 )
-.timely()
-.jammed();
+.timely();
 const HANDS: Scenario = Scenario::two(
     "wish 1, hand 1",
     0,
@@ -94,8 +78,26 @@ const HANDS: Scenario = Scenario::two(
         wish: 1,
         ..total(2)
     },
+);
+const DEAD_WAITER: Scenario = Scenario::three(
+    "3, wish 1, crash 1",
+    0,
+    Budget {
+        wish: 1,
+        crash: 1,
+        ..total(2)
+    },
 )
-.jammed();
+.timely();
+const TWICE_UNKNOWN: Scenario = Scenario::two(
+    "wish 2, answers lost 2",
+    0,
+    Budget {
+        wish: 2,
+        unknown: 2,
+        ..total(4)
+    },
+);
 const UNKNOWN: Scenario = Scenario::two(
     "wish 2, answer lost 1",
     0,
@@ -104,24 +106,24 @@ const UNKNOWN: Scenario = Scenario::two(
         unknown: 1,
         ..total(3)
     },
-)
-.jammed();
+);
 
 /// Faults in the decision.
 #[test]
 fn broken_decisions_are_caught() {
+    let deciding = |decide| Protocol { decide, ..REAL };
     breaks(&[
         (
             "last writer wins (V0)",
             WISHES,
             deciding(last_writer_wins),
-            &[NoGap, Rest],
+            &[NoGap, Kept, Rest],
         ),
         (
             "equal values are taken over",
-            WISHES,
+            Scenario::two("wish 1", 0, WISH),
             deciding(ties_go_to_the_smaller_lease),
-            &[Winner, NothingUnwanted, Claims, Rest],
+            &[Rest],
         ),
         (
             "deletes what is claimed (V1)",
@@ -139,7 +141,7 @@ fn broken_decisions_are_caught() {
             "takes over without a claim for the loser (V3)",
             WISHES,
             deciding(takes_over_without_a_claim_for_the_loser),
-            &[NoGap],
+            &[NoGap, Kept],
         ),
         (
             "claims beside a node that changed (V4)",
@@ -151,19 +153,19 @@ fn broken_decisions_are_caught() {
             "hands over for a claim that changed (V5)",
             HANDS,
             deciding(hands_over_for_a_claim_that_changed),
-            &[NoGap],
+            &[NoGap, Kept, Asked],
         ),
         (
             "hands over a node that changed",
             THREE,
             deciding(hands_over_a_node_that_changed),
-            &[Winner, Claims],
+            &[Kept],
         ),
         (
             "takes over a node that changed (V6)",
             WISHES,
             deciding(takes_over_a_node_that_changed),
-            &[NoGap],
+            &[NoGap, Kept],
         ),
         (
             "drops its claim beside a node that changed",
@@ -219,15 +221,7 @@ fn broken_decisions_are_caught() {
 /// Faults in who counts as alive.
 #[test]
 fn broken_suspicion_is_caught() {
-    let dead_waiter = Scenario::three(
-        "3, wish 1, crash 1",
-        0,
-        Budget {
-            wish: 1,
-            crash: 1,
-            ..total(2)
-        },
-    );
+    let deciding = |decide| Protocol { decide, ..REAL };
     breaks(&[
         (
             "believes that all live (V12)",
@@ -239,13 +233,23 @@ fn broken_suspicion_is_caught() {
             "takes death for granted (V11)",
             DEATH,
             deciding(takes_death_for_granted),
-            &[Winner, Claims],
+            &[Rest],
         ),
         (
             "takes life and death for granted (V11)",
             DEATH,
             deciding(takes_life_and_death_for_granted),
-            &[Winner, Claims],
+            &[Rest],
+        ),
+        (
+            "who seems dead goes on writing",
+            DEATH,
+            Protocol {
+                fence: Fence::Identity,
+                minds_its_beacon: false,
+                ..REAL
+            },
+            &[Rest],
         ),
         (
             "the own beacon is not compared",
@@ -254,7 +258,7 @@ fn broken_suspicion_is_caught() {
                 fence: Fence::Identity,
                 ..REAL
             },
-            &[NoGap, Winner],
+            &[Rest],
         ),
         (
             "an answer counts more than newer news",
@@ -269,7 +273,7 @@ fn broken_suspicion_is_caught() {
     if full() {
         breaks(&[(
             "takes life for granted",
-            dead_waiter.timely().jammed(),
+            DEAD_WAITER,
             deciding(takes_life_for_granted),
             &[NoGap, Winner, Claims],
         )]);
@@ -279,16 +283,6 @@ fn broken_suspicion_is_caught() {
 /// Faults in sessions, requests and watches.
 #[test]
 fn broken_sessions_are_caught() {
-    let twice = Scenario::two(
-        "wish 2, answers lost 2",
-        0,
-        Budget {
-            wish: 2,
-            unknown: 2,
-            ..total(4)
-        },
-    )
-    .jammed();
     breaks(&[
         (
             "the identity is not compared (V7, V10)",
@@ -297,7 +291,7 @@ fn broken_sessions_are_caught() {
                 fence: Fence::Beacon,
                 ..REAL
             },
-            &[NoGap],
+            &[NoGap, Fenced],
         ),
         (
             "what is seen does not wait for the answer",
@@ -309,9 +303,28 @@ fn broken_sessions_are_caught() {
             &[Claims],
         ),
         (
-            "revokes a lease with nodes",
+            "the claims of a refusal are not read",
+            WISHES,
+            Protocol {
+                reading: Reading::Before,
+                ..REAL
+            },
+            &[Rest],
+        ),
+        (
+            "what waits counts as released",
             LEAVE,
             Protocol {
+                waits_for_all: false,
+                ..REAL
+            },
+            &[Released],
+        ),
+        (
+            "the same, and revokes a lease with nodes",
+            LEAVE,
+            Protocol {
+                waits_for_all: false,
                 revokes_with_care: false,
                 ..REAL
             },
@@ -325,7 +338,7 @@ fn broken_sessions_are_caught() {
         };
         breaks(&[(
             "no answer means that nothing happened",
-            twice,
+            TWICE_UNKNOWN,
             undoubting,
             &[NoGap, Winner, Claims],
         )]);
@@ -337,6 +350,7 @@ fn broken_sessions_are_caught() {
 #[test]
 fn some_guards_only_save_work() {
     let slow = WISHES.slow_answers();
+    let deciding = |decide| Protocol { decide, ..REAL };
     breaks(&[
         (
             "writes what is claimed",
@@ -351,13 +365,31 @@ fn some_guards_only_save_work() {
             &[],
         ),
         (
-            "node and claims are read apart (V13)",
+            "revokes a lease with nodes",
+            LEAVE,
+            Protocol {
+                revokes_with_care: false,
+                ..REAL
+            },
+            &[],
+        ),
+        (
+            "the claims of a refusal are read later (V13)",
             slow,
             Protocol {
-                reads_at_once: false,
+                reading: Reading::Later,
                 ..REAL
             },
             &[],
         ),
     ]);
+}
+
+/// Otherwise a broken protocol might not be to blame. The other worlds are among those that are explored anyway.
+#[test]
+fn the_real_protocol_keeps_all_promises_in_their_worlds() {
+    super::holds(&[UNKNOWN]);
+    if full() {
+        super::holds(&[THREE, DEAD_WAITER, TWICE_UNKNOWN]);
+    }
 }

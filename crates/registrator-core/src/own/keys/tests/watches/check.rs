@@ -1,6 +1,7 @@
 //! What must hold.
 
-use super::state::{KEYS, Life, Process, State};
+use super::process::Rules;
+use super::state::{KEYS, Life, Process, Slot, State, bit};
 
 /// A promise of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,30 +16,53 @@ pub enum Property {
     Claims,
     /// At rest a node that is foreign stays only where nobody managed it.
     Repair,
+    /// At rest nothing is left of a process that released everything.
+    Released,
     /// At rest an identity has one process.
     OneProcess,
     /// A node that no registrator ever had is never touched.
     Strangers,
-    /// I5: without the environment nothing goes on for ever.
+    /// What a registrator asks for stays in etcd, as node or as claim, until it takes that back itself or its lease ends.
+    Kept,
+    /// Nobody is given a key that it does not ask for.
+    Asked,
+    /// A request of a session that is over changes nothing.
+    Fenced,
+    /// I5: without the environment nothing goes on for ever, nor as long as news lag.
     Rest,
 }
 
-/// The first promise that is broken in this very state.
-pub fn always(state: &State) -> Option<Property> {
+/// The promises that are broken in this very state, or by the step that led to it.
+pub fn always(state: &State) -> Vec<Property> {
     let missed = |key: usize| {
         let staked = state.processes.iter().any(|process| process.staked[key]);
         staked && !state.slots[key].node.exists() && !state.excused[key]
     };
-    let gap = (0..KEYS).any(missed).then_some(Property::NoGap);
-    gap.or(state.trespassed.then_some(Property::Strangers))
+    let all = [
+        ((0..KEYS).any(missed), Property::NoGap),
+        (state.wrong.trespasses, Property::Strangers),
+        (state.wrong.robs, Property::Kept),
+        (state.wrong.imposes, Property::Asked),
+        (state.wrong.stale, Property::Fenced),
+    ];
+    let broken = all.into_iter().filter(|(broken, _)| *broken);
+    broken.map(|(_, property)| property).collect()
 }
 
 /// The promises that are broken in a state in which nothing happens any more by itself.
-pub fn at_rest(state: &State) -> Vec<Property> {
+pub fn at_rest(state: &State, rules: &Rules) -> Vec<Property> {
     let mut broken = Vec::new();
     for key in 0..KEYS {
-        broken.extend(key_at_rest(state, key));
+        broken.extend(key_at_rest(state, key, rules));
     }
+    let remains = |slot: &Slot| slot.node.exists() && state.left & bit(slot.node.lease) != 0;
+    broken.extend(
+        state
+            .slots
+            .iter()
+            .any(remains)
+            .then_some(Property::Released),
+    );
     let of = |process: &Process| (process.identity, process.session);
     let twice = state.processes.iter().enumerate().any(|(at, process)| {
         let others = &state.processes[at + 1..];
@@ -53,7 +77,12 @@ fn living(state: &State) -> impl Iterator<Item = &Process> {
     state.processes.iter().filter(lives)
 }
 
-fn key_at_rest(state: &State, key: usize) -> Option<Property> {
+/// Whether a process had the node while it wished it, as it remembers.
+fn manages(process: &Process, key: usize, rules: &Rules) -> bool {
+    rules.minds.borrow().facts(&process.mind).managed[key]
+}
+
+fn key_at_rest(state: &State, key: usize, rules: &Rules) -> Option<Property> {
     let slot = &state.slots[key];
     let holder = if slot.node.exists() {
         slot.node.lease
@@ -62,7 +91,7 @@ fn key_at_rest(state: &State, key: usize) -> Option<Property> {
     };
     let foreign = slot.node.exists() && !state.is_registrator(holder);
     let mut wishers = living(state).filter(|process| process.wishes[key] != 0);
-    if foreign && wishers.any(|process| process.keys[key].managed) {
+    if foreign && wishers.any(|process| manages(process, key, rules)) {
         return Some(Property::Repair);
     }
     if !foreign && let Some(broken) = contest_at_rest(state, key, holder) {
@@ -71,10 +100,11 @@ fn key_at_rest(state: &State, key: usize) -> Option<Property> {
     for process in living(state) {
         let claim = slot.claim(process.lease);
         let waits = process.wishes[key] != 0 && holder != process.lease && !foreign;
-        let right = match waits {
-            true => claim.value == process.wishes[key] && claim.lease == process.lease,
+        let right = if waits {
+            claim.value == process.wishes[key] && claim.lease == process.lease
+        } else {
             // What a hand left in the place of a claim is removed when somebody writes the key.
-            false => !claim.exists() || claim.lease != process.lease,
+            !claim.exists() || claim.lease != process.lease
         };
         if !right {
             return Some(Property::Claims);

@@ -4,7 +4,8 @@ use super::canonical::canonicalise;
 use super::etcd::Fence;
 use super::process::Rules;
 use super::state::{
-    Budget, Cell, KEYS, LEASES, Life, META, NODES, Process, Progress, Request, State,
+    Budget, Cell, Identity, KEYS, LEASES, Life, META, NODES, Process, Progress, Request, State,
+    Wrong,
 };
 
 /// Something that happens. Processes, keys, streams, requests and values are numbers.
@@ -12,7 +13,9 @@ use super::state::{
 pub enum Step {
     BeginSession(usize),
     See(usize, usize),
-    Send(usize, usize),
+    Send(usize),
+    /// The wait of a key is over.
+    Wake(usize, usize),
     Execute(usize, usize),
     /// A request that nobody waits for is lost.
     Lose(usize, usize),
@@ -38,6 +41,9 @@ pub enum Step {
     EndBeacon(u8),
     Edit(usize, Cell),
     EditClaim(usize, u8, u8),
+    EditIdentity(u8),
+    Reject(usize, usize),
+    ReadAgain(usize),
 }
 
 /// The bounds of the environment.
@@ -54,15 +60,27 @@ pub struct Bounds {
     pub slow_answers: bool,
     /// What a process will ignore is told at once.
     pub skip_known: bool,
-    /// etcd performs no request while a process is so many events behind: a protocol that never rests would have no end of states.
+    /// etcd performs no request while a process is so many events behind. A protocol that gets there does not rest while news lag.
     pub backlog: u8,
+    /// Tries are counted, so that a process which is refused too often waits.
+    pub counts_tries: bool,
+    /// What others have may be taken.
+    pub disowned: bool,
 }
 
 /// What followed from a step.
 pub struct Next {
     pub step: Step,
     pub state: State,
-    /// Whether etcd was written.
+    pub effect: Effect,
+}
+
+/// What a step did, for the count of what follows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Effect {
+    /// A request was sent.
+    pub sent: bool,
+    /// etcd was written.
     pub written: bool,
 }
 
@@ -73,22 +91,23 @@ pub fn successors(state: &State, bounds: &Bounds, rules: &Rules) -> (Vec<Next>, 
         inner_steps(state, number, bounds, rules, &mut inner);
     }
     let mut outer = Vec::new();
-    dead_leases(state, bounds, inner.is_empty(), &mut outer);
+    let quiet = inner.is_empty() && !is_jammed(state, bounds);
+    dead_leases(state, bounds, quiet, &mut outer);
     if state.budget.total > 0 {
         hands(state, bounds, &mut outer);
         for number in 0..state.processes.len() {
-            misfortunes(state, number, &mut outer);
-            intentions(state, number, bounds, &mut outer);
+            misfortunes(state, number, rules, &mut outer);
+            intentions(state, number, bounds, rules, &mut outer);
         }
     }
     let follow = |step: Step| {
         let mut next = state.clone();
-        let written = take(&mut next, step, bounds, rules);
+        let effect = take(&mut next, step, bounds, rules);
         finish(&mut next, bounds, rules);
         Next {
             step,
             state: next,
-            written,
+            effect,
         }
     };
     let inner = inner.into_iter().map(follow).collect();
@@ -99,7 +118,7 @@ pub fn successors(state: &State, bounds: &Bounds, rules: &Rules) -> (Vec<Next>, 
 pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
     state.settle(rules);
     if bounds.skip_known {
-        state.skip_known();
+        state.skip_known(rules);
     }
     for number in 0..state.processes.len() {
         let process = &state.processes[number];
@@ -110,7 +129,7 @@ pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
             && usize::from(identity.owner) == number;
         for (key, wish) in wishes.into_iter().enumerate() {
             let own_work = |request: &Request| {
-                usize::from(request.key) == key
+                request.touches(key)
                     && request.fence == identity.rev
                     && matches!(request.progress, Progress::Sent | Progress::Repeated)
             };
@@ -122,7 +141,7 @@ pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
             *staked = counts && wish != 0 && (*staked || present);
         }
     }
-    canonicalise(state, rules.protocol.fence != Fence::Beacon);
+    canonicalise(state, rules.protocol.fence != Fence::Beacon, rules);
 }
 
 fn inner_steps(
@@ -137,12 +156,16 @@ fn inner_steps(
         steps.push(Step::BeginSession(number));
     }
     let streams = [NODES, META].into_iter();
-    let streams = streams.filter(|stream| state.can_see(number, *stream, bounds.skip_known));
+    let lazy = bounds.skip_known;
+    let streams = streams.filter(|stream| state.can_see(number, *stream, lazy, rules));
     steps.extend(streams.map(|stream| Step::See(number, stream)));
-    let behind = state.processes.iter().flat_map(|process| process.behind);
-    let jammed = behind.max().is_some_and(|behind| behind >= bounds.backlog);
-    let keys = (0..bounds.keys).filter(|key| state.next_txn(number, *key, rules).is_some());
-    steps.extend(keys.map(|key| Step::Send(number, key)));
+    let jammed = is_jammed(state, bounds);
+    // What is left in the queue after all that needs nothing was decided.
+    if rules.facts(state, number).queued {
+        steps.push(Step::Send(number));
+    }
+    let awake = (0..bounds.keys).filter(|key| state.may_wake(number, *key, rules));
+    steps.extend(awake.map(|key| Step::Wake(number, key)));
     for (at, request) in process.requests.iter().enumerate() {
         match request.progress {
             Progress::Sent if !jammed => steps.push(Step::Execute(number, at)),
@@ -153,12 +176,20 @@ fn inner_steps(
             Progress::Answered(_) => steps.push(Step::Receive(number, at)),
         }
     }
-    if state.can_give_up(number) {
+    if state.can_give_up(number, rules) {
         steps.push(Step::GiveUp(number));
     }
     if process.life == Life::Revoking {
         steps.push(Step::Revoke(number));
     }
+}
+
+/// Whether etcd performs nothing because somebody is too far behind.
+pub fn is_jammed(state: &State, bounds: &Bounds) -> bool {
+    let sent = |request: &Request| request.progress == Progress::Sent;
+    let mut requests = state.processes.iter().flat_map(|process| &process.requests);
+    let mut behind = state.processes.iter().flat_map(|process| process.behind);
+    requests.any(sent) && behind.any(|behind| behind >= bounds.backlog)
 }
 
 fn dead_leases(state: &State, bounds: &Bounds, quiet: bool, steps: &mut Vec<Step>) {
@@ -198,6 +229,11 @@ fn hands(state: &State, bounds: &Bounds, steps: &mut Vec<Step>) {
                 steps.extend(others.map(|cell| Step::Edit(key, cell)));
             }
         }
+        if key == 0 && state.budget.edit_identity > 0 {
+            let identities = (0..).zip(&state.identities);
+            let there = identities.filter(|(_, identity)| identity.lease != 0);
+            steps.extend(there.map(|(number, _)| Step::EditIdentity(number)));
+        }
         if state.budget.edit_claim > 0 {
             let claims = (1..=LEASES as u8).filter(|lease| slot.claim(*lease).exists());
             steps.extend(
@@ -208,7 +244,7 @@ fn hands(state: &State, bounds: &Bounds, steps: &mut Vec<Step>) {
 }
 
 /// What befalls a process.
-fn misfortunes(state: &State, number: usize, steps: &mut Vec<Step>) {
+fn misfortunes(state: &State, number: usize, rules: &Rules, steps: &mut Vec<Step>) {
     let (process, budget) = (&state.processes[number], &state.budget);
     let mut add = |allowed: bool, step: Step| {
         if allowed {
@@ -236,11 +272,17 @@ fn misfortunes(state: &State, number: usize, steps: &mut Vec<Step>) {
         add(waits && budget.unknown > 0, Step::NeverAnswered(number, at));
         let sent = request.progress == Progress::Sent;
         add(sent && budget.repeat > 0, Step::ExecuteTwice(number, at));
+        add(sent && budget.reject > 0, Step::Reject(number, at));
     }
+    let flies = rules.facts(state, number).flying.contains(&true);
+    add(
+        process.session && !flies && budget.read > 0,
+        Step::ReadAgain(number),
+    );
 }
 
 /// What people ask of a process.
-fn intentions(state: &State, number: usize, bounds: &Bounds, steps: &mut Vec<Step>) {
+fn intentions(state: &State, number: usize, bounds: &Bounds, rules: &Rules, steps: &mut Vec<Step>) {
     let (process, budget) = (&state.processes[number], &state.budget);
     match process.life {
         Life::Alive if !process.leaving => {
@@ -253,7 +295,7 @@ fn intentions(state: &State, number: usize, bounds: &Bounds, steps: &mut Vec<Ste
             if process.session && budget.leave > 0 {
                 steps.push(Step::Leave(number));
             }
-            let idle = process.keys.iter().all(|key| !key.flying);
+            let idle = !rules.facts(state, number).flying.contains(&true);
             if process.session && idle && budget.keep > 0 {
                 steps.push(Step::Keep(number));
             }
@@ -279,23 +321,22 @@ pub fn wishes(bounds: &Bounds) -> impl Iterator<Item = [u8; KEYS]> + use<> {
     (0..=values).flat_map(move |first| (0..=second).map(move |second| [first, second]))
 }
 
-/// Takes a step, and tells whether a process wrote a key.
-fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
+/// Takes a step.
+fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> Effect {
+    let mut effect = Effect::default();
     if let Some(left) = cost(&mut state.budget, step) {
         *left -= 1;
         state.budget.total -= 1;
     }
+    state.wrong = Wrong::default();
     match step {
-        Step::BeginSession(number) => state.begin_session(number),
+        Step::BeginSession(number) => state.begin_session(number, rules),
         Step::See(number, stream) => state.deliver(number, stream, true, rules),
         Step::SeeTwice(number, stream) => state.deliver(number, stream, false, rules),
-        Step::Send(number, key) => {
-            if let Some(txn) = state.next_txn(number, key, rules) {
-                state.send(number, key, txn);
-            }
-        }
+        Step::Send(number) => effect.sent = state.send(number, rules),
+        Step::Wake(number, key) => effect.sent = state.wake(number, key, rules),
         Step::Execute(number, at) => {
-            let written = state.execute(number, at, false, rules.protocol.fence);
+            effect.written = state.execute(number, at, false, rules);
             let requests = &state.processes[number].requests;
             let answered = |request: &Request| matches!(request.progress, Progress::Answered(_));
             if !bounds.slow_answers
@@ -303,15 +344,16 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
             {
                 state.receive(number, at, rules);
             }
-            return written;
         }
         Step::ExecuteTwice(number, at) => {
-            return state.execute(number, at, true, rules.protocol.fence);
+            effect.written = state.execute(number, at, true, rules);
         }
-        Step::Lose(number, at) => drop(state.processes[number].requests.remove(at)),
+        Step::Lose(number, at) => {
+            state.processes[number].requests.remove(at);
+        }
         Step::Receive(number, at) => state.receive(number, at, rules),
         Step::NeverAnswered(number, at) => state.give_up_waiting(number, at, rules),
-        Step::GiveUp(number) => state.give_up(number),
+        Step::GiveUp(number) => state.give_up(number, rules),
         Step::Revoke(number) => {
             let lease = state.processes[number].lease;
             let attached = state.slots.iter().any(|slot| slot.has_node(lease));
@@ -321,7 +363,7 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
             state.end(number);
         }
         Step::Crash(number) => state.end(number),
-        Step::LoseWatches(number) => state.suspend(number),
+        Step::LoseWatches(number) => state.suspend(number, rules),
         Step::LoseBeacon(number) => state.put_out(state.processes[number].lease),
         Step::EndBeacon(lease) => state.put_out(lease),
         Step::LoseLease(number) => {
@@ -335,30 +377,49 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> bool {
             }
             state.end_lease(lease);
         }
-        Step::Wish(..) | Step::Start(..) | Step::Keep(_) | Step::Leave(_) => ask(state, step),
+        Step::Wish(..) | Step::Start(..) | Step::Keep(_) | Step::Leave(_) => {
+            ask(state, step, bounds, rules);
+        }
         Step::Edit(key, cell) => edit(state, key, cell),
         Step::EditClaim(key, lease, value) => {
             unstake(state, key, lease);
             state.edit_claim(key as u8, lease, value);
         }
+        Step::EditIdentity(identity) => {
+            // Until it is back its nodes are a stranger's.
+            let lease = state.identities[usize::from(identity)].lease;
+            for key in 0..KEYS {
+                unstake(state, key, lease);
+            }
+            state.edit_identity(identity);
+        }
+        Step::Reject(number, at) => state.reject(number, at, rules),
+        Step::ReadAgain(number) => state.read_again(number, rules),
     }
-    false
+    if bounds.disowned {
+        state.wrong.robs = false;
+        for process in &mut state.processes {
+            for (staked, slot) in process.staked.iter_mut().zip(&state.slots) {
+                *staked &= process.lease != 0 && slot.has_stake(process.lease);
+            }
+        }
+    }
+    effect
 }
 
-fn ask(state: &mut State, step: Step) {
+fn ask(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) {
     match step {
-        Step::Wish(number, key, wish) => set_wish(&mut state.processes[number], key, wish),
-        Step::Leave(number) => {
-            for key in 0..KEYS {
-                set_wish(&mut state.processes[number], key, 0);
-            }
-            state.processes[number].leaving = true;
+        Step::Wish(number, key, wish) => {
+            let mut wishes = state.processes[number].wishes;
+            wishes[key] = wish;
+            state.set_wishes(number, wishes, bounds.keys, rules);
         }
+        Step::Leave(number) => state.leave(number, rules),
         Step::Keep(number) => {
             let (identity, own) = (state.processes[number].identity, number as u8);
             let found = state.identities[usize::from(identity)];
             if found.lease != 0 && found.owner == own {
-                let released = super::state::Identity {
+                let released = Identity {
                     released: true,
                     ..found
                 };
@@ -372,13 +433,6 @@ fn ask(state: &mut State, step: Step) {
         }
         _ => {}
     }
-}
-
-fn set_wish(process: &mut Process, key: usize, wish: u8) {
-    process.wishes[key] = wish;
-    let tracked = &mut process.keys[key];
-    tracked.tracked |= wish != 0 && process.session;
-    tracked.dirty |= tracked.tracked && process.session;
 }
 
 /// What a hand takes away is no longer in etcd, and no promise is broken until it is back.
@@ -423,9 +477,13 @@ fn cost(budget: &mut Budget, step: Step) -> Option<&mut u8> {
         Step::LoseBeacon(_) => &mut budget.lose_beacon,
         Step::Edit(..) => &mut budget.edit,
         Step::EditClaim(..) => &mut budget.edit_claim,
+        Step::EditIdentity(_) => &mut budget.edit_identity,
+        Step::Reject(..) => &mut budget.reject,
+        Step::ReadAgain(_) => &mut budget.read,
         Step::BeginSession(_)
         | Step::See(..)
-        | Step::Send(..)
+        | Step::Send(_)
+        | Step::Wake(..)
         | Step::Execute(..)
         | Step::Lose(..)
         | Step::Receive(..)

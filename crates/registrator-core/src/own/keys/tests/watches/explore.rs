@@ -6,7 +6,7 @@
 use super::check::{Property, always, at_rest};
 use super::process::Rules;
 use super::state::State;
-use super::step::{Bounds, Step, successors};
+use super::step::{Bounds, Step, is_jammed, successors};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
@@ -14,6 +14,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 #[derive(Debug)]
 pub struct Found {
     pub states: usize,
+    /// The minds that the processes had, and how many questions they were asked.
+    pub minds: (usize, usize),
     /// The most that happens after the environment's last step: transactions that wrote, and all that were sent.
     pub tail: (u32, u32),
     /// The shortest way to each broken promise, as text.
@@ -61,6 +63,7 @@ impl Graph {
 }
 
 struct Search<'a> {
+    enough: &'a [Property],
     bounds: &'a Bounds,
     rules: &'a Rules,
     known: HashMap<u64, u32, BuildHasherDefault<Spread>>,
@@ -71,9 +74,13 @@ struct Search<'a> {
 
 const NO_PARENT: u32 = u32::MAX;
 
-/// Visits all that can come of `initial`.
-pub fn explore(initial: Vec<State>, bounds: &Bounds, rules: &Rules) -> Found {
+/// The tail of what never rests, or was not visited to its end.
+const NO_END: (u32, u32) = (u32::MAX, u32::MAX);
+
+/// Visits all that can come of `initial`; no more than shows that all of `enough` is broken, if that names anything.
+pub fn explore(initial: Vec<State>, bounds: &Bounds, rules: &Rules, enough: &[Property]) -> Found {
     let mut search = Search {
+        enough,
         bounds,
         rules,
         known: HashMap::default(),
@@ -89,15 +96,18 @@ pub fn explore(initial: Vec<State>, bounds: &Bounds, rules: &Rules) -> Found {
     for (property, state) in first {
         broken.insert(property, shown(&search.way_to(state)));
     }
-    let tail = match longest_tail(&graph) {
-        Ok(tail) => tail,
-        Err(rest) => {
-            broken.insert(Property::Rest, shown_cycle(&search, &graph, &rest));
-            (u32::MAX, u32::MAX)
-        }
+    let tail = if search.waiting.is_empty() {
+        longest_tail(&graph).unwrap_or_else(|rest| {
+            let cycle = || shown_cycle(&search, &graph, &rest);
+            broken.entry(Property::Rest).or_insert_with(cycle);
+            NO_END
+        })
+    } else {
+        NO_END
     };
     Found {
         states: graph.len(),
+        minds: rules.minds.borrow().len(),
         tail,
         broken,
     }
@@ -137,26 +147,33 @@ impl Search<'_> {
         let mut number = 0;
         while let Some(state) = self.waiting.pop_front() {
             let (inner, outer) = successors(&state, self.bounds, self.rules);
-            let at_rest = inner.is_empty().then(|| at_rest(&state));
-            for property in always(&state)
-                .into_iter()
-                .chain(at_rest.into_iter().flatten())
-            {
+            let mut wrong = always(&state);
+            if is_jammed(&state, self.bounds) {
+                wrong.push(Property::Rest);
+            } else if inner.is_empty() {
+                wrong.extend(at_rest(&state, self.rules));
+            }
+            for property in wrong {
                 broken.entry(property).or_insert(number);
             }
+            let shown = |property| broken.contains_key(property);
+            let done = !self.enough.is_empty() && self.enough.iter().all(shown);
             graph.starts.push(graph.edges.len());
             for next in inner {
                 let to = self.meet(next.state, number);
                 graph.edges.push(Edge {
                     to,
-                    written: next.written,
-                    sent: matches!(next.step, Step::Send(..)),
+                    written: next.effect.written,
+                    sent: next.effect.sent,
                 });
             }
             for next in outer {
                 self.meet(next.state, number);
             }
             number += 1;
+            if done {
+                break;
+            }
         }
         graph.starts.push(graph.edges.len());
         (graph, broken)
@@ -224,9 +241,10 @@ fn longest_tail(graph: &Graph) -> Result<(u32, u32), Vec<bool>> {
             }
         }
     }
-    match done == graph.len() {
-        true => Ok(tail),
-        false => Err(missing.iter().map(|missing| *missing > 0).collect()),
+    if done == graph.len() {
+        Ok(tail)
+    } else {
+        Err(missing.iter().map(|missing| *missing > 0).collect())
     }
 }
 

@@ -1,7 +1,8 @@
 //! What etcd does: one transaction after the other, with exact comparisons; leases; events in the order of their revisions.
 
 use super::state::{
-    Answer, Cell, Change, Compare, Event, Identity, LEASES, META, NODES, Request, State, bit,
+    Answer, Cell, Change, Compare, Event, Identity, KEYS, LEASES, META, NODES, Part, Request,
+    State, Txn, bit,
 };
 
 /// Which comparison goes around each request.
@@ -13,6 +14,25 @@ pub enum Fence {
     Identity,
     /// The own beacon is lit.
     Beacon,
+}
+
+impl Txn {
+    /// The leases that it writes under.
+    fn leases(&self) -> impl Iterator<Item = u8> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Put(_, lease) | Change::PutClaim(_, lease) => Some(*lease),
+            Change::Delete | Change::DeleteClaim(_) => None,
+        })
+    }
+
+    /// The leases whose beacons it compares.
+    fn named(&self) -> u8 {
+        let named = self.compares.iter().map(|compare| match compare {
+            Compare::Lit(lease) | Compare::Out(lease) => bit(*lease),
+            _ => 0,
+        });
+        named.fold(0, |bits, one| bits | one)
+    }
 }
 
 impl State {
@@ -77,44 +97,58 @@ impl State {
         }
     }
 
-    /// Performs a request of a process with `identity`, which had the node before if it is `managed`.
+    /// Performs a request of a process with `identity`, which had these nodes before if they are `managed`.
     pub fn perform(
         &mut self,
         fence: Fence,
         identity: u8,
         request: &Request,
-        managed: bool,
+        managed: [bool; KEYS],
     ) -> Answer {
         if self.is_fenced_out(fence, identity, request) {
             return Answer::Over;
         }
-        let (key, txn) = (request.key, &request.txn);
-        if !txn.compares.iter().all(|compare| self.holds(key, *compare)) {
-            let named = txn.compares.iter().map(|compare| match compare {
-                Compare::Lit(lease) | Compare::Out(lease) => bit(*lease),
-                _ => 0,
-            });
-            return self.refusal(key, named.fold(0, |bits, one| bits | one));
-        }
-        let needs = |change: &Change| match change {
-            Change::Put(_, lease) | Change::PutClaim(_, lease) => Some(*lease),
-            Change::Delete | Change::DeleteClaim(_) => None,
-        };
-        // One lease that is gone fails the request; the writer then reads what is there.
-        if !txn
-            .changes
+        let allowed: Vec<bool> = request
+            .txns
             .iter()
-            .filter_map(needs)
-            .all(|lease| self.is_alive(lease))
-        {
-            return match self.is_alive(request.lease) {
-                true => self.refusal(key, 0),
-                false => Answer::Over,
-            };
+            .map(|(key, txn)| {
+                txn.compares
+                    .iter()
+                    .all(|compare| self.holds(*key, *compare))
+            })
+            .collect();
+        let needed = request.txns.iter().zip(&allowed);
+        let needed = needed.filter(|(_, allowed)| **allowed);
+        let mut needed = needed.flat_map(|((_, txn), _)| txn.leases());
+        // One lease that is gone fails the request; the writer then reads what is there.
+        if !needed.all(|lease| self.is_alive(lease)) {
+            if !self.is_alive(request.lease) {
+                return Answer::Over;
+            }
+            let parts = request.txns.iter().map(|(key, _)| self.refusal(*key, 0));
+            return Answer::Done(parts.collect(), self.rev);
         }
+        if allowed.contains(&true) {
+            self.tick();
+        }
+        let mut parts = Vec::new();
+        for ((key, txn), allowed) in request.txns.iter().zip(allowed) {
+            if allowed {
+                self.apply(*key, txn, request.lease, managed[usize::from(*key)]);
+                parts.push(Part::Applied);
+            } else {
+                parts.push(self.refusal(*key, txn.named()));
+            }
+        }
+        Answer::Done(parts, self.rev)
+    }
+
+    fn apply(&mut self, key: u8, txn: &Txn, me: u8, managed: bool) {
+        let before = self.slots[usize::from(key)];
         let touches = |change: &Change| matches!(change, Change::Put(..) | Change::Delete);
-        self.trespassed |= !managed && self.is_strangers(key) && txn.changes.iter().any(touches);
-        let rev = self.tick();
+        let strangers = before.node.exists() && before.node.lease == 0;
+        self.wrong.trespasses |= !managed && strangers && txn.changes.iter().any(touches);
+        let rev = self.rev;
         for change in txn.changes.clone() {
             let cell = |value, lease| Cell { value, lease, rev };
             match change {
@@ -124,24 +158,22 @@ impl State {
                 Change::DeleteClaim(lease) => self.put_claim(key, lease, Cell::default()),
             }
         }
-        Answer::Applied(rev)
-    }
-
-    /// Whether a node has no lease.
-    fn is_strangers(&self, key: u8) -> bool {
-        let node = self.slots[usize::from(key)].node;
-        node.exists() && node.lease == 0
-    }
-
-    fn refusal(&self, key: u8, asked: u8) -> Answer {
-        Answer::Refused {
-            slot: self.slots[usize::from(key)],
-            asked,
-            lit: self.lit & asked,
-            rev: self.rev,
+        let after = self.slots[usize::from(key)];
+        for lease in (1..=LEASES as u8).filter(|lease| *lease != me) {
+            let (had, has) = (before.has_stake(lease), after.has_stake(lease));
+            self.wrong.robs |= self.is_registrator(lease) && had && !has;
+            let given = after.has_node(lease) && !before.has_node(lease);
+            self.wrong.imposes |= given && !had;
         }
     }
 
+    fn refusal(&self, key: u8, asked: u8) -> Part {
+        Part::Refused {
+            slot: self.slots[usize::from(key)],
+            asked,
+            lit: self.lit & asked,
+        }
+    }
     /// Ends a lease: all that is attached to it goes in one revision.
     pub fn end_lease(&mut self, lease: u8) {
         let rev = self.tick();
@@ -208,6 +240,18 @@ impl State {
         rev
     }
 
+    /// Somebody deletes an identity by hand.
+    pub fn edit_identity(&mut self, number: u8) {
+        let (rev, identity, lease) = (self.tick(), number, 0);
+        self.identities[usize::from(number)] = Identity::default();
+        let event = Event::Identity {
+            identity,
+            lease,
+            rev,
+        };
+        self.emit(META, event);
+    }
+
     /// Deletes an identity and its beacon.
     pub fn give_up_identity(&mut self, number: u8) {
         let (rev, identity) = (self.tick(), number);
@@ -227,9 +271,10 @@ impl State {
     /// Somebody writes a node by hand; a `cell` without value deletes it.
     pub fn edit(&mut self, key: u8, cell: Cell) {
         let rev = self.tick();
-        let cell = match cell.exists() {
-            true => Cell { rev, ..cell },
-            false => Cell::default(),
+        let cell = if cell.exists() {
+            Cell { rev, ..cell }
+        } else {
+            Cell::default()
         };
         self.put_node(key, cell);
     }

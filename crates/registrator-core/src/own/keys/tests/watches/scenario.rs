@@ -1,12 +1,15 @@
 //! The worlds that are explored, with the real protocol and with broken ones.
 
-use super::decision::{Decide, Decider};
+use super::check::Property;
+use super::decided::Decide;
 use super::etcd::Fence;
 use super::explore::{Found, explore, rest};
+use super::minds::Minds;
 use super::process::Rules;
 use super::state::{Budget, Cell, KEYS, Life, Process, State};
 use super::step::{Bounds, finish, wishes};
-use registrator_core::own::decide;
+use crate::own::decide;
+use std::cell::RefCell;
 
 /// A world with its bounds.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +36,27 @@ pub struct Protocol {
     pub events_wait: bool,
     /// A request without an answer ends the session. If not, it is taken for one that never happened.
     pub doubts: bool,
-    /// A refusal tells the node and the claims of one moment.
-    pub reads_at_once: bool,
+    /// What a refusal tells of the claims.
+    pub reading: Reading,
     /// What was seen of a beacon after a transaction was performed counts more than what its answer says.
     pub news_counts: bool,
     /// The lease is not revoked if a node is attached to it.
     pub revokes_with_care: bool,
+    /// A session ends when the own beacon is out.
+    pub minds_its_beacon: bool,
+    /// Keys that wait count as not released yet.
+    pub waits_for_all: bool,
+}
+
+/// When the claims of a refusal are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Together with the node.
+    AtOnce,
+    /// When the answer arrives.
+    Later,
+    /// Not at all: they are taken to be what they were.
+    Before,
 }
 
 /// What ships.
@@ -47,9 +65,11 @@ pub const REAL: Protocol = Protocol {
     fence: Fence::Whole,
     events_wait: true,
     doubts: true,
-    reads_at_once: true,
+    reading: Reading::AtOnce,
     news_counts: true,
     revokes_with_care: true,
+    minds_its_beacon: true,
+    waits_for_all: true,
 };
 
 /// Whether the larger bounds are wanted.
@@ -66,22 +86,23 @@ pub const fn total(total: u8) -> Budget {
 }
 
 impl Scenario {
-    /// Explores it all.
-    pub fn explore(&self, protocol: &Protocol) -> Found {
+    /// Explores it all, or enough to show that these promises are broken.
+    pub fn explore(&self, protocol: &Protocol, enough: &[Property]) -> Found {
         let rules = Rules {
-            decider: Decider::new(protocol.decide),
+            minds: RefCell::new(Minds::new(*protocol, self.bounds.counts_tries)),
             protocol: *protocol,
         };
         let initial = self.initial(&rules);
-        let initial = match self.settled {
-            true => rest(initial, &self.bounds, &rules),
-            false => initial,
+        let initial = if self.settled {
+            rest(initial, &self.bounds, &rules)
+        } else {
+            initial
         };
         let budgeted = initial.into_iter().map(|state| State {
             budget: self.budget,
             ..state
         });
-        explore(budgeted.collect(), &self.bounds, &rules)
+        explore(budgeted.collect(), &self.bounds, &rules, enough)
     }
 
     /// Every combination of first wishes.
@@ -95,10 +116,8 @@ impl Scenario {
                 };
                 wishes.into_iter().map(move |wishes| {
                     let mut state = state.clone();
-                    state.processes[number].wishes = wishes;
-                    for (key, wish) in wishes.iter().enumerate() {
-                        let key = &mut state.processes[number].keys[key];
-                        (key.tracked, key.dirty) = (*wish != 0, *wish != 0);
+                    if wishes != [0; KEYS] {
+                        state.set_wishes(number, wishes, self.bounds.keys, rules);
                     }
                     state
                 })
@@ -134,7 +153,7 @@ impl Scenario {
         for (number, identity) in self.processes.iter().enumerate() {
             if !self.processes[..number].contains(identity) {
                 state.processes[number].life = Life::Alive;
-                state.begin_session(number);
+                state.begin_session(number, rules);
             }
         }
         // All have heard of all.
@@ -159,7 +178,9 @@ const fn begin() -> Scenario {
             timely: false,
             slow_answers: false,
             skip_known: true,
-            backlog: 20,
+            backlog: 12,
+            counts_tries: false,
+            disowned: false,
         },
         budget: Budget::NONE,
         foreign: false,
@@ -196,6 +217,12 @@ impl Scenario {
         self
     }
 
+    /// Every registrator's identity has a second process.
+    pub const fn with_successors(mut self) -> Scenario {
+        self.processes = &[0, 1, 0, 1];
+        self
+    }
+
     /// All begin at the same time, with nothing in etcd.
     pub const fn unsettled(mut self) -> Scenario {
         self.settled = false;
@@ -219,6 +246,12 @@ impl Scenario {
         self
     }
 
+    /// All wish the same, or nothing.
+    pub const fn one_value(mut self) -> Scenario {
+        self.bounds.values = 1;
+        self
+    }
+
     pub const fn three_values(mut self) -> Scenario {
         self.bounds.values = 3;
         self
@@ -229,15 +262,21 @@ impl Scenario {
         self
     }
 
-    /// Events are told singly, even those that are ignored.
-    pub const fn every_event(mut self) -> Scenario {
-        self.bounds.skip_known = false;
+    /// Identities are deleted: what such a process has is a stranger's for a while, and others may take it.
+    pub const fn disowned(mut self) -> Scenario {
+        self.bounds.disowned = true;
         self
     }
 
-    /// A world that may be a broken protocol's.
-    pub const fn jammed(mut self) -> Scenario {
-        self.bounds.backlog = 5;
+    /// Who is refused too often waits.
+    pub const fn counting_tries(mut self) -> Scenario {
+        self.bounds.counts_tries = true;
+        self
+    }
+
+    /// Events are told singly, even those that are ignored.
+    pub const fn every_event(mut self) -> Scenario {
+        self.bounds.skip_known = false;
         self
     }
 }
