@@ -1,7 +1,7 @@
 //! The Docker adapter: what containers there are, as a stream of [`watch::Event`](registrator_core::observe::watch::Event)s.
 //!
 //! [`watch()`] is the whole of it for a running program; [`list_once`] is enough for one look. Nothing here decides anything,
-//! and nothing here writes: of Docker's API five `GET` calls are used (see [`Client`]), which is what a socket proxy has to allow.
+//! and nothing here writes: of Docker's API five `GET` calls are used (see [`DockerClient`]), which is what a socket proxy has to allow.
 
 mod answer;
 mod api_version;
@@ -21,10 +21,10 @@ mod tests;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use registrator_core::observe::container::Container;
 
-pub use client::{Client, Timeouts};
+pub use client::{DockerClient, Timeouts};
 pub use endpoint::{DockerEndpoint, EndpointSettings};
 pub use error::Error;
-pub use watch::{Update, WatchSettings, watch};
+pub use watch::{DockerUpdate, WatchSettings, watch};
 
 /// How many inspects [`list_once`] has under way at once: more makes a daemon no faster.
 const INSPECTS_AT_ONCE: usize = 8;
@@ -33,7 +33,7 @@ const INSPECTS_AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// Complete or not at all: an inspect that fails is an error. Containers that vanish meanwhile are left out.
-pub async fn list_once(client: &Client) -> Result<Vec<Container>, Error> {
+pub async fn list_once(client: &DockerClient) -> Result<Vec<Container>, Error> {
     let ids = client.list().await?;
     let inspects = stream::iter(ids).map(async |id| client.inspect(&id).await);
     inspects
@@ -44,7 +44,7 @@ pub async fn list_once(client: &Client) -> Result<Vec<Container>, Error> {
 }
 
 /// The engine's own ID: made when it was installed, and kept for its life.
-pub async fn engine_id(client: &Client) -> Result<String, Error> {
+pub async fn engine_id(client: &DockerClient) -> Result<String, Error> {
     match client.info().await?.id {
         id if id.is_empty() => Err(Error::NoEngineId),
         id => Ok(id),

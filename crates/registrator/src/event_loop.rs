@@ -161,7 +161,7 @@ impl Attached {
                 Some(event) => Event::Session(event),
                 None => return,
             },
-            Input::Docker(docker::Update::Container(event)) => Event::Container(event),
+            Input::Docker(docker::DockerUpdate::Container(event)) => Event::Container(event),
             Input::Docker(update) => {
                 report::docker(&update);
                 match unread_container(update) {
@@ -257,18 +257,18 @@ impl Attached {
 }
 
 /// Whether a container can be inspected, if that changed.
-fn unread_container(update: docker::Update) -> Option<Event> {
+fn unread_container(update: docker::DockerUpdate) -> Option<Event> {
     match update {
-        docker::Update::InspectFailed { id, .. } => {
+        docker::DockerUpdate::InspectFailed { id, .. } => {
             Some(Event::UnreadContainer { id, unread: true })
         }
-        docker::Update::InspectRecovered { id } => {
+        docker::DockerUpdate::InspectRecovered { id } => {
             Some(Event::UnreadContainer { id, unread: false })
         }
-        docker::Update::Connected { .. }
-        | docker::Update::Waiting { .. }
-        | docker::Update::Lost { .. }
-        | docker::Update::Container(_) => None,
+        docker::DockerUpdate::Connected { .. }
+        | docker::DockerUpdate::Waiting { .. }
+        | docker::DockerUpdate::Lost { .. }
+        | docker::DockerUpdate::Container(_) => None,
     }
 }
 

@@ -16,31 +16,31 @@ pub fn notice(notice: &Notice) {
 }
 
 /// Logs what changed on Docker's side.
-pub fn docker(update: &docker::Update) {
+pub fn docker(update: &docker::DockerUpdate) {
     match update {
-        docker::Update::Connected { api_version } => {
+        docker::DockerUpdate::Connected { api_version } => {
             info!("connected to Docker, API {api_version}")
         }
-        docker::Update::Waiting { error } => {
+        docker::DockerUpdate::Waiting { error } => {
             warn!("waiting for Docker: {}", error_chain(error))
         }
-        docker::Update::Lost { error } => {
+        docker::DockerUpdate::Lost { error } => {
             warn!(
                 "lost Docker, all nodes stay until it is back: {}",
                 error_chain(error)
             );
         }
-        docker::Update::InspectFailed { id, error } => {
+        docker::DockerUpdate::InspectFailed { id, error } => {
             warn!(
                 "cannot inspect container {}, what was known of it stays: {}",
                 id.short(),
                 error_chain(error)
             );
         }
-        docker::Update::InspectRecovered { id } => {
+        docker::DockerUpdate::InspectRecovered { id } => {
             info!("container {} can be inspected again", id.short())
         }
-        docker::Update::Container(_) => {}
+        docker::DockerUpdate::Container(_) => {}
     }
 }
 

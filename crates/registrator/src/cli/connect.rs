@@ -15,14 +15,17 @@ use tracing::warn;
 pub(super) fn docker(
     settings: &DockerSettings,
     environment: &Environment,
-) -> anyhow::Result<docker::Client> {
+) -> anyhow::Result<docker::DockerClient> {
     let own = settings.docker_cert_path.clone();
     let endpoint = docker::DockerEndpoint::from_settings(&docker::EndpointSettings {
         host: Some(settings.docker_host.clone()),
         tls_verify: settings.docker_tls_verify,
         cert_path: own.or_else(|| docker_config(environment)),
     })?;
-    Ok(docker::Client::new(endpoint, docker::Timeouts::default())?)
+    Ok(docker::DockerClient::new(
+        endpoint,
+        docker::Timeouts::default(),
+    )?)
 }
 
 /// The folder in which Docker's own client looks for certificates if nobody names another: `$DOCKER_CONFIG` or `~/.docker`.

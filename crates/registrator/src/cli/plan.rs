@@ -187,7 +187,7 @@ fn read_containers(path: &Path) -> anyhow::Result<Vec<Container>> {
 /// Without an endpoint the embedded etcd of a running registrator is asked, if there is one.
 async fn target(
     settings: &PlanSettings,
-    docker: &docker::Client,
+    docker: &docker::DockerClient,
 ) -> anyhow::Result<Option<Target>> {
     let external = settings.host.etcd.is_external();
     let endpoints = if external {

@@ -173,7 +173,7 @@ fn session_settings(
 /// Holds the session under the given name, or under the engine's id as soon as the engine tells it.
 async fn hold_session(
     session: SessionParts,
-    docker: docker::Client,
+    docker: docker::DockerClient,
     host_id: Option<String>,
 ) -> Result<etcd::SessionEnd, etcd::SettingsError> {
     let SessionParts {
@@ -205,7 +205,7 @@ async fn hold_session(
 
 /// The engine's id; `None` if the end is asked for before it is known: nothing is registered yet, so there is nothing to keep or release.
 async fn identify(
-    docker: &docker::Client,
+    docker: &docker::DockerClient,
     asking: &UnboundedSender<SessionRequest>,
     asked: &mut UnboundedReceiver<SessionRequest>,
 ) -> Option<String> {
@@ -228,7 +228,7 @@ async fn identify(
 }
 
 /// The engine's id. A failure was told by the watch already, which knows when Docker is back.
-async fn engine_id(docker: &docker::Client) -> String {
+async fn engine_id(docker: &docker::DockerClient) -> String {
     loop {
         match docker::engine_id(docker).await {
             Ok(id) => return id,

@@ -55,9 +55,9 @@ impl Default for Timeouts {
 /// A client of one Docker daemon. Keeps connections open for reuse; cheap to clone.
 ///
 /// The API version is negotiated once per client, before the first call that needs it. A daemon that comes back after a
-/// restart may be another version: ask it through [`Client::fresh`].
+/// restart may be another version: ask it through [`DockerClient::fresh`].
 #[derive(Clone)]
-pub struct Client {
+pub struct DockerClient {
     shared: Arc<Shared>,
 }
 
@@ -77,7 +77,7 @@ pub struct EngineInfo {
     pub id: String,
 }
 
-impl Client {
+impl DockerClient {
     /// A client for `endpoint`. Reads certificate files, connects to nothing yet.
     pub fn new(endpoint: DockerEndpoint, timeouts: Timeouts) -> Result<Self, Error> {
         let connector = Connector::new(&endpoint, timeouts.connect)?;
@@ -265,9 +265,9 @@ impl Client {
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for DockerClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
+        f.debug_struct("DockerClient")
             .field("endpoint", &self.shared.endpoint)
             .finish_non_exhaustive()
     }

@@ -24,7 +24,7 @@ use session::Session;
 use stopping::Stopping;
 
 use super::api_version::ApiVersion;
-use super::client::Client;
+use super::client::DockerClient;
 use super::error::Error;
 use crate::attempts::Attempts;
 use crate::error_chain::error_chain;
@@ -34,36 +34,22 @@ const REASONS_PER_OUTAGE: usize = 8;
 
 /// What the watch reports. Trouble is reported when it begins and when it changes, not at each attempt.
 #[derive(Debug)]
-pub enum Update {
+pub enum DockerUpdate {
     /// The daemon answers, and a complete list follows.
     Connected {
         /// The API version in use.
         api_version: ApiVersion,
     },
     /// Docker has not been reached since the start, for this reason; it is tried again for ever.
-    Waiting {
-        /// Why.
-        error: Error,
-    },
+    Waiting { error: Error },
     /// Docker was reached and is lost. What was known of its containers stays.
-    Lost {
-        /// Why.
-        error: Error,
-    },
+    Lost { error: Error },
     /// What inspect says of containers, even if it is what it said before.
     Container(Event<Container>),
     /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
-    InspectFailed {
-        /// The container.
-        id: ContainerId,
-        /// Why.
-        error: Error,
-    },
-    /// The container of an earlier [`Update::InspectFailed`] can be inspected again, or is gone.
-    InspectRecovered {
-        /// The container.
-        id: ContainerId,
-    },
+    InspectFailed { id: ContainerId, error: Error },
+    /// The container of an earlier [`DockerUpdate::InspectFailed`] can be inspected again, or is gone.
+    InspectRecovered { id: ContainerId },
 }
 
 /// How the watch behaves. The defaults suit any daemon; tests want them shorter.
@@ -103,7 +89,11 @@ impl Default for WatchSettings {
 ///
 /// The first complete list may be long in coming: a daemon that is not there is waited for. A slow listener loses nothing:
 /// events are read all the time, and what a container did meanwhile comes as its latest state.
-pub async fn watch(client: Client, settings: WatchSettings, updates: mpsc::Sender<Update>) {
+pub async fn watch(
+    client: DockerClient,
+    settings: WatchSettings,
+    updates: mpsc::Sender<DockerUpdate>,
+) {
     let listener = updates.clone();
     let watcher = Watcher {
         client,
@@ -119,7 +109,7 @@ pub async fn watch(client: Client, settings: WatchSettings, updates: mpsc::Sende
 }
 
 struct Watcher {
-    client: Client,
+    client: DockerClient,
     settings: WatchSettings,
     outbox: Outbox,
     known: Known,
@@ -191,9 +181,9 @@ impl Watcher {
     fn report(&mut self, error: Error) {
         if self.link.down(&error) {
             self.outbox.push(if self.link.was_up {
-                Update::Lost { error }
+                DockerUpdate::Lost { error }
             } else {
-                Update::Waiting { error }
+                DockerUpdate::Waiting { error }
             });
         }
     }
@@ -206,7 +196,7 @@ impl Link {
             was_up: true,
             reasons: BTreeSet::new(),
         };
-        outbox.push(Update::Connected { api_version });
+        outbox.push(DockerUpdate::Connected { api_version });
     }
 
     /// Whether this loss is news.

@@ -18,7 +18,7 @@ pub enum Input {
     /// News from etcd.
     Etcd(etcd::SessionUpdate),
     /// News from Docker.
-    Docker(docker::Update),
+    Docker(docker::DockerUpdate),
     /// News of files.
     Files(files::FileUpdate),
     /// Policies were loaded.
@@ -71,7 +71,7 @@ pub struct Results {
 
 /// What makes work.
 pub struct News {
-    pub docker: Receiver<docker::Update>,
+    pub docker: Receiver<docker::DockerUpdate>,
     /// Configurations in etcd.
     pub configs: UnboundedReceiver<etcd::ConfigUpdate>,
     /// Policies, loaded.
@@ -189,7 +189,7 @@ mod tests {
 
     struct World {
         etcd: UnboundedSender<SessionUpdate>,
-        docker: Sender<docker::Update>,
+        docker: Sender<docker::DockerUpdate>,
         work: Work,
     }
 
@@ -222,7 +222,7 @@ mod tests {
 
         fn news(&self) {
             let id = registrator_core::observe::container::ContainerId::new("c");
-            let update = docker::Update::InspectRecovered { id };
+            let update = docker::DockerUpdate::InspectRecovered { id };
             self.docker.try_send(update).unwrap();
         }
 

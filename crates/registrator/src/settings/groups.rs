@@ -260,9 +260,7 @@ pub enum PasswordError {
     /// The file cannot be read.
     #[error("cannot read --etcd-password-file (ETCD_PASSWORD_FILE) {}", .path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::docker::{Client, DockerEndpoint, EndpointSettings, Error, engine_id};
+use crate::docker::{DockerClient, DockerEndpoint, EndpointSettings, Error, engine_id};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -107,7 +107,7 @@ fn settings(port: u16, certs: &Path) -> EndpointSettings {
 }
 
 fn ask(settings: &EndpointSettings) -> Result<String, Error> {
-    let client = Client::new(DockerEndpoint::from_settings(settings).unwrap(), quick().0)?;
+    let client = DockerClient::new(DockerEndpoint::from_settings(settings).unwrap(), quick().0)?;
     block_on(engine_id(&client))
 }
 
@@ -135,7 +135,7 @@ fn a_watch_over_tls() {
     let authority = Authority::new();
     let port = daemon(&authority, "127.0.0.1");
     let folder = authority.client_folder(true);
-    let client = Client::new(
+    let client = DockerClient::new(
         DockerEndpoint::from_settings(&settings(port, folder.path())).unwrap(),
         quick().0,
     )

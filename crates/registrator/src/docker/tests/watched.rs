@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) use crate::error_chain::error_chain as chain;
 
 use crate::docker::{
-    Client, DockerEndpoint, EndpointSettings, Timeouts, Update, WatchSettings, watch,
+    DockerClient, DockerEndpoint, DockerUpdate, EndpointSettings, Timeouts, WatchSettings, watch,
 };
 use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::Container;
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running watch; ends when dropped.
 pub(crate) struct Watched {
-    updates: Receiver<(SystemTime, Update)>,
+    updates: Receiver<(SystemTime, DockerUpdate)>,
     thread: Option<std::thread::JoinHandle<()>>,
     stop: tokio::sync::watch::Sender<bool>,
     /// All lines that were seen.
@@ -46,12 +46,12 @@ pub(crate) fn quick() -> (Timeouts, WatchSettings) {
 }
 
 /// A client of the daemon at `host`.
-pub(crate) fn client(host: &str, timeouts: Timeouts) -> Client {
+pub(crate) fn client(host: &str, timeouts: Timeouts) -> DockerClient {
     let settings = EndpointSettings {
         host: Some(host.to_owned()),
         ..EndpointSettings::default()
     };
-    Client::new(DockerEndpoint::from_settings(&settings).unwrap(), timeouts).unwrap()
+    DockerClient::new(DockerEndpoint::from_settings(&settings).unwrap(), timeouts).unwrap()
 }
 
 /// Runs a future on a single-threaded runtime.
@@ -70,7 +70,7 @@ impl Watched {
     }
 
     /// Watches the daemon of a client.
-    pub(crate) fn of(client: Client, settings: WatchSettings) -> Self {
+    pub(crate) fn of(client: DockerClient, settings: WatchSettings) -> Self {
         let (stop, mut stopped) = tokio::sync::watch::channel(false);
         let (sender, updates) = channel();
         let thread = std::thread::spawn(move || {
@@ -101,7 +101,7 @@ impl Watched {
 
     /// The next update and when it came.
     #[track_caller]
-    pub(crate) fn next(&mut self) -> (SystemTime, Update) {
+    pub(crate) fn next(&mut self) -> (SystemTime, DockerUpdate) {
         let Ok((at, update)) = self.updates.recv_timeout(DEADLINE) else {
             panic!("no update came; before: {:#?}", self.seen);
         };
@@ -187,8 +187,8 @@ impl Drop for Watched {
 }
 
 /// Whether an update tells something: what is applied or deleted outside of a list does so only if it changes the listener's store.
-fn is_news(store: &mut Store<Container>, update: &Update) -> bool {
-    let Update::Container(event) = update else {
+fn is_news(store: &mut Store<Container>, update: &DockerUpdate) -> bool {
+    let DockerUpdate::Container(event) = update else {
         return true;
     };
     let is_of_a_list = !matches!(event, Event::Apply(_) | Event::Delete(_));
@@ -196,18 +196,22 @@ fn is_news(store: &mut Store<Container>, update: &Update) -> bool {
 }
 
 /// An update as a line of text.
-pub(crate) fn line(update: &Update) -> String {
+pub(crate) fn line(update: &DockerUpdate) -> String {
     match update {
-        Update::Connected { api_version } => format!("connected {api_version}"),
-        Update::Waiting { error, .. } => format!("waiting: {}", chain(error)),
-        Update::Lost { error, .. } => format!("lost: {}", chain(error)),
-        Update::InspectFailed { id, error } => format!("failed {}: {}", id.short(), chain(error)),
-        Update::InspectRecovered { id } => format!("recovered {}", id.short()),
-        Update::Container(Event::Init) => "init".to_owned(),
-        Update::Container(Event::InitApply(container)) => format!("listed {}", shown(container)),
-        Update::Container(Event::InitDone) => "done".to_owned(),
-        Update::Container(Event::Apply(container)) => format!("apply {}", shown(container)),
-        Update::Container(Event::Delete(id)) => format!("delete {}", id.short()),
+        DockerUpdate::Connected { api_version } => format!("connected {api_version}"),
+        DockerUpdate::Waiting { error, .. } => format!("waiting: {}", chain(error)),
+        DockerUpdate::Lost { error, .. } => format!("lost: {}", chain(error)),
+        DockerUpdate::InspectFailed { id, error } => {
+            format!("failed {}: {}", id.short(), chain(error))
+        }
+        DockerUpdate::InspectRecovered { id } => format!("recovered {}", id.short()),
+        DockerUpdate::Container(Event::Init) => "init".to_owned(),
+        DockerUpdate::Container(Event::InitApply(container)) => {
+            format!("listed {}", shown(container))
+        }
+        DockerUpdate::Container(Event::InitDone) => "done".to_owned(),
+        DockerUpdate::Container(Event::Apply(container)) => format!("apply {}", shown(container)),
+        DockerUpdate::Container(Event::Delete(id)) => format!("delete {}", id.short()),
     }
 }
 

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 /// Names one inspect, so that its answer is known from that of an earlier, abandoned one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    /// The container.
     pub(super) id: ContainerId,
     serial: u64,
 }

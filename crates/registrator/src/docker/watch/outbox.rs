@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::Update;
+use super::DockerUpdate;
 
 /// From this many waiting updates on, no more inspects are begun.
 const MANY: usize = 1024;
@@ -14,19 +14,19 @@ const MANY: usize = 1024;
 ///
 /// A daemon throws away events that are not read in time, so reading them must never wait for the listener.
 pub(super) struct Outbox {
-    sender: mpsc::Sender<Update>,
-    waiting: VecDeque<Update>,
+    sender: mpsc::Sender<DockerUpdate>,
+    waiting: VecDeque<DockerUpdate>,
 }
 
 impl Outbox {
-    pub(super) fn new(sender: mpsc::Sender<Update>) -> Self {
+    pub(super) fn new(sender: mpsc::Sender<DockerUpdate>) -> Self {
         Self {
             sender,
             waiting: VecDeque::new(),
         }
     }
 
-    pub(super) fn push(&mut self, update: Update) {
+    pub(super) fn push(&mut self, update: DockerUpdate) {
         if !self.waiting.is_empty() {
             return self.waiting.push_back(update);
         }

@@ -13,21 +13,21 @@ use tokio::time::{Instant, sleep_until};
 
 use super::inspections::{Inspections, Outcome, Ticket, Worth};
 use super::outbox::Outbox;
-use super::{Known, Update, WatchSettings};
+use super::{DockerUpdate, Known, WatchSettings};
 use crate::attempts::random;
 use crate::docker::api_version::ApiVersion;
-use crate::docker::client::Client;
+use crate::docker::client::DockerClient;
 use crate::docker::error::Error;
 use crate::docker::event_stream::{EventStream, Hint};
 
 pub(super) struct Session<'a> {
-    client: Client,
+    client: DockerClient,
     events: EventStream,
     settings: &'a WatchSettings,
     known: &'a mut Known,
     outbox: &'a mut Outbox,
     inspections: Inspections,
-    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    answers: FuturesUnordered<BoxFuture<'static, Answered>>,
     listing: Option<Listing>,
     heard: Instant,
     pinging: bool,
@@ -43,7 +43,7 @@ struct Listing {
     remaining: BTreeSet<ContainerId>,
 }
 
-enum Answer {
+enum Answered {
     Listed(Result<Vec<ContainerId>, Error>),
     Inspected(Ticket, Result<Option<Container>, Error>),
     Pinged {
@@ -54,14 +54,14 @@ enum Answer {
 
 enum Step {
     Sent,
-    Answer(Answer),
+    Answer(Answered),
     Hint(Result<Hint, Error>),
     Tick,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(
-        client: Client,
+        client: DockerClient,
         events: EventStream,
         settings: &'a WatchSettings,
         known: &'a mut Known,
@@ -90,13 +90,14 @@ impl<'a> Session<'a> {
     /// Runs until the daemon is lost, and says how. `connected` is called before the list is reported.
     pub(super) async fn run(mut self, connected: impl FnOnce(&mut Outbox)) -> Error {
         let client = self.client.clone();
-        self.answers
-            .push(Box::pin(async move { Answer::Listed(client.list().await) }));
+        self.answers.push(Box::pin(
+            async move { Answered::Listed(client.list().await) },
+        ));
         let mut connected = Some(connected);
         loop {
             let result = match self.step().await {
                 Step::Sent => Ok(()),
-                Step::Answer(Answer::Listed(Ok(ids))) => {
+                Step::Answer(Answered::Listed(Ok(ids))) => {
                     connected
                         .take()
                         .into_iter()
@@ -146,7 +147,7 @@ impl<'a> Session<'a> {
             let client = self.client.clone();
             self.answers.push(Box::pin(async move {
                 let result = client.inspect(&ticket.id).await;
-                Answer::Inspected(ticket, result)
+                Answered::Inspected(ticket, result)
             }));
         }
     }
@@ -187,7 +188,7 @@ impl<'a> Session<'a> {
         self.pinging = true;
         let (client, asked) = (self.client.clone(), Instant::now());
         self.answers.push(Box::pin(async move {
-            Answer::Pinged {
+            Answered::Pinged {
                 asked,
                 result: client.ping().await,
             }
@@ -213,14 +214,14 @@ impl<'a> Session<'a> {
         self.finish_list_if_complete();
     }
 
-    fn answered(&mut self, answer: Answer) -> Result<(), Error> {
+    fn answered(&mut self, answer: Answered) -> Result<(), Error> {
         match answer {
-            Answer::Listed(result) => result.map(|ids| self.listed(ids)),
-            Answer::Inspected(ticket, result) => {
+            Answered::Listed(result) => result.map(|ids| self.listed(ids)),
+            Answered::Inspected(ticket, result) => {
                 self.inspected(&ticket, result);
                 Ok(())
             }
-            Answer::Pinged { asked, result } => {
+            Answered::Pinged { asked, result } => {
                 self.pinging = false;
                 match result {
                     Err(error) if self.heard <= asked => Err(error),
@@ -295,7 +296,7 @@ impl<'a> Session<'a> {
         // A broken connection most often means a lost daemon, which is reported as such.
         let telling = !error.is_transport() || failures > 0;
         if telling && self.known.failing.insert(id.clone()) {
-            self.outbox.push(Update::InspectFailed {
+            self.outbox.push(DockerUpdate::InspectFailed {
                 id: id.clone(),
                 error,
             });
@@ -312,7 +313,7 @@ impl<'a> Session<'a> {
     fn recovered(&mut self, id: &ContainerId) {
         if self.known.failing.remove(id) {
             self.outbox
-                .push(Update::InspectRecovered { id: id.clone() });
+                .push(DockerUpdate::InspectRecovered { id: id.clone() });
         }
     }
 
@@ -405,12 +406,12 @@ impl<'a> Session<'a> {
             .partition(|id| self.inspections.is_idle(id));
         self.known.failing = failing;
         for id in BTreeSet::into_iter(vanished) {
-            self.outbox.push(Update::InspectRecovered { id });
+            self.outbox.push(DockerUpdate::InspectRecovered { id });
         }
     }
 
     fn emit(&mut self, event: Event<Container>) {
-        self.outbox.push(Update::Container(event));
+        self.outbox.push(DockerUpdate::Container(event));
     }
 }
 
