@@ -100,6 +100,9 @@ fn wishes_change() {
         two("2, 2 keys from nothing", 10_000, NONE)
             .two_keys()
             .unsettled(),
+        two("2, 2 keys, one value, wish 2", 5_000, wish(2))
+            .two_keys()
+            .one_value(),
     ]);
     if full() {
         holds(&[

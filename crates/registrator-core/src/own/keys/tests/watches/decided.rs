@@ -4,14 +4,29 @@ use crate::node::{Key, Value};
 use crate::own::{self, KeyTxn, View, Who};
 use std::cell::Cell;
 
-/// `own::decide`, or something in its place.
-pub type Decide = fn(&Who, &Key, Option<&Value>, &View, bool) -> Option<KeyTxn>;
-
-thread_local! {
-    static DECIDE: Cell<Decide> = const { Cell::new(own::decide) };
+/// What `own::decide` is asked.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub who: &'a Who,
+    pub key: &'a Key,
+    pub wish: Option<&'a Value>,
+    pub view: &'a View,
+    pub managed: bool,
 }
 
-/// Decides as this thread was told.
+/// What answers it.
+pub type Decide = fn(&Asked<'_>) -> Option<KeyTxn>;
+
+/// The real decision.
+pub fn really(asked: &Asked<'_>) -> Option<KeyTxn> {
+    own::decide(asked.who, asked.key, asked.wish, asked.view, asked.managed)
+}
+
+thread_local! {
+    static DECIDE: Cell<Decide> = const { Cell::new(really) };
+}
+
+/// `own::decide` for this thread.
 pub fn decide(
     who: &Who,
     key: &Key,
@@ -19,7 +34,14 @@ pub fn decide(
     view: &View,
     managed: bool,
 ) -> Option<KeyTxn> {
-    DECIDE.get()(who, key, wish, view, managed)
+    let asked = Asked {
+        who,
+        key,
+        wish,
+        view,
+        managed,
+    };
+    DECIDE.get()(&asked)
 }
 
 /// Does something while this thread decides in this way.

@@ -1,14 +1,13 @@
 //! The worlds that are explored, with the real protocol and with broken ones.
 
 use super::check::Property;
-use super::decided::Decide;
+use super::decided::{Decide, really};
 use super::etcd::Fence;
 use super::explore::{Found, explore, rest};
 use super::minds::Minds;
 use super::process::Rules;
 use super::state::{Budget, Cell, KEYS, Life, Process, State};
 use super::step::{Bounds, finish, wishes};
-use crate::own::decide;
 use std::cell::RefCell;
 
 /// A world with its bounds.
@@ -61,7 +60,7 @@ pub enum Reading {
 
 /// What ships.
 pub const REAL: Protocol = Protocol {
-    decide,
+    decide: really,
     fence: Fence::Whole,
     events_wait: true,
     doubts: true,
