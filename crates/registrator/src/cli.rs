@@ -25,7 +25,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         return Exit::Failure;
     }
     for name in CommandSettings::unknown_variables(environment) {
-        warn!("environment variable {name} is none of this program: is it misspelt?");
+        warn!("environment variable {name} is not one of this program's: is it misspelt?");
     }
     debug!("{settings:?}");
     let done = match settings {

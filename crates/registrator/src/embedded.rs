@@ -68,7 +68,7 @@ impl Embedded {
         format!("http://{}", self.address)
     }
 
-    /// Whether it listens on other interfaces than the loopback: it knows no passwords.
+    /// Whether it listens on other interfaces than the loopback: it has no passwords.
     pub fn exposed(&self) -> bool {
         !self.address.ip().is_loopback()
     }

@@ -1,6 +1,6 @@
 //! Policies and configurations as files: what is there now, and what changes.
 //!
-//! An error removes nothing: a file or folder that cannot be read is reported, and whatever was made of it before stays.
+//! An error removes nothing: a file or folder that cannot be read is reported, and what was made from it before stays.
 
 mod configs;
 mod contents;

@@ -78,11 +78,11 @@ pub fn etcd(update: &etcd::SessionUpdate) {
             warn!("lease {lease} is gone and its nodes with it: registering everything again")
         }
         SessionUpdate::IdentityInUse { holder } => warn!(
-            "waiting: this host id is in use by {}, which lives or has just ended",
+            "waiting: this host id is in use by {}, which is alive or has just ended",
             someone(holder)
         ),
         SessionUpdate::Refused { holder } => error!(
-            "this host id is in use by {}, which lives. Stop it, or give this process another --host-id (KONTENA_REGISTRATOR_HOST_ID), or let it wait with --on-conflict wait",
+            "this host id is in use by {}, which is alive. Stop that process, or give this one another --host-id (KONTENA_REGISTRATOR_HOST_ID), or let it wait with --on-conflict wait",
             someone(holder)
         ),
         SessionUpdate::Superseded { by } => {
@@ -115,7 +115,7 @@ pub fn configs(update: &etcd::ConfigUpdate) {
 /// Logs a file that cannot be read.
 pub fn file_problem(problem: &files::Problem) {
     error!(
-        "{}: {}; what was made of it before stays",
+        "{}: {}; what was made from it before stays",
         problem.path.display(),
         problem.message
     );

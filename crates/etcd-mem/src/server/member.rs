@@ -97,7 +97,7 @@ impl Member {
         self.revision.subscribe()
     }
 
-    /// Ends leases when their time is over, for ever; sleeps until then.
+    /// Ends leases when their time is over, again and again; sleeps until then.
     pub(super) async fn expire_leases(&self) {
         loop {
             let ((), _) = self.apply(|_, _| ());

@@ -15,7 +15,7 @@ pub struct Evaluation {
 /// A line that a policy printed or logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// How important the policy says it is; what is merely printed is for whoever writes policies.
+    /// How important the policy says it is; what is merely printed is for writers of policies.
     pub level: Level,
     /// The line.
     pub text: String,
@@ -30,7 +30,7 @@ impl fmt::Display for LogLine {
 /// How loud a line of the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For whoever writes policies.
+    /// For writers of policies.
     Debug,
     /// A change.
     Info,

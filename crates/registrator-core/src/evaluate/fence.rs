@@ -3,7 +3,7 @@
 use crate::evaluate::evaluation::{EvalError, EvalErrorKind};
 use crate::node::{Key, Nodes};
 
-/// The keys that may be written. Container names, host names and labels are chosen by whoever may start a container; the fence
+/// The keys that may be written. Anybody who may start a container chooses container names, host names and labels; the fence
 /// keeps them from other applications' keys and from our own bookkeeping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
@@ -51,7 +51,7 @@ impl Fence {
                 self.reserved
             ),
             false => format!(
-                "key {key} is outside of the prefixes that --allow-prefix permits: {}",
+                "key {key} is outside the prefixes that --allow-prefix permits: {}",
                 self.allowed.join(", ")
             ),
         };

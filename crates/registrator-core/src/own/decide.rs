@@ -155,7 +155,7 @@ fn best<'a>(candidates: &[Candidate<'a>], owner: Option<LeaseId>) -> Option<Cand
 }
 
 /// Life and death are facts in etcd when the node passes to somebody, not this process's opinion: two that suspect each other
-/// from stale views would take the node from each other for ever.
+/// from stale views would take the node from each other without end.
 fn guards_of_life(who: &Who, winner: LeaseId, passed_over: Vec<LeaseId>) -> Vec<Guard> {
     let lit = (winner != who.me && !who.suspects(winner)).then_some(Guard::Lit(winner));
     lit.into_iter()

@@ -61,7 +61,7 @@ pub enum Seen {
         /// When.
         revision: Revision,
     },
-    /// Everything that is attached to the process's lease, read again in case that an event was lost.
+    /// Everything that is attached to the process's lease, read again in case an event was lost.
     Attached {
         /// What etcd holds for each of these keys.
         views: BTreeMap<Key, View>,

@@ -198,7 +198,7 @@ async fn target(
     let host_id = match &settings.host.host_id {
         Some(name) => name.clone(),
         None => docker::engine_id(docker).await.unwrap_or_else(|error| {
-            warn!("the host id is not known, so nodes that this host has in etcd count as another's. Give --host-id: {}", error_chain(&error));
+            warn!("the host id is not known, so the nodes that this host has in etcd look like another host's. Give --host-id: {}", error_chain(&error));
             "unknown".into()
         }),
     };

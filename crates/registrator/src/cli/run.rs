@@ -66,7 +66,7 @@ async fn embed(settings: &RunSettings) -> anyhow::Result<Embedded> {
     );
     if embedded.exposed() {
         warn!(
-            "the embedded etcd listens beyond this host, and whoever reaches it may read and write: it knows no passwords"
+            "the embedded etcd listens beyond this host and has no passwords: anybody who can reach it may read and write"
         );
     }
     Ok(embedded)

@@ -1,4 +1,4 @@
-//! Answers of the daemon: read whole but not for ever, and understood.
+//! Answers of the daemon: read whole, but not without a limit, and understood.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use tokio_rustls::rustls;
 #[non_exhaustive]
 pub enum Error {
     /// The engine does not say who it is.
-    #[error("Docker's info names no engine ID: set the host id")]
+    #[error("Docker's info has no engine ID: give --host-id")]
     NoEngineId,
     #[error("cannot connect to Docker at {endpoint}{}", connect_advice(.source))]
     Connect {

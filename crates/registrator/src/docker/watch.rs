@@ -40,7 +40,7 @@ pub enum DockerUpdate {
         /// The API version in use.
         api_version: ApiVersion,
     },
-    /// Docker has not been reached since the start, for this reason; it is tried again for ever.
+    /// Docker has not been reached since the start, for this reason; it is tried again until it answers.
     Waiting { error: Error },
     /// Docker was reached and is lost. What was known of its containers stays.
     Lost { error: Error },

@@ -15,7 +15,7 @@ pub struct Holder {
     /// The lease under which it holds its keys.
     pub lease: LeaseId,
     /// Names the process among all that ever held this identity.
-    pub instance: String,
+    pub process: String,
     /// Whether the process ended in order and left its lease to a successor.
     pub released: bool,
     /// The machine's name.
@@ -31,7 +31,8 @@ impl Holder {
     pub(super) fn to_json(&self) -> String {
         json!({
             "lease": self.lease.to_string(),
-            "instance": self.instance,
+            // The name that versions before this one read.
+            "instance": self.process,
             "released": self.released,
             "host": self.host,
             "pid": self.pid,
@@ -46,7 +47,7 @@ impl Holder {
         let text = |name: &str| json.get(name).and_then(Json::as_str).map(str::to_owned);
         Some(Holder {
             lease: parse_lease(&text("lease")?)?,
-            instance: text("instance")?,
+            process: text("instance")?,
             released: json.get("released")?.as_bool()?,
             host: text("host").unwrap_or_default(),
             pid: json
@@ -59,13 +60,13 @@ impl Holder {
     }
 }
 
-/// For a log line: `instance 1f… (pid 7 on host web1, version 0.1.0)`.
+/// For a log line: `process 1f… (pid 7 on host web1, version 0.1.0)`.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "instance {} (pid {} on host {:?}, version {})",
-            self.instance, self.pid, self.host, self.version
+            "process {} (pid {} on host {:?}, version {})",
+            self.process, self.pid, self.host, self.version
         )
     }
 }
@@ -92,7 +93,7 @@ pub(super) fn lit(layout: &Layout, kv: &KeyValue) -> Option<LeaseId> {
 }
 
 /// A name for this process that no other has.
-pub(super) fn new_instance() -> String {
+pub(super) fn new_process() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
@@ -104,7 +105,7 @@ mod tests {
     fn content_is_read_back() {
         let holder = Holder {
             lease: LeaseId(0x70),
-            instance: new_instance(),
+            process: new_process(),
             released: true,
             host: "web \"1\"".into(),
             pid: 7,
@@ -127,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn instances_differ() {
-        assert_ne!(new_instance(), new_instance());
-        assert_eq!(new_instance().len(), 32);
+    fn processes_differ() {
+        assert_ne!(new_process(), new_process());
+        assert_eq!(new_process().len(), 32);
     }
 }

@@ -14,7 +14,7 @@ mod serve;
 use super::BACKOFF;
 use super::client::EtcdClient;
 use super::error::Error;
-use super::identity::{Holder, new_instance};
+use super::identity::{Holder, new_process};
 use super::layout::Layout;
 use super::overview::{self, Overview};
 use super::settings::{OnConflict, Settings, SettingsError};
@@ -141,7 +141,7 @@ pub async fn hold_session(
         read_again_every: settings.read_again_every,
         holder: Holder {
             lease: LeaseId(0),
-            instance: new_instance(),
+            process: new_process(),
             released: false,
             host: settings.host.clone(),
             pid: std::process::id(),
@@ -193,7 +193,7 @@ struct Task {
     reporter: Reporter,
     memory: Memory,
     keepers: Option<Keepers>,
-    /// The instance that was last reported to use the identity.
+    /// The process that was last reported to use the identity.
     reported_in_use: Option<Option<String>>,
     /// Of the session; grows.
     number: u64,
@@ -298,9 +298,9 @@ impl Task {
     fn report_in_use(&mut self, holder: Option<Holder>) {
         self.reporter.reachable(&self.context.client);
         self.attempts.succeeded();
-        let instance = holder.as_ref().map(|holder| holder.instance.clone());
-        if self.reported_in_use.as_ref() != Some(&instance) {
-            self.reported_in_use = Some(instance);
+        let process = holder.as_ref().map(|holder| holder.process.clone());
+        if self.reported_in_use.as_ref() != Some(&process) {
+            self.reported_in_use = Some(process);
             self.reporter.send(SessionUpdate::IdentityInUse { holder });
         }
     }

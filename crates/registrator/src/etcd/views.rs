@@ -43,7 +43,7 @@ pub(super) fn decode(layout: &Layout, answers: &[ResponseOp]) -> Option<View> {
     })
 }
 
-/// What lies among the claims in the answers to [`reads`] and is none, as after a hand's slip. It stands in the way of every
+/// What lies among the claims in the answers to [`reads`] and is none, as after a slip of the hand. It stands in the way of every
 /// release, for the guard "no claims" means the whole range.
 pub(super) fn junk<'a>(
     layout: &Layout,

@@ -60,7 +60,7 @@ fn the_engine_id_is_docker_infos() {
     let error = block_on(engine_id(&client)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Docker's info names no engine ID: set the host id"
+        "Docker's info has no engine ID: give --host-id"
     );
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Metadata {
 impl Interceptor for Metadata {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let metadata = request.metadata_mut();
-        // A member without a leader refuses, and ends its streams, instead of being silent for ever.
+        // A member without a leader refuses, and ends its streams, instead of staying silent.
         metadata.insert("hasleader", MetadataValue::from_static("true"));
         if let Some(token) = &self.token {
             metadata.insert("authorization", token.clone());

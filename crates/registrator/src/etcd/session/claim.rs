@@ -71,7 +71,7 @@ pub(super) struct Memory {
     pub(super) beacon: Option<(LeaseId, Duration)>,
     /// Whether this process ever held its identity.
     pub(super) ever_held: bool,
-    /// The instance that was found to use the identity, and when first.
+    /// The process that was found to use the identity, and when first.
     pub(super) in_use: Option<(Option<String>, Instant)>,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn attempt(context: &Context, memory: &mut Memory) -> Result<Cl
     let holder = Holder::parse(&kv.value);
     let mine = holder
         .as_ref()
-        .is_some_and(|holder| holder.instance == context.holder.instance);
+        .is_some_and(|holder| holder.process == context.holder.process);
     if !mine && memory.ever_held && holder.is_some() {
         return Ok(Claim::Superseded(holder));
     }
@@ -185,11 +185,11 @@ async fn predecessor_lease(
 
 /// How long this process has found the identity in use by the same other one.
 fn in_use_for(memory: &mut Memory, holder: Option<&Holder>) -> Duration {
-    let instance = holder.map(|holder| holder.instance.clone());
+    let process = holder.map(|holder| holder.process.clone());
     match &memory.in_use {
-        Some((known, since)) if *known == instance => since.elapsed(),
+        Some((known, since)) if *known == process => since.elapsed(),
         _ => {
-            memory.in_use = Some((instance, Instant::now()));
+            memory.in_use = Some((process, Instant::now()));
             Duration::ZERO
         }
     }

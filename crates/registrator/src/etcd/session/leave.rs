@@ -65,7 +65,7 @@ async fn attempt(
         };
     };
     let mine =
-        Holder::parse(&kv.value).is_some_and(|holder| holder.instance == context.holder.instance);
+        Holder::parse(&kv.value).is_some_and(|holder| holder.process == context.holder.process);
     match (mine, release) {
         // Whoever has the identity may have adopted the lease: it must live.
         (false, _) => Ok(Some(SessionEnd::Superseded)),
