@@ -4,7 +4,11 @@ use super::drift::Drift;
 use super::patience::Patience;
 use super::sight::Sight;
 use super::story::{self, Story};
+#[cfg(test)]
+use super::tests::watches::decided::decide;
 use crate::node::{Key, Value};
+#[cfg(not(test))]
+use crate::own::decide;
 use crate::own::session::Seen;
 use crate::own::{Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::tell::notice::Notice;
@@ -37,6 +41,19 @@ pub(super) struct Flying {
     pub(super) seen: Vec<Seen>,
     /// Keys that shall be decided together with this one.
     pub(super) batches: Vec<BTreeSet<Key>>,
+}
+
+/// What is to be done next for a key.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// This transaction.
+    Act(KeyTxn),
+    /// Nothing before this.
+    Wait(Instant),
+    /// Nothing; that is news for people.
+    Rest(Vec<Notice>),
+    /// Nothing, and it is of no interest any more.
+    Forget,
 }
 
 impl Tracked {
@@ -97,8 +114,37 @@ impl Tracked {
         news
     }
 
+    /// What is to be done next. One that is `kept` stays as it is.
+    pub(super) fn next(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        wish: Option<&Value>,
+        kept: bool,
+        now: Instant,
+    ) -> Next {
+        if let Some(at) = self.look(who, wish.is_some(), now) {
+            return Next::Wait(at);
+        }
+        if kept {
+            return Next::Rest(Vec::new());
+        }
+        let view = self.view(who.me, wish);
+        match (decide(who, key, wish, &view, self.managed), wish) {
+            (Some(txn), _) => match self.stand_back(who, &txn, now) {
+                Some(at) => Next::Wait(at),
+                None => Next::Act(txn),
+            },
+            (None, Some(wish)) => {
+                let view = &self.sight.view;
+                Next::Rest(self.story.standing(who, key, wish, view))
+            }
+            (None, None) => Next::Forget,
+        }
+    }
+
     /// Looks at the key before it is decided. Gives the end of the wait if it is too early for that.
-    pub(super) fn look(&mut self, who: &Who, wished: bool, now: Instant) -> Option<Instant> {
+    fn look(&mut self, who: &Who, wished: bool, now: Instant) -> Option<Instant> {
         self.managed |= wished && self.sight.view.concerns(who.me);
         if self.managed && wished {
             self.drift
@@ -109,7 +155,7 @@ impl Tracked {
 
     /// What a decision rests on. Without a wish an own claim that somebody took away counts as there as long as it is not known
     /// what became of the node then. It may be ours; the transaction that drops the claim is refused in that case.
-    pub(super) fn view(&self, me: LeaseId, wish: Option<&Value>) -> Cow<'_, View> {
+    fn view(&self, me: LeaseId, wish: Option<&Value>) -> Cow<'_, View> {
         let Sight {
             view,
             node_at,
@@ -130,7 +176,7 @@ impl Tracked {
 
     /// When to act, if the decision is one for others: to hand the node of somebody else to somebody else. Both see the same and
     /// are about to act; of those who only look on one after the other steps in.
-    pub(super) fn stand_back(&mut self, who: &Who, txn: &KeyTxn, now: Instant) -> Option<Instant> {
+    fn stand_back(&mut self, who: &Who, txn: &KeyTxn, now: Instant) -> Option<Instant> {
         let for_another = |op: &Op| matches!(op, Op::Put(_, lease) if *lease != who.me);
         let view = &self.sight.view;
         if view.holder() == Some(who.me) || !txn.ops.iter().any(for_another) {
@@ -143,11 +189,6 @@ impl Tracked {
             .iter()
             .filter(|(lease, claim)| own.is_none_or(|own| (&claim.value, *lease) < (own, &who.me)));
         self.patience.stand_back(before_us.count(), now)
-    }
-
-    /// What there is to tell when nothing is to be done.
-    pub(super) fn standing(&mut self, who: &Who, key: &Key, wish: &Value) -> Vec<Notice> {
-        self.story.standing(who, key, wish, &self.sight.view)
     }
 
     /// Takes in that a transaction happened.

@@ -2,12 +2,9 @@
 
 use super::flights::Flight;
 use super::request::Request;
-#[cfg(test)]
-use super::tests::watches::decided::decide;
+use super::tracked::Next;
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
-#[cfg(not(test))]
-use crate::own::decide;
 use crate::own::session::{Commit, KeyResult, Outcome};
 use crate::own::{KeyTxn, LeaseId, Op, Revision, Who};
 use std::collections::BTreeSet;
@@ -152,48 +149,21 @@ impl Keys {
             self.ledger.track(key);
             self.orphans.remove(key);
         }
+        let kept = wishes.keep_orphans && self.orphans.contains(key);
         self.alarms.cancel(key);
-        let wished = wish.is_some();
-        let too_early = self
-            .ledger
-            .change(key, |tracked| tracked.look(who, wished, now))?;
-        if let Some(at) = too_early {
-            self.alarms.set(key, at);
-            return None;
-        }
-        if wishes.keep_orphans && self.orphans.contains(key) {
-            return None;
-        }
-        let tracked = self.ledger.get(key)?;
-        let view = tracked.view(who.me, wish.as_ref());
-        let Some(txn) = decide(who, key, wish.as_ref(), &view, tracked.managed) else {
-            self.rest(who, key, wish.as_ref());
-            return None;
-        };
-        let too_early = self
-            .ledger
-            .change(key, |tracked| tracked.stand_back(who, &txn, now))?;
-        if let Some(at) = too_early {
-            self.alarms.set(key, at);
-            return None;
-        }
-        Some(txn)
-    }
-
-    /// Nothing is to be done for a key.
-    fn rest(&mut self, who: &Who, key: &Key, wish: Option<&Value>) {
-        match wish {
-            Some(wish) => {
-                let news = self
-                    .ledger
-                    .change(key, |tracked| tracked.standing(who, key, wish));
-                self.notices.extend(news.into_iter().flatten());
-            }
-            None => {
+        let next = self.ledger.change(key, |tracked| {
+            tracked.next(who, key, wish.as_ref(), kept, now)
+        })?;
+        match next {
+            Next::Act(txn) => return Some(txn),
+            Next::Wait(at) => self.alarms.set(key, at),
+            Next::Rest(news) => self.notices.extend(news),
+            Next::Forget => {
                 self.ledger.forget(key);
                 self.orphans.remove(key);
             }
         }
+        None
     }
 
     /// Takes in the answer to a commit. One from an older session is unknown here.
