@@ -40,9 +40,10 @@ impl Log {
             return;
         }
         let too_much = self.lines_left == 1 || text.len() > self.bytes_left;
-        let (level, text) = match too_much {
-            true => (Level::Debug, "… (more was printed than is kept)"),
-            false => (level, text),
+        let (level, text) = if too_much {
+            (Level::Debug, "… (more was printed than is kept)")
+        } else {
+            (level, text)
         };
         self.lines.push(LogLine {
             level,

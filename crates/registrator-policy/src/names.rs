@@ -145,9 +145,10 @@ pub fn host_port(host: &str, port: i64) -> Result<String, NameError> {
     if !(1..=65535).contains(&port) {
         return Err(NameError::NoPort(port));
     }
-    match host.contains(':') && !host.starts_with('[') {
-        true => Ok(format!("[{host}]:{port}")),
-        false => Ok(format!("{host}:{port}")),
+    if host.contains(':') && !host.starts_with('[') {
+        Ok(format!("[{host}]:{port}"))
+    } else {
+        Ok(format!("{host}:{port}"))
     }
 }
 

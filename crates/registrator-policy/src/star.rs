@@ -210,9 +210,10 @@ impl StarPolicy {
                 let config = prepared.config.as_ref();
                 let config = config.map(|config| heap.access_owned_frozen_value(config));
                 let container = heap.alloc(ContainerValue::new(container, &document));
-                match self.takes_config {
-                    true => vec![container, config.unwrap_or_else(Value::new_none)],
-                    false => vec![container],
+                if self.takes_config {
+                    vec![container, config.unwrap_or_else(Value::new_none)]
+                } else {
+                    vec![container]
                 }
             },
             |value| {
@@ -313,10 +314,12 @@ impl StarPolicy {
         let deadline = Instant::now() + self.limits.time;
         let stopped = Cell::new(None);
         let check = || {
-            let reason = match self.canceller.is_cancelled() {
-                true => Some("was cancelled"),
-                false if Instant::now() > deadline => Some("took too long"),
-                false => None,
+            let reason = if self.canceller.is_cancelled() {
+                Some("was cancelled")
+            } else if Instant::now() > deadline {
+                Some("took too long")
+            } else {
+                None
             };
             stopped.set(reason.or(stopped.get()));
             reason.is_some()

@@ -45,15 +45,16 @@ impl Fence {
         let Some(key) = nodes.keys().find(|key| !self.permits(key)) else {
             return Ok(());
         };
-        let message = match self.reserves(key) {
-            true => format!(
+        let message = if self.reserves(key) {
+            format!(
                 "key {key} is in {}, which belongs to the registrator itself",
                 self.reserved
-            ),
-            false => format!(
+            )
+        } else {
+            format!(
                 "key {key} is outside the prefixes that --allow-prefix permits: {}",
                 self.allowed.join(", ")
-            ),
+            )
         };
         Err(EvalError {
             kind: EvalErrorKind::Type,

@@ -152,9 +152,10 @@ impl<'a> Part<'a> {
 
     /// Whether it is null, or an object without members.
     pub fn is_nothing(self) -> bool {
-        match self.is_object() {
-            true => self.members().next().is_none(),
-            false => self.text() == "null",
+        if self.is_object() {
+            self.members().next().is_none()
+        } else {
+            self.text() == "null"
         }
     }
 

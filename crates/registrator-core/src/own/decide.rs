@@ -35,9 +35,10 @@ pub fn decide(
     let foreign = view.node.is_some() && owner.is_none();
     let not_ours =
         (foreign && !(managed && wish.is_some())) || (wish.is_none() && owner != Some(who.me));
-    let (ops, mut liveness) = match not_ours {
-        true => (without_claim(who.me, view), Vec::new()),
-        false => settle(who, wish, view, owner),
+    let (ops, mut liveness) = if not_ours {
+        (without_claim(who.me, view), Vec::new())
+    } else {
+        settle(who, wish, view, owner)
     };
     if ops.is_empty() {
         return None;

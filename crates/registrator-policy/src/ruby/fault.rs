@@ -54,9 +54,10 @@ impl PolicySource {
 
     /// The line as the Rust compiler shows one; of the policy as it was loaded, of other files as they are.
     fn snippet(&self, path: &str, line: usize) -> Option<String> {
-        let text = match path == self.shown {
-            true => self.text.clone(),
-            false => std::fs::read(Path::new(path)).ok()?,
+        let text = if path == self.shown {
+            self.text.clone()
+        } else {
+            std::fs::read(Path::new(path)).ok()?
         };
         let text = String::from_utf8_lossy(&text);
         let shown = text.lines().nth(line.checked_sub(1)?)?;

@@ -67,9 +67,10 @@ fn thread() -> Option<Sender<Job>> {
 fn find(settings: &Settings) -> Result<PathBuf, String> {
     let ruby = &settings.ruby;
     if ruby.components().count() > 1 {
-        return match ruby.exists() {
-            true => Ok(ruby.clone()),
-            false => Err(missing(ruby)),
+        return if ruby.exists() {
+            Ok(ruby.clone())
+        } else {
+            Err(missing(ruby))
         };
     }
     let own = std::env::var_os("PATH").unwrap_or_default();

@@ -127,9 +127,10 @@ fn hint(message: &str) -> Option<&'static str> {
 fn snippet(span: &FileSpan) -> String {
     let resolved = span.resolve_span();
     let line = span.file.source_line_at_pos(span.span.begin());
-    let end = match resolved.end.line == resolved.begin.line {
-        true => resolved.end.column,
-        false => line.chars().count(),
+    let end = if resolved.end.line == resolved.begin.line {
+        resolved.end.column
+    } else {
+        line.chars().count()
     };
     let width = end.saturating_sub(resolved.begin.column).max(1);
     marked(resolved.begin.line + 1, line, resolved.begin.column, width)

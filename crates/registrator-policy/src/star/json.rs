@@ -138,9 +138,10 @@ fn write(value: Value<'_>, text: &mut String, depth: usize) -> Result<(), Conver
     } else {
         write_rare(value, text)?;
     }
-    match text.len() > MAX_VALUE_BYTES {
-        true => Err(ConvertError::Size),
-        false => Ok(()),
+    if text.len() > MAX_VALUE_BYTES {
+        Err(ConvertError::Size)
+    } else {
+        Ok(())
     }
 }
 
@@ -210,22 +211,18 @@ fn write_members<'a, 'v>(
 /// Floats, big integers, and what cannot be written.
 fn write_rare(value: Value<'_>, text: &mut String) -> Result<(), ConvertError> {
     if let Some(float) = value.downcast_ref::<StarlarkFloat>() {
-        return match float.0.is_finite() {
-            true => {
-                let _ = write!(text, "{:?}", float.0);
-                Ok(())
-            }
-            false => Err(ConvertError::NotFinite(float.0)),
-        };
+        if !float.0.is_finite() {
+            return Err(ConvertError::NotFinite(float.0));
+        }
+        let _ = write!(text, "{:?}", float.0);
+        return Ok(());
     }
     if let Ok(Some(integer)) = BigInt::unpack_value(value) {
-        return match integer.bits() <= MAX_BITS {
-            true => {
-                let _ = write!(text, "{integer}");
-                Ok(())
-            }
-            false => Err(ConvertError::Digits),
-        };
+        if integer.bits() > MAX_BITS {
+            return Err(ConvertError::Digits);
+        }
+        let _ = write!(text, "{integer}");
+        return Ok(());
     }
     let kind = value.get_type();
     let advice = match kind {

@@ -38,9 +38,10 @@ impl Line {
     ///
     /// Further lines of a message are indented, so that no text from outside can look like a line of its own.
     pub(super) fn text(&self, colour: bool) -> String {
-        let (on, dim, off) = match colour {
-            true => (paint(self.level), "\x1b[2m", "\x1b[0m"),
-            false => ("", "", ""),
+        let (on, dim, off) = if colour {
+            (paint(self.level), "\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "", "")
         };
         let level = self.level.to_uppercase();
         let mut text = format!("{dim}{}{off} {on}{level:<5}{off} ", self.time);
@@ -134,9 +135,12 @@ fn paint(level: &str) -> &'static str {
 /// Control characters but the line feed become visible, so that they cannot steer a terminal.
 fn printable(text: &str) -> String {
     text.chars()
-        .flat_map(|c| match c.is_control() && c != '\n' {
-            true => c.escape_default().collect::<Vec<char>>(),
-            false => vec![c],
+        .flat_map(|c| {
+            if c.is_control() && c != '\n' {
+                c.escape_default().collect::<Vec<char>>()
+            } else {
+                vec![c]
+            }
         })
         .collect()
 }
@@ -147,8 +151,9 @@ fn shown(value: &Json) -> String {
         return value.to_string();
     };
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"';
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.clone(),
-        false => format!("{text:?}"),
+    if !text.is_empty() && text.chars().all(plain) {
+        text.clone()
+    } else {
+        format!("{text:?}")
     }
 }
