@@ -33,14 +33,16 @@ pub(super) struct Session<'a> {
     pinging: bool,
 }
 
-/// A list under way.
+/// A list under way. What happens meanwhile is seen to after it.
 struct Listing {
     /// Whether the ids are there.
     begun: bool,
     /// When containers that cannot be inspected are given up.
     deadline: Instant,
-    /// Listed, but not yet inspected; before the ids are there, those to which something happened.
+    /// Listed, but not yet inspected.
     remaining: BTreeSet<ContainerId>,
+    /// Something happened to these since the list.
+    touched: BTreeSet<ContainerId>,
 }
 
 enum Answered {
@@ -72,6 +74,7 @@ impl<'a> Session<'a> {
             begun: false,
             deadline: now + settings.list_patience,
             remaining: BTreeSet::new(),
+            touched: BTreeSet::new(),
         };
         Self {
             client,
@@ -98,10 +101,9 @@ impl<'a> Session<'a> {
             let result = match self.step().await {
                 Step::Sent => Ok(()),
                 Step::Answer(Answered::Listed(Ok(ids))) => {
-                    connected
-                        .take()
-                        .into_iter()
-                        .for_each(|connected| connected(self.outbox));
+                    if let Some(connected) = connected.take() {
+                        connected(self.outbox);
+                    }
                     self.listed(ids);
                     Ok(())
                 }
@@ -195,7 +197,7 @@ impl<'a> Session<'a> {
         }));
     }
 
-    /// The list is there: all of it has to be inspected, and what happened meanwhile. Whatever else was known is gone.
+    /// The list is there: all of it has to be inspected. Whatever else was known is gone.
     fn listed(&mut self, ids: Vec<ContainerId>) {
         self.heard = Instant::now();
         self.emit(Event::Init);
@@ -204,11 +206,13 @@ impl<'a> Session<'a> {
         };
         listing.begun = true;
         listing.deadline = self.heard + self.settings.list_patience;
-        let touched = std::mem::replace(&mut listing.remaining, ids.into_iter().collect());
-        for id in listing.remaining.union(&touched) {
+        listing.remaining = ids.into_iter().collect();
+        for id in &listing.remaining {
+            listing.touched.remove(id);
             self.inspections.request(id);
         }
-        let is_there = |id: &ContainerId| listing.remaining.contains(id) || touched.contains(id);
+        let is_there =
+            |id: &ContainerId| listing.remaining.contains(id) || listing.touched.contains(id);
         self.known.last.retain(|id, _| is_there(id));
         self.known.stopping.retain(is_there);
         self.finish_list_if_complete();
@@ -320,7 +324,7 @@ impl<'a> Session<'a> {
     fn hinted(&mut self, hint: Hint) {
         self.heard = Instant::now();
         match hint {
-            Hint::Gone(id) => self.gone(&id),
+            Hint::Gone(id) => self.gone(id),
             Hint::Signalled(id, signal) => self.signalled(id, signal),
             Hint::Ended(id) => {
                 self.known.stopping.ends(&id);
@@ -353,16 +357,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn gone(&mut self, id: &ContainerId) {
-        self.inspections.forget(id);
-        self.recovered(id);
-        self.not_found(id);
+    fn gone(&mut self, id: ContainerId) {
+        self.inspections.forget(&id);
+        self.recovered(&id);
+        let Some(listing) = &mut self.listing else {
+            return self.not_found(&id);
+        };
+        self.known.stopping.forget(&id);
+        listing.remaining.remove(&id);
+        // The inspect after the list finds nothing.
+        listing.touched.insert(id);
+        self.finish_list_if_complete();
     }
 
     fn changed(&mut self, id: ContainerId) {
         match &mut self.listing {
-            Some(listing) if !listing.begun => _ = listing.remaining.insert(id),
-            _ => self.inspections.request(&id),
+            Some(listing) => _ = listing.touched.insert(id),
+            None => self.inspections.request(&id),
         }
     }
 
@@ -392,8 +403,11 @@ impl<'a> Session<'a> {
 
     fn finish_list_if_complete(&mut self) {
         let complete = |listing: &mut Listing| listing.begun && listing.remaining.is_empty();
-        if self.listing.take_if(complete).is_some() {
+        if let Some(listing) = self.listing.take_if(complete) {
             self.emit(Event::InitDone);
+            for id in &listing.touched {
+                self.inspections.request(id);
+            }
             self.recover_vanished();
         }
     }
