@@ -70,15 +70,6 @@ struct Pending {
     leaving: BTreeSet<Origin>,
 }
 
-/// What a good evaluation changed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Success {
-    /// The nodes of the good evaluation before.
-    pub before: Nodes,
-    /// It failed before.
-    pub recovered: bool,
-}
-
 /// All evaluations.
 #[derive(Debug, Default)]
 pub struct Evaluations {
@@ -146,15 +137,18 @@ impl Evaluations {
         }
     }
 
-    /// Takes in a good result.
-    pub fn succeed(&mut self, origin: &Origin, nodes: Nodes) -> Success {
+    /// What an origin asks for: the nodes of its last good evaluation, if it had one.
+    pub fn asked(&self, origin: &Origin) -> Option<&Nodes> {
+        self.lives.get(origin)?.nodes.as_ref()
+    }
+
+    /// Takes in a good result; tells whether the one before failed.
+    pub fn succeed(&mut self, origin: &Origin, nodes: Nodes) -> bool {
         self.forget_retry(origin);
         let life = self.lives.entry(origin.clone()).or_default();
         self.hiding -= usize::from(life.hides_nodes());
-        Success {
-            recovered: life.failure.take().is_some(),
-            before: life.nodes.replace(nodes).unwrap_or_default(),
-        }
+        life.nodes = Some(nodes);
+        life.failure.take().is_some()
     }
 
     /// Takes in a failure, which changes no nodes; tells whether it is another one than before.

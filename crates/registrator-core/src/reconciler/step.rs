@@ -2,7 +2,6 @@
 
 use super::{Command, Ending, OnExit, Reconciler};
 use crate::evaluate::evaluation::{EvalError, Evaluation};
-use crate::evaluate::evaluations::Success;
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Ticket, Urgency};
 use crate::node::{Key, Nodes, Value};
@@ -149,13 +148,14 @@ impl Reconciler {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::Printed { asker, line });
         }
-        let Success { before, recovered } = self.evaluations.succeed(&origin, nodes.clone());
-        if recovered {
+        let nothing = Nodes::default();
+        let before = self.evaluations.asked(&origin).unwrap_or(&nothing);
+        let keys = self.desired.replace(&origin, before, &nodes);
+        self.gathering.add(&origin.container, keys, now);
+        if self.evaluations.succeed(&origin, nodes) {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::EvaluationRecovered(asker));
         }
-        let keys = self.desired.replace(&origin, &before, &nodes);
-        self.gathering.add(&origin.container, keys, now);
     }
 
     pub(super) fn on_session(&mut self, event: SessionEvent, now: Instant) {
@@ -235,6 +235,10 @@ impl Reconciler {
                     instance: instance.clone(),
                     container: container.clone(),
                 });
+            } else {
+                // Nobody would answer: its place with the policy would stay taken.
+                self.evaluations.finish(ticket);
+                self.forget([origin].into());
             }
         }
     }

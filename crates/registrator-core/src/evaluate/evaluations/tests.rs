@@ -143,8 +143,9 @@ fn failures_are_news_once_and_may_be_tried_again() {
     assert!(evaluations.fail(&a, error(EvalErrorKind::Raised), now));
     assert_eq!(evaluations.next_retry(), None, "it would only fail again");
     assert_eq!(evaluations.failures().count(), 1);
-    let success = evaluations.succeed(&a, nodes("/k"));
-    assert!(success.recovered && success.before.is_empty());
+    assert_eq!(evaluations.asked(&a), None);
+    assert!(evaluations.succeed(&a, nodes("/k")), "it failed before");
+    assert_eq!(evaluations.asked(&a), Some(&nodes("/k")));
     assert!(!evaluations.hide_nodes() && evaluations.failures().next().is_none());
     assert!(evaluations.fail(&a, limit(), now));
     assert!(!evaluations.hide_nodes(), "its last good nodes are known");
