@@ -46,18 +46,20 @@ impl Drift {
         patience: &mut Patience,
         now: Instant,
     ) {
+        let stranger = found
+            .and_then(|held| held.lease)
+            .filter(|lease| !who.knows(*lease));
+        // Even if something else was to be repaired already.
+        if stranger.is_some() && self.stranger.is_none() {
+            self.stranger = stranger;
+            patience.pause(now, STRANGER_WAIT);
+        }
         if self.is_there() {
             return;
         }
         self.found = Some(found.map(|held| held.value.clone()));
-        let stranger = found
-            .and_then(|held| held.lease)
-            .filter(|lease| !who.knows(*lease));
         if self.was_repaired_lately(now) {
             patience.back_off(now, FIRST_PEACE_WAIT);
-        } else if stranger.is_some() {
-            self.stranger = stranger;
-            patience.pause(now, STRANGER_WAIT);
         }
     }
 
@@ -149,6 +151,17 @@ mod tests {
         let later = now + REPAIR_PEACE;
         drift.find(&who(&[]), None, &mut patience, later);
         assert_eq!(patience.until(later), None);
+    }
+
+    /// It may be a registrator's that was as quick as us.
+    #[test]
+    fn a_stranger_in_the_place_of_what_was_deleted_is_left_for_a_moment() {
+        let (mut drift, mut patience) = (Drift::default(), Patience::default());
+        let now = Instant::now();
+        drift.find(&who(&[]), None, &mut patience, now);
+        assert_eq!(patience.until(now), None);
+        drift.inspect(&who(&[]), &held_by(Some(STRANGER)), &mut patience, now);
+        assert_eq!(patience.until(now), Some(now + STRANGER_WAIT));
     }
 
     #[test]

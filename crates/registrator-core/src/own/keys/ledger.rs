@@ -157,7 +157,12 @@ mod tests {
             lease: Some(LeaseId(2)),
             mod_revision: 7,
         };
-        ledger.change(&key, |tracked| tracked.sight.see_node(Some(node), 7));
+        ledger.change(&key, |tracked| {
+            tracked.sight.begin(View {
+                node: Some(node),
+                ..View::default()
+            })
+        });
         assert_eq!(ledger.concerning(LeaseId(2)).count(), 1);
         ledger.begin(LeaseId(2));
         assert!(ledger.contains(&key));

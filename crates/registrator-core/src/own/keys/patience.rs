@@ -43,9 +43,9 @@ impl Patience {
         waits.filter(|at| *at > now).max()
     }
 
-    /// Makes no decision for so long.
+    /// Makes no decision for so long at least.
     pub(super) fn pause(&mut self, now: Instant, wait: Duration) {
-        self.paused = Some(now + wait);
+        self.paused = self.paused.max(Some(now + wait));
     }
 
     /// Ends a pause early.
@@ -59,7 +59,7 @@ impl Patience {
             first,
             longest: MAX_WAIT,
         };
-        self.pause(now, backoff.pause(self.tries));
+        self.paused = Some(now + backoff.pause(self.tries));
         self.tries += 1;
     }
 

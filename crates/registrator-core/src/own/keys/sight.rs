@@ -1,6 +1,8 @@
 //! What is known of one key in etcd, and since when.
 
+use crate::node::Value;
 use crate::own::{Guard, Held, KeyTxn, LeaseId, Revision, View};
+use std::borrow::Cow;
 
 /// A mirror of one key and its claims. Events and answers overtake each other, so each half knows how new it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,8 +12,17 @@ pub(super) struct Sight {
     pub(super) node_at: Revision,
     /// When the view's claims were last known to be true, all of them.
     pub(super) claims_at: Revision,
-    /// When somebody took an own claim away, who may have fulfilled it in that way.
-    pub(super) lost_at: Revision,
+    /// What this process lost to somebody, as long as it is not known what it has instead.
+    pub(super) lost: Option<Lost>,
+}
+
+/// One transaction changes a node and its claims, and two watches tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The own claim went at this revision: the node may be ours.
+    Claim(Revision),
+    /// The own node went to somebody else at this revision: there may be a claim of ours.
+    Node(Revision),
 }
 
 impl Sight {
@@ -26,14 +37,23 @@ impl Sight {
     }
 
     /// Takes in what the node is now.
-    pub(super) fn see_node(&mut self, node: Option<Held>, revision: Revision) {
+    pub(super) fn see_node(&mut self, me: LeaseId, node: Option<Held>, revision: Revision) {
+        let was_ours = self.view.holder() == Some(me);
         self.view.node = node;
         self.node_at = revision;
+        let holder = self.view.holder();
+        let claim_is_known = self.claims_at >= revision || self.view.claims.contains_key(&me);
+        if holder == Some(me) || matches!(self.lost, Some(Lost::Claim(at)) if revision >= at) {
+            self.lost = None;
+        } else if was_ours && holder.is_some() && !claim_is_known {
+            self.lost.get_or_insert(Lost::Node(revision));
+        }
     }
 
     /// Takes in what a claim is now; tells whether that is news.
     pub(super) fn see_claim(
         &mut self,
+        me: LeaseId,
         lease: LeaseId,
         claim: Option<Held>,
         revision: Revision,
@@ -43,17 +63,41 @@ impl Sight {
         if revision < self.claims_at || known.is_some_and(|known| revision < known) {
             return false;
         }
+        let went = claim.is_none() && known.is_some();
         match claim {
             Some(claim) => self.view.claims.insert(lease, claim),
             None => self.view.claims.remove(&lease),
         };
+        if lease == me && went && revision > self.node_at {
+            self.lost = Some(Lost::Claim(revision));
+        } else if lease == me && matches!(self.lost, Some(Lost::Node(at)) if revision >= at) {
+            self.lost = None;
+        }
         true
+    }
+
+    /// What a decision rests on. Without a wish a claim of ours counts as there as long as it is not known what became of it: the
+    /// transaction that drops it is refused if the node is ours.
+    pub(super) fn to_decide(&self, me: LeaseId, wished: bool) -> Cow<'_, View> {
+        let mut view = Cow::Borrowed(&self.view);
+        if let Some(Lost::Claim(at) | Lost::Node(at)) = self.lost
+            && !wished
+        {
+            let claim = Held {
+                value: Value::from_etcd(b""),
+                lease: Some(me),
+                mod_revision: at,
+            };
+            view.to_mut().claims.insert(me, claim);
+        }
+        view
     }
 
     /// Takes in that an own transaction happened.
     pub(super) fn applied(&mut self, txn: &KeyTxn, revision: Revision) {
         self.view.apply(&txn.ops, revision);
         self.node_at = revision;
+        self.lost = None;
         if txn.guards.contains(&Guard::NoClaims) {
             self.claims_at = revision;
         }
@@ -65,7 +109,7 @@ impl Sight {
             view,
             node_at: revision,
             claims_at: revision,
-            lost_at: 0,
+            lost: None,
         };
     }
 
@@ -82,26 +126,42 @@ impl Sight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Key, Value};
+    use crate::node::Key;
     use crate::own::Op;
 
+    const ME: LeaseId = LeaseId(1);
     const OTHER: LeaseId = LeaseId(2);
 
-    fn held(text: &str, mod_revision: Revision) -> Held {
+    fn held(text: &str, lease: LeaseId, mod_revision: Revision) -> Held {
         Held {
             value: Value::parse(text).unwrap(),
-            lease: Some(OTHER),
+            lease: Some(lease),
             mod_revision,
         }
+    }
+
+    fn see_node(sight: &mut Sight, lease: LeaseId, revision: Revision) {
+        sight.see_node(ME, Some(held("a", lease, revision)), revision);
+    }
+
+    fn see_claim(sight: &mut Sight, lease: LeaseId, there: bool, revision: Revision) -> bool {
+        let claim = there.then(|| held("b", lease, revision));
+        sight.see_claim(ME, lease, claim, revision)
+    }
+
+    /// Whether a claim of ours is to be dropped if nothing is wished.
+    fn drops(sight: &Sight) -> bool {
+        assert_eq!(*sight.to_decide(ME, true), sight.view);
+        sight.to_decide(ME, false).claims.contains_key(&ME)
     }
 
     #[test]
     fn claims_of_one_revision_are_all_taken_in() {
         let mut sight = Sight::default();
-        assert!(sight.see_claim(OTHER, Some(held("a", 5)), 5));
-        assert!(sight.see_claim(LeaseId(3), Some(held("b", 5)), 5));
-        assert!(!sight.see_claim(OTHER, None, 4), "older than the claim");
-        assert!(sight.see_claim(OTHER, None, 6));
+        assert!(see_claim(&mut sight, OTHER, true, 5));
+        assert!(see_claim(&mut sight, LeaseId(3), true, 5));
+        assert!(!see_claim(&mut sight, OTHER, false, 4), "older");
+        assert!(see_claim(&mut sight, OTHER, false, 6));
         assert_eq!(sight.view.claims.len(), 1);
     }
 
@@ -110,8 +170,8 @@ mod tests {
         let mut sight = Sight::default();
         sight.read(View::default(), 7);
         assert!(!sight.is_news(7));
-        assert!(!sight.see_claim(OTHER, Some(held("a", 6)), 6));
-        assert!(sight.see_claim(OTHER, Some(held("a", 7)), 7));
+        assert!(!see_claim(&mut sight, OTHER, true, 6));
+        assert!(see_claim(&mut sight, OTHER, true, 7));
     }
 
     /// Only a transaction that compared that there are no claims knows all of them.
@@ -132,10 +192,48 @@ mod tests {
     #[test]
     fn a_reading_from_before_corrects_nothing() {
         let mut sight = Sight::default();
-        sight.see_node(Some(held("a", 7)), 7);
+        see_node(&mut sight, OTHER, 7);
         assert!(!sight.correct(View::default(), 7));
         assert!(!sight.correct(sight.view.clone(), 8), "the same");
         assert!(sight.correct(View::default(), 8));
         assert_eq!(sight.view.node, None);
+    }
+
+    /// It may have been fulfilled, and the node be ours.
+    #[test]
+    fn a_claim_that_went_is_dropped_again_until_the_node_is_known() {
+        let mut sight = Sight::default();
+        see_node(&mut sight, OTHER, 5);
+        see_claim(&mut sight, ME, true, 6);
+        see_claim(&mut sight, ME, false, 8);
+        assert!(drops(&sight));
+        see_node(&mut sight, OTHER, 7);
+        assert!(drops(&sight), "the node from before");
+        see_node(&mut sight, OTHER, 8);
+        assert!(!drops(&sight));
+    }
+
+    /// Whoever takes a node over leaves a claim for its holder.
+    #[test]
+    fn a_node_that_went_leaves_a_claim_until_that_is_known() {
+        let mut sight = Sight::default();
+        see_node(&mut sight, ME, 5);
+        see_node(&mut sight, OTHER, 6);
+        assert!(drops(&sight));
+        see_claim(&mut sight, ME, true, 6);
+        assert_eq!(sight.lost, None, "there it is");
+        see_claim(&mut sight, ME, false, 7);
+        assert!(drops(&sight));
+        see_node(&mut sight, ME, 7);
+        assert!(!drops(&sight));
+    }
+
+    #[test]
+    fn a_node_that_went_with_a_known_claim_raises_no_question() {
+        let mut sight = Sight::default();
+        see_node(&mut sight, ME, 5);
+        see_claim(&mut sight, ME, true, 6);
+        see_node(&mut sight, OTHER, 6);
+        assert_eq!(sight.lost, None);
     }
 }

@@ -12,7 +12,6 @@ use crate::own::decide;
 use crate::own::session::Seen;
 use crate::own::{Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::tell::notice::Notice;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -91,7 +90,7 @@ impl Tracked {
             other if self.sight.view.holder() != other => self.patience.settle(now),
             Some(_) => {}
         }
-        self.sight.see_node(node, revision);
+        self.sight.see_node(who.me, node, revision);
         !(as_wished && self.sight.view.claims.is_empty())
     }
 
@@ -104,12 +103,9 @@ impl Tracked {
         revision: Revision,
         now: Instant,
     ) -> bool {
-        let gone = claim.is_none() && self.sight.view.claims.contains_key(&lease);
-        let news = self.sight.see_claim(lease, claim, revision);
+        let news = self.sight.see_claim(who.me, lease, claim, revision);
         if news && lease != who.me {
             self.patience.settle(now);
-        } else if news && gone {
-            self.sight.lost_at = revision;
         }
         news
     }
@@ -129,7 +125,7 @@ impl Tracked {
         if kept {
             return Next::Rest(Vec::new());
         }
-        let view = self.view(who.me, wish);
+        let view = self.sight.to_decide(who.me, wish.is_some());
         match (decide(who, key, wish, &view, self.managed), wish) {
             (Some(txn), _) => match self.stand_back(who, &txn, now) {
                 Some(at) => Next::Wait(at),
@@ -151,27 +147,6 @@ impl Tracked {
                 .inspect(who, &self.sight.view, &mut self.patience, now);
         }
         self.patience.until(now)
-    }
-
-    /// What a decision rests on. Without a wish an own claim that somebody took away counts as there as long as it is not known
-    /// what became of the node then. It may be ours; the transaction that drops the claim is refused in that case.
-    fn view(&self, me: LeaseId, wish: Option<&Value>) -> Cow<'_, View> {
-        let Sight {
-            view,
-            node_at,
-            lost_at,
-            ..
-        } = &self.sight;
-        let mut view = Cow::Borrowed(view);
-        if wish.is_none() && lost_at > node_at {
-            let claim = Held {
-                value: Value::from_etcd(b""),
-                lease: Some(me),
-                mod_revision: *lost_at,
-            };
-            view.to_mut().claims.insert(me, claim);
-        }
-        view
     }
 
     /// When to act, if the decision is one for others: to hand the node of somebody else to somebody else. Both see the same and

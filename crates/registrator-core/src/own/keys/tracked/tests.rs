@@ -42,23 +42,6 @@ fn claimed(
     tracked.see_claim(&who(), lease, claim, revision, now)
 }
 
-/// It may have been fulfilled, and the node be ours.
-#[test]
-fn a_claim_that_went_is_dropped_again_until_the_node_is_known() {
-    let (mut tracked, now) = (Tracked::default(), Instant::now());
-    see(&mut tracked, Some(held("a", OTHER, 5)), 5, now);
-    claimed(&mut tracked, ME, "a", 6, now);
-    assert!(tracked.see_claim(&who(), ME, None, 8, now));
-    let has_claim =
-        |tracked: &Tracked, wish: Option<&Value>| tracked.view(ME, wish).claims.contains_key(&ME);
-    assert!(!has_claim(&tracked, Some(&value("a"))));
-    assert!(has_claim(&tracked, None));
-    see(&mut tracked, Some(held("b", OTHER, 7)), 7, now);
-    assert!(has_claim(&tracked, None), "the node from before");
-    see(&mut tracked, Some(held("a", ME, 8)), 8, now);
-    assert!(!has_claim(&tracked, None));
-}
-
 #[test]
 fn a_node_as_wished_asks_for_nothing() {
     let (mut tracked, now) = (Tracked::default(), Instant::now());

@@ -45,15 +45,10 @@ fn forget_requests(state: &State, process: &mut Process, fenced: bool) {
 fn forget_revisions(state: &State, process: &mut Process, rules: &Rules) {
     let places = rules.minds.borrow().places(&process.mind);
     let coming: Vec<Coming> = coming(state, process, &places);
-    let mut node_at = 0;
     for (at, place) in places.iter().enumerate() {
         let rev = process.mind.revs[at];
-        if let Place::NodeAt(_) = place {
-            node_at = rev;
-        }
         let matters = match *place {
             Place::NodeAt(key) => is_older(&coming, key, true, |event| event <= rev),
-            Place::LostAt(_) => rev > node_at,
             Place::ClaimsAt(key) => is_older(&coming, key, false, |event| event < rev),
             Place::Node(key) => rev == state.slots[usize::from(key)].node.rev,
             Place::Claim(key, lease) => {
@@ -61,7 +56,7 @@ fn forget_revisions(state: &State, process: &mut Process, rules: &Rules) {
                     || is_older(&coming, key, false, |event| event < rev)
             }
             Place::Beacon(flight, lease) => hides(process, flight, lease, rev),
-            Place::Waits(..) | Place::Told => true,
+            Place::Lost(_) | Place::Waits(..) | Place::Told => true,
         };
         if !matters {
             process.mind.revs[at] = 0;

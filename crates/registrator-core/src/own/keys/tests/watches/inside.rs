@@ -5,6 +5,7 @@ use super::state::{KEYS, LEASES};
 use crate::node::Key;
 use crate::own::keys::Keys;
 use crate::own::keys::patience::Patience;
+use crate::own::keys::sight::Lost;
 use crate::own::keys::tracked::Tracked;
 use crate::own::session::Seen;
 use crate::own::{Guard, Held, LeaseId, Revision};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 pub enum Place {
     NodeAt(u8),
     ClaimsAt(u8),
-    LostAt(u8),
+    Lost(u8),
     Node(u8),
     Claim(u8, u8),
     /// The revision of an event that waits for an answer: of a node, or else of a claim.
@@ -63,7 +64,9 @@ fn of_key(number: u8, tracked: &mut Tracked, visit: &mut dyn FnMut(Place, &mut R
     let sight = &mut tracked.sight;
     visit(Place::NodeAt(number), &mut sight.node_at);
     visit(Place::ClaimsAt(number), &mut sight.claims_at);
-    visit(Place::LostAt(number), &mut sight.lost_at);
+    if let Some(Lost::Claim(at) | Lost::Node(at)) = &mut sight.lost {
+        visit(Place::Lost(number), at);
+    }
     if let Some(held) = &mut sight.view.node {
         visit(Place::Node(number), &mut held.mod_revision);
     }

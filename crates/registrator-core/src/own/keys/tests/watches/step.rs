@@ -372,7 +372,9 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> Effect
             state.end_lease(lease);
         }
         Step::EndLease(lease) => {
-            if !bounds.timely {
+            // Nobody is to blame who was dead as well.
+            let missed = |process: &Process| process.staked.contains(&true);
+            if !bounds.timely || !state.processes.iter().any(missed) {
                 excuse(state, lease);
             }
             state.end_lease(lease);
