@@ -6,7 +6,7 @@
 
 use registrator_core::observe::container::Container;
 use registrator_core::observe::containers::Containers;
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::SourceEvent;
 use serde_json::{Value as Json, json};
 use std::fs::read_to_string;
 use std::hint::black_box;
@@ -57,7 +57,7 @@ fn shared_networks(containers: &[Container]) -> Result<(), Failure> {
     let (lenders, others) = containers.split_at(containers.len() / 2);
     measured("a lender appears", lenders.len(), || {
         for lender in lenders {
-            known.handle(Event::Apply(lender.clone()));
+            known.handle(SourceEvent::Apply(lender.clone()));
         }
     })?;
     let borrowers = others.iter().zip(lenders).map(|(borrower, lender)| {
@@ -70,7 +70,7 @@ fn shared_networks(containers: &[Container]) -> Result<(), Failure> {
     let borrowers = borrowers.collect::<Result<Vec<Container>, Failure>>()?;
     measured("a borrower appears", lenders.len(), || {
         for borrower in &borrowers {
-            known.handle(Event::Apply(borrower.clone()));
+            known.handle(SourceEvent::Apply(borrower.clone()));
         }
     })?;
     measured(
@@ -78,7 +78,7 @@ fn shared_networks(containers: &[Container]) -> Result<(), Failure> {
         lenders.len(),
         || {
             for lender in lenders {
-                known.handle(Event::Apply(lender.asked_to_stop()));
+                known.handle(SourceEvent::Apply(lender.asked_to_stop()));
             }
         },
     )

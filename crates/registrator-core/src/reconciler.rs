@@ -37,11 +37,11 @@ pub enum Event {
         failed: Vec<Problem>,
     },
     /// A configuration file.
-    ConfigFile(watch::Event<RawConfig>),
+    ConfigFile(watch::SourceEvent<RawConfig>),
     /// A configuration in etcd.
-    ConfigNode(PolicyName, watch::Event<RawConfig>),
+    ConfigNode(PolicyName, watch::SourceEvent<RawConfig>),
     /// A container.
-    Container(watch::Event<Container>),
+    Container(watch::SourceEvent<Container>),
     /// The files that cannot be read now, all of them. Nodes may be missing because of it.
     UnreadFiles(BTreeSet<String>),
     /// A container cannot be inspected, and nodes may be missing because of it; or no longer.

@@ -23,7 +23,7 @@ use world::World;
 fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
     let mut world = World::new();
     world.start("a", false);
-    world.handle("a", Event::Container(watch::Event::Init));
+    world.handle("a", Event::Container(watch::SourceEvent::Init));
     for (name, answer) in [
         (
             "web",
@@ -34,12 +34,12 @@ fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
     ] {
         world.handle(
             "a",
-            Event::Container(watch::Event::InitApply(world::container(
+            Event::Container(watch::SourceEvent::InitApply(world::container(
                 name, true, answer,
             ))),
         );
     }
-    world.handle("a", Event::Container(watch::Event::InitDone));
+    world.handle("a", Event::Container(watch::SourceEvent::InitDone));
     world.reach(false);
     world.settle();
     let views: BTreeMap<Key, View> = etcd
@@ -128,7 +128,7 @@ fn shared_with_another_registrator() {
     world.start("a", true);
     let answer = json!({"nodes": {"/lost": "7"}});
     let web = world::container("web", true, answer);
-    world.handle("a", Event::Container(watch::Event::Apply(web)));
+    world.handle("a", Event::Container(watch::SourceEvent::Apply(web)));
     world.reach(false);
     world.settle();
     let held = |value: &str, lease: i64| Held {

@@ -165,7 +165,7 @@ fn answer(asked: &Asked) -> Json {
 
 fn apply(world: &mut World, host: &str, container: u8, answer: Json) {
     let container = world::container(&format!("c{container}"), true, answer);
-    world.handle(host, Event::Container(watch::Event::Apply(container)));
+    world.handle(host, Event::Container(watch::SourceEvent::Apply(container)));
 }
 
 /// Whether there is a process on the host.

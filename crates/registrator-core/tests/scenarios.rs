@@ -79,8 +79,8 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["container", container, rest @ ..] => apply(world, name, container, true, rest),
         ["stopped", container, rest @ ..] => apply(world, name, container, false, rest),
         ["remove", container] => world.delete(name, container),
-        ["listed"] => world.handle(name, Event::Container(watch::Event::InitDone)),
-        ["listing"] => world.handle(name, Event::Container(watch::Event::Init)),
+        ["listed"] => world.handle(name, Event::Container(watch::SourceEvent::InitDone)),
+        ["listing"] => world.handle(name, Event::Container(watch::SourceEvent::Init)),
         ["slow"] => world.host(name).slow = true,
         ["fast"] => world.host(name).slow = false,
         ["overloaded"] => world.host(name).overloaded = true,
@@ -147,9 +147,11 @@ fn list_configs(world: &mut World, host: &str, names: &[&str]) {
         source: ConfigSource::Etcd(format!("/configs/{name}")),
         bytes: b"{}".to_vec(),
     };
-    let items = names.iter().map(|name| watch::Event::InitApply(raw(name)));
-    let list = std::iter::once(watch::Event::Init).chain(items);
-    for event in list.chain([watch::Event::InitDone]) {
+    let items = names
+        .iter()
+        .map(|name| watch::SourceEvent::InitApply(raw(name)));
+    let list = std::iter::once(watch::SourceEvent::Init).chain(items);
+    for event in list.chain([watch::SourceEvent::InitDone]) {
         let policy = PolicyName::parse("p").unwrap();
         world.handle(host, Event::ConfigNode(policy, event));
     }
@@ -157,7 +159,7 @@ fn list_configs(world: &mut World, host: &str, names: &[&str]) {
 
 fn apply(world: &mut World, host: &str, container: &str, running: bool, rest: &[&str]) {
     let container = world::container(container, running, answer(rest));
-    world.handle(host, Event::Container(watch::Event::Apply(container)));
+    world.handle(host, Event::Container(watch::SourceEvent::Apply(container)));
 }
 
 fn show(world: &mut World, words: &[&str], written: &mut i64) -> Vec<String> {
@@ -188,7 +190,7 @@ fn run(script: &str) -> String {
             ["host", name] => world.start(name, true),
             ["host", name, "listing"] => {
                 world.start(name, false);
-                world.handle(name, Event::Container(watch::Event::Init));
+                world.handle(name, Event::Container(watch::SourceEvent::Init));
             }
             ["etcd", "away"] => world.reach(false),
             ["etcd", "back"] => world.reach(true),

@@ -65,11 +65,11 @@ pub fn load_now(
 }
 
 /// A complete list of configurations.
-pub fn listed(configs: Vec<RawConfig>) -> Vec<watch::Event<RawConfig>> {
-    let items = configs.into_iter().map(watch::Event::InitApply);
-    std::iter::once(watch::Event::Init)
+pub fn listed(configs: Vec<RawConfig>) -> Vec<watch::SourceEvent<RawConfig>> {
+    let items = configs.into_iter().map(watch::SourceEvent::InitApply);
+    std::iter::once(watch::SourceEvent::Init)
         .chain(items)
-        .chain([watch::Event::InitDone])
+        .chain([watch::SourceEvent::InitDone])
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! The Docker adapter: what containers there are, as a stream of [`watch::Event`](registrator_core::observe::watch::Event)s.
+//! The Docker adapter: what containers there are, as a stream of [`SourceEvent`](registrator_core::observe::watch::SourceEvent)s.
 //!
 //! [`watch()`] is the whole of it for a running program; [`list_once`] is enough for one look. Nothing here decides anything,
 //! and nothing here writes: of Docker's API five `GET` calls are used (see [`DockerClient`]), which is what a socket proxy has to allow.

@@ -16,7 +16,7 @@ pub use policies::{PolicyFile, scan_policies};
 pub use watch::{FileWatch, Pace, watch};
 
 use registrator_core::observe::config::RawConfig;
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::SourceEvent;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub struct Sources {
 pub enum FileUpdate {
     /// Policy files to load, or to forget. Reported once at the start even if there is none.
     Policies(PolicyChanges),
-    Configs(Event<RawConfig>),
+    Configs(SourceEvent<RawConfig>),
     /// Something cannot be read. Reported once while it lasts, and again after [`FileWatch::reload`].
     Problem(Problem),
     /// All files and folders that cannot be read now. Reported when they change: new ones before whatever else is reported, and

@@ -68,22 +68,24 @@ impl World {
     pub(crate) fn start(&mut self, limit: Duration) -> bool {
         let watch = Stopwatch::start();
         self.handle(self.policies());
-        self.handle(Event::ConfigFile(watch::Event::Init));
+        self.handle(Event::ConfigFile(watch::SourceEvent::Init));
         for number in 0..self.size.instances {
-            self.handle(Event::ConfigFile(watch::Event::InitApply(config(number))));
+            self.handle(Event::ConfigFile(watch::SourceEvent::InitApply(config(
+                number,
+            ))));
         }
-        self.handle(Event::ConfigFile(watch::Event::InitDone));
+        self.handle(Event::ConfigFile(watch::SourceEvent::InitDone));
         self.handle(Event::Session(SessionEvent::Established(session())));
-        self.handle(Event::Container(watch::Event::Init));
+        self.handle(Event::Container(watch::SourceEvent::Init));
         for number in 0..self.size.containers {
-            let listed = watch::Event::InitApply(container(number, 0));
+            let listed = watch::SourceEvent::InitApply(container(number, 0));
             self.handle(Event::Container(listed));
             self.answer(AT_ONCE);
             if watch.used() > limit {
                 return false;
             }
         }
-        self.handle(Event::Container(watch::Event::InitDone));
+        self.handle(Event::Container(watch::SourceEvent::InitDone));
         self.settle(limit.saturating_sub(watch.used()))
     }
 
@@ -91,7 +93,7 @@ impl World {
     pub(crate) fn change(&mut self, number: usize) {
         self.address += 1;
         let changed = container(number % self.size.containers, self.address);
-        self.handle(Event::Container(watch::Event::Apply(changed)));
+        self.handle(Event::Container(watch::SourceEvent::Apply(changed)));
         while self.answer(AT_ONCE) {}
     }
 

@@ -4,7 +4,7 @@
 //! ports for them, so they have those of the other, as long as that runs.
 
 use crate::observe::container::{Container, ContainerId};
-use crate::observe::watch::{Delta, Event, Store};
+use crate::observe::watch::{Delta, SourceEvent, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All containers that are known.
@@ -21,11 +21,13 @@ pub struct Containers {
 
 impl Containers {
     /// Takes in an event and tells whom it changed: also those in the network of the container that changed.
-    pub fn handle(&mut self, event: Event<Container>) -> Delta<ContainerId> {
+    pub fn handle(&mut self, event: SourceEvent<Container>) -> Delta<ContainerId> {
         let id = match &event {
-            Event::InitApply(container) | Event::Apply(container) => Some(container.id().clone()),
-            Event::Delete(id) => Some(id.clone()),
-            Event::Init | Event::InitDone => None,
+            SourceEvent::InitApply(container) | SourceEvent::Apply(container) => {
+                Some(container.id().clone())
+            }
+            SourceEvent::Delete(id) => Some(id.clone()),
+            SourceEvent::Init | SourceEvent::InitDone => None,
         };
         let before = id.as_ref().and_then(|id| self.inspected.get(id)).cloned();
         let mut delta = self.inspected.handle(event);

@@ -8,7 +8,7 @@ pub use problem::Problem;
 use crate::observe::config::{Config, ConfigSource, RawConfig};
 use crate::observe::etcd_path::EtcdPath;
 use crate::observe::spec::{PolicyName, PolicySpec, Schema};
-use crate::observe::watch::{Delta, Event, Store};
+use crate::observe::watch::{Delta, SourceEvent, Store};
 use configs::{ConfigId, Configs};
 use problem::{Problems, Subject};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,7 +127,7 @@ impl Instances {
     }
 
     /// Takes in an event of the configuration files.
-    pub fn handle_file(&mut self, event: Event<RawConfig>) -> InstanceDelta {
+    pub fn handle_file(&mut self, event: SourceEvent<RawConfig>) -> InstanceDelta {
         let settled = ends_change(&event);
         let complete = self.files.complete();
         let delta = self.files.handle(event);
@@ -139,7 +139,11 @@ impl Instances {
     }
 
     /// Takes in an event of a policy's configurations in etcd.
-    pub fn handle_etcd(&mut self, policy: &PolicyName, event: Event<RawConfig>) -> InstanceDelta {
+    pub fn handle_etcd(
+        &mut self,
+        policy: &PolicyName,
+        event: SourceEvent<RawConfig>,
+    ) -> InstanceDelta {
         let settled = ends_change(&event);
         let mut concerned = Concerned::default();
         let mut delta = Delta::default();
@@ -339,8 +343,8 @@ impl Concerned {
 }
 
 /// A list counts when it is complete, so a thousand configurations are derived once.
-fn ends_change(event: &Event<RawConfig>) -> bool {
-    !matches!(event, Event::Init | Event::InitApply(_))
+fn ends_change(event: &SourceEvent<RawConfig>) -> bool {
+    !matches!(event, SourceEvent::Init | SourceEvent::InitApply(_))
 }
 
 fn policy_name(problem: &Problem) -> Option<String> {

@@ -16,7 +16,7 @@ pub trait Keyed {
 /// `Init`, any number of `InitApply`, `InitDone` is a complete list: whatever was there before and is not in the list is gone
 /// at `InitDone`, and not earlier. A list that breaks off has no `InitDone`, and changes nothing but what it applied.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event<T: Keyed> {
+pub enum SourceEvent<T: Keyed> {
     /// A complete list begins.
     Init,
     /// An item of the list.
@@ -68,15 +68,15 @@ impl<T: Keyed> Default for Store<T> {
 
 impl<T: Keyed + PartialEq> Store<T> {
     /// Takes in one event and tells what it changed. Equal items change nothing.
-    pub fn handle(&mut self, event: Event<T>) -> Delta<T::Id> {
+    pub fn handle(&mut self, event: SourceEvent<T>) -> Delta<T::Id> {
         match event {
-            Event::Init => {
+            SourceEvent::Init => {
                 self.listed = Some(BTreeSet::new());
                 Delta::default()
             }
-            Event::InitApply(item) | Event::Apply(item) => self.apply(item),
-            Event::InitDone => self.finish_list(),
-            Event::Delete(id) => self.delete(id),
+            SourceEvent::InitApply(item) | SourceEvent::Apply(item) => self.apply(item),
+            SourceEvent::InitDone => self.finish_list(),
+            SourceEvent::Delete(id) => self.delete(id),
         }
     }
 
@@ -188,10 +188,10 @@ mod tests {
         let mut answer = String::new();
         for &(kind, id, version) in script {
             let delta = store.handle(match kind {
-                'i' => Event::Init,
-                '.' => Event::InitDone,
-                '-' => Event::Delete(id),
-                _ => Event::Apply(Item(id, version)),
+                'i' => SourceEvent::Init,
+                '.' => SourceEvent::InitDone,
+                '-' => SourceEvent::Delete(id),
+                _ => SourceEvent::Apply(Item(id, version)),
             });
             answer.extend(delta.applied);
             answer.extend(delta.deleted.iter().flat_map(|id| ["-", id]));

@@ -67,7 +67,7 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn on_container(&mut self, event: watch::Event<Container>) {
+    pub(super) fn on_container(&mut self, event: watch::SourceEvent<Container>) {
         let delta = self.containers.handle(event);
         for id in delta.applied {
             if self.containers.get(&id).is_some_and(Container::running) {

@@ -212,13 +212,13 @@ impl World {
             now,
         );
         host.reconciler
-            .handle(Event::ConfigFile(watch::Event::Init), now);
+            .handle(Event::ConfigFile(watch::SourceEvent::Init), now);
         host.reconciler
-            .handle(Event::ConfigFile(watch::Event::InitDone), now);
+            .handle(Event::ConfigFile(watch::SourceEvent::InitDone), now);
         self.hosts.insert(name.into(), host);
         if ready {
-            self.handle(name, Event::Container(watch::Event::Init));
-            self.handle(name, Event::Container(watch::Event::InitDone));
+            self.handle(name, Event::Container(watch::SourceEvent::Init));
+            self.handle(name, Event::Container(watch::SourceEvent::InitDone));
         }
         self.connect(name);
     }
@@ -234,7 +234,7 @@ impl World {
 
     pub fn delete(&mut self, name: &str, container: &str) {
         let id = ContainerId::new(&format!("{container:0<12}"));
-        self.handle(name, Event::Container(watch::Event::Delete(id)));
+        self.handle(name, Event::Container(watch::SourceEvent::Delete(id)));
     }
 
     /// Lets everything happen that happens at once, or within a moment. Panics if it does not come to an end.

@@ -7,7 +7,7 @@ use crate::files::{self, PolicyFile};
 use crate::settings::{CheckSettings, Environment};
 use registrator_core::observe::instance::{Instances, Problem};
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::SourceEvent;
 use registrator_policy::{Diagnostic, Policy, Severity};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -124,8 +124,8 @@ fn running(instances: &mut Instances) -> Vec<String> {
         .map(|(policy, _)| policy.clone())
         .collect();
     for policy in policies {
-        instances.handle_etcd(&policy, Event::Init);
-        instances.handle_etcd(&policy, Event::InitDone);
+        instances.handle_etcd(&policy, SourceEvent::Init);
+        instances.handle_etcd(&policy, SourceEvent::InitDone);
     }
     instances
         .iter()

@@ -62,12 +62,12 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
     let mut feed = |event| reconciler.handle(event, Instant::now());
     feed(specs);
     read_configs(&settings.common.services, &mut feed)?;
-    feed(Event::Container(watch::Event::Init));
+    feed(Event::Container(watch::SourceEvent::Init));
     world
         .containers
         .into_iter()
-        .for_each(|container| feed(Event::Container(watch::Event::InitApply(container))));
-    feed(Event::Container(watch::Event::InitDone));
+        .for_each(|container| feed(Event::Container(watch::SourceEvent::InitApply(container))));
+    feed(Event::Container(watch::SourceEvent::InitDone));
     while let Some(command) = reconciler.next_command() {
         match command {
             Command::Evaluate {

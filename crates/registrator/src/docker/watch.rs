@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::{Container, ContainerId};
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::SourceEvent;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -45,7 +45,7 @@ pub enum DockerUpdate {
     /// Docker was reached and is lost. What was known of its containers stays.
     Lost { error: Error },
     /// What inspect says of containers, even if it is what it said before.
-    Container(Event<Container>),
+    Container(SourceEvent<Container>),
     /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
     InspectFailed { id: ContainerId, error: Error },
     /// The container of an earlier [`DockerUpdate::InspectFailed`] can be inspected again, or is gone.

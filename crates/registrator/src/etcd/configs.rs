@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 #[derive(Debug)]
 pub enum ConfigUpdate {
     /// For the core.
-    Event(PolicyName, watch::Event<RawConfig>),
+    Event(PolicyName, watch::SourceEvent<RawConfig>),
     /// etcd cannot be read now; what was read stays. Sent once for each interruption.
     Interrupted(PolicyName, Error),
     /// The interruption is over.
@@ -88,13 +88,13 @@ impl Configs {
         })
     }
 
-    fn event(&self, event: Event) -> Option<watch::Event<RawConfig>> {
+    fn event(&self, event: Event) -> Option<watch::SourceEvent<RawConfig>> {
         let deleted = event.r#type() == EventType::Delete;
         let config = self.config(event.kv?)?;
         Some(if deleted {
-            watch::Event::Delete((config.policy, config.source))
+            watch::SourceEvent::Delete((config.policy, config.source))
         } else {
-            watch::Event::Apply(config)
+            watch::SourceEvent::Apply(config)
         })
     }
 }
@@ -126,13 +126,13 @@ impl Source {
             Err(error) => return self.wait(error).await,
             Ok(listing) => {
                 self.restore()?;
-                self.send(watch::Event::Init)?;
+                self.send(watch::SourceEvent::Init)?;
                 for kv in listing.kvs {
                     if let Some(config) = self.configs.config(kv) {
-                        self.send(watch::Event::InitApply(config))?;
+                        self.send(watch::SourceEvent::InitApply(config))?;
                     }
                 }
-                self.send(watch::Event::InitDone)?;
+                self.send(watch::SourceEvent::InitDone)?;
                 Position {
                     cluster: listing.cluster,
                     revision: listing.revision,
@@ -189,7 +189,7 @@ impl Source {
         self.report(ConfigUpdate::Restored(self.configs.policy.clone()))
     }
 
-    fn send(&self, event: watch::Event<RawConfig>) -> Result<(), Unheard> {
+    fn send(&self, event: watch::SourceEvent<RawConfig>) -> Result<(), Unheard> {
         self.report(ConfigUpdate::Event(self.configs.policy.clone(), event))
     }
 

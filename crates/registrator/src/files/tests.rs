@@ -55,7 +55,7 @@ impl World {
             put(&folder.path().join(file), file);
         }
         let mut world = World::follow(folder, pace, policies);
-        while world.next().await != FileUpdate::Configs(Event::InitDone) {}
+        while world.next().await != FileUpdate::Configs(SourceEvent::InitDone) {}
         world
     }
 
@@ -169,17 +169,19 @@ impl World {
         }
     }
 
-    fn config(&self, event: &Event<RawConfig>) -> String {
+    fn config(&self, event: &SourceEvent<RawConfig>) -> String {
         let item = |kind: &str, config: &RawConfig| {
             let text = String::from_utf8_lossy(&config.bytes).into_owned();
             format!("{kind} {} {text:?}", self.short(&config.source.to_string()))
         };
         match event {
-            Event::Init => "Init".into(),
-            Event::InitApply(config) => item("InitApply", config),
-            Event::InitDone => "InitDone".into(),
-            Event::Apply(config) => item("Apply", config),
-            Event::Delete((_, source)) => format!("Delete {}", self.short(&source.to_string())),
+            SourceEvent::Init => "Init".into(),
+            SourceEvent::InitApply(config) => item("InitApply", config),
+            SourceEvent::InitDone => "InitDone".into(),
+            SourceEvent::Apply(config) => item("Apply", config),
+            SourceEvent::Delete((_, source)) => {
+                format!("Delete {}", self.short(&source.to_string()))
+            }
         }
     }
 

@@ -7,9 +7,6 @@ use crate::{Violation, broken_lines, check};
 /// Names that every module may give, because everybody says them together with their module.
 const SAID_WITH_MODULE: [&str; 1] = ["Error"];
 
-/// Names that stand twice still, by crate. None may be added: each is to be renamed.
-const STILL_TWICE: &[(&str, &[&str])] = &[("registrator-core", &["Event"])];
-
 /// A type as a crate declares it.
 struct Declared {
     path: String,
@@ -47,13 +44,6 @@ fn no_two_types_of_a_crate_have_one_name() {
 
 fn names_used_elsewhere(file: &File, all: &[Declared]) -> Vec<Violation> {
     let own = crate_of(&file.path);
-    let is_open = |name: &str| {
-        let still_twice = STILL_TWICE.iter().filter(|(krate, _)| Some(*krate) == own);
-        SAID_WITH_MODULE.contains(&name)
-            || still_twice
-                .flat_map(|(_, names)| *names)
-                .any(|open| *open == name)
-    };
     let mut broken = Vec::new();
     for declared in declared_in(std::slice::from_ref(file)) {
         let other = all.iter().find(|other| {
@@ -62,7 +52,7 @@ fn names_used_elsewhere(file: &File, all: &[Declared]) -> Vec<Violation> {
                 && (&other.path, other.line) != (&declared.path, declared.line)
         });
         if let Some(other) = other
-            && !is_open(&declared.name)
+            && !SAID_WITH_MODULE.contains(&declared.name.as_str())
         {
             broken.push(Violation::new(
                 declared.line,

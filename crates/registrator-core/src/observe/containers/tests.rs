@@ -49,7 +49,7 @@ fn addresses(containers: &Containers, of: &str) -> String {
 
 /// Takes in a container; who changed.
 fn apply(containers: &mut Containers, container: Container) -> String {
-    shown(containers.handle(Event::Apply(container)))
+    shown(containers.handle(SourceEvent::Apply(container)))
 }
 
 fn shown(delta: Delta<ContainerId>) -> String {
@@ -111,7 +111,7 @@ fn what_happens_to_the_lender_happens_to_its_borrowers() {
     );
     assert_eq!(apply(&mut containers, web), "a1 b1 b2");
     assert_eq!(
-        shown(containers.handle(Event::Delete(id("a1")))),
+        shown(containers.handle(SourceEvent::Delete(id("a1")))),
         "b1 b2 -a1"
     );
     assert_eq!(addresses(&containers, "b1"), "");
@@ -133,7 +133,10 @@ fn what_happens_to_the_borrower() {
     );
     assert_eq!(addresses(&containers, "b1"), "front 10.0.0.9");
     apply(&mut containers, borrower("b1", "a1"));
-    assert_eq!(shown(containers.handle(Event::Delete(id("b1")))), "-b1");
+    assert_eq!(
+        shown(containers.handle(SourceEvent::Delete(id("b1")))),
+        "-b1"
+    );
     assert_eq!(containers.get(&id("b1")), None);
     assert_eq!(
         apply(&mut containers, lender("a1", "web", "10.0.0.3")),
@@ -177,13 +180,13 @@ fn a_new_list_takes_lenders_away_at_its_end() {
     let mut containers = Containers::default();
     apply(&mut containers, lender("a1", "web", "10.0.0.2"));
     apply(&mut containers, borrower("b1", "a1"));
-    assert_eq!(shown(containers.handle(Event::Init)), "");
+    assert_eq!(shown(containers.handle(SourceEvent::Init)), "");
     assert_eq!(
-        shown(containers.handle(Event::InitApply(borrower("b1", "a1")))),
+        shown(containers.handle(SourceEvent::InitApply(borrower("b1", "a1")))),
         ""
     );
     assert_eq!(addresses(&containers, "b1"), "front 10.0.0.2");
-    assert_eq!(shown(containers.handle(Event::InitDone)), "b1 -a1");
+    assert_eq!(shown(containers.handle(SourceEvent::InitDone)), "b1 -a1");
     assert_eq!(
         (
             containers.len(),
@@ -268,16 +271,16 @@ proptest! {
             let events = match event {
                 Happens::Apply(container) => {
                     inspected.insert(container.id().clone(), container.clone());
-                    vec![Event::Apply(container)]
+                    vec![SourceEvent::Apply(container)]
                 }
                 Happens::Delete(container) => {
                     inspected.remove(container.id());
-                    vec![Event::Delete(container.id().clone())]
+                    vec![SourceEvent::Delete(container.id().clone())]
                 }
                 Happens::List(list) => {
                     inspected = list.iter().map(|container| (container.id().clone(), container.clone())).collect();
-                    let items = list.into_iter().map(Event::InitApply);
-                    [Event::Init].into_iter().chain(items).chain([Event::InitDone]).collect()
+                    let items = list.into_iter().map(SourceEvent::InitApply);
+                    [SourceEvent::Init].into_iter().chain(items).chain([SourceEvent::InitDone]).collect()
                 }
             };
             let is_one = events.len() == 1;

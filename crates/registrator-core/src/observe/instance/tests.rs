@@ -45,12 +45,12 @@ fn node(policy: &str, config: &str, text: &str) -> RawConfig {
 
 fn list<const N: usize>(instances: &mut Instances, raws: [RawConfig; N]) -> InstanceDelta {
     let mut problems = Vec::new();
-    let mut deltas: Vec<InstanceDelta> = vec![instances.handle_file(Event::Init)];
+    let mut deltas: Vec<InstanceDelta> = vec![instances.handle_file(SourceEvent::Init)];
     deltas.extend(
         raws.into_iter()
-            .map(|raw| instances.handle_file(Event::InitApply(raw))),
+            .map(|raw| instances.handle_file(SourceEvent::InitApply(raw))),
     );
-    deltas.push(instances.handle_file(Event::InitDone));
+    deltas.push(instances.handle_file(SourceEvent::InitDone));
     let mut sum = InstanceDelta::default();
     for delta in deltas {
         sum.started.extend(delta.started);
@@ -124,8 +124,8 @@ fn a_policy_that_needs_a_configuration_says_so() {
     let delta = instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
     assert_eq!(shown(&delta), "", "nothing was read yet");
     assert_eq!(shown(&list(&mut instances, [])), "", "nor from etcd");
-    instances.handle_etcd(&name("a"), Event::Init);
-    let delta = instances.handle_etcd(&name("a"), Event::InitDone);
+    instances.handle_etcd(&name("a"), SourceEvent::Init);
+    let delta = instances.handle_etcd(&name("a"), SourceEvent::InitDone);
     assert!(
         shown(&delta).contains("policy a waits for a configuration: write a.json"),
         "{delta:?}"
@@ -168,16 +168,16 @@ fn a_file_counts_before_etcd() {
     list(&mut instances, [file("a", Some("one"), "{}")]);
     assert!(!instances.complete(), "etcd is not listed yet");
     for event in [
-        Event::Init,
-        Event::InitApply(node("a", "two", "{}")),
-        Event::InitDone,
+        SourceEvent::Init,
+        SourceEvent::InitApply(node("a", "two", "{}")),
+        SourceEvent::InitDone,
     ] {
         instances.handle_etcd(&name("a"), event);
     }
     assert!(instances.complete());
     let delta = instances.handle_etcd(
         &name("a"),
-        Event::Apply(node("a", "one", "{\"x\": \"etcd\"}")),
+        SourceEvent::Apply(node("a", "one", "{\"x\": \"etcd\"}")),
     );
     assert_eq!(
         shown(&delta).trim_start(),
@@ -214,9 +214,9 @@ fn another_etcd_path_changes_nothing_until_it_is_listed() {
     list(&mut instances, []);
     instances.set_policies(vec![spec("a", 1, Some(Type::Str))], vec![]);
     let etcd = |instances: &mut Instances, raw| {
-        instances.handle_etcd(&name("a"), Event::Init);
-        instances.handle_etcd(&name("a"), Event::InitApply(raw));
-        instances.handle_etcd(&name("a"), Event::InitDone)
+        instances.handle_etcd(&name("a"), SourceEvent::Init);
+        instances.handle_etcd(&name("a"), SourceEvent::InitApply(raw));
+        instances.handle_etcd(&name("a"), SourceEvent::InitDone)
     };
     etcd(&mut instances, node("a", "one", "{}"));
     let service = |instances: &Instances| {

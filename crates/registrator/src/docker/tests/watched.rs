@@ -10,7 +10,7 @@ use crate::docker::{
 };
 use registrator_core::backoff::Backoff;
 use registrator_core::observe::container::Container;
-use registrator_core::observe::watch::{Delta, Event, Store};
+use registrator_core::observe::watch::{Delta, SourceEvent, Store};
 
 /// How long a test waits for what has to happen.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -191,7 +191,7 @@ fn is_news(store: &mut Store<Container>, update: &DockerUpdate) -> bool {
     let DockerUpdate::Container(event) = update else {
         return true;
     };
-    let is_of_a_list = !matches!(event, Event::Apply(_) | Event::Delete(_));
+    let is_of_a_list = !matches!(event, SourceEvent::Apply(_) | SourceEvent::Delete(_));
     store.handle(event.clone()) != Delta::default() || is_of_a_list
 }
 
@@ -205,13 +205,15 @@ pub(crate) fn line(update: &DockerUpdate) -> String {
             format!("failed {}: {}", id.short(), chain(error))
         }
         DockerUpdate::InspectRecovered { id } => format!("recovered {}", id.short()),
-        DockerUpdate::Container(Event::Init) => "init".to_owned(),
-        DockerUpdate::Container(Event::InitApply(container)) => {
+        DockerUpdate::Container(SourceEvent::Init) => "init".to_owned(),
+        DockerUpdate::Container(SourceEvent::InitApply(container)) => {
             format!("listed {}", shown(container))
         }
-        DockerUpdate::Container(Event::InitDone) => "done".to_owned(),
-        DockerUpdate::Container(Event::Apply(container)) => format!("apply {}", shown(container)),
-        DockerUpdate::Container(Event::Delete(id)) => format!("delete {}", id.short()),
+        DockerUpdate::Container(SourceEvent::InitDone) => "done".to_owned(),
+        DockerUpdate::Container(SourceEvent::Apply(container)) => {
+            format!("apply {}", shown(container))
+        }
+        DockerUpdate::Container(SourceEvent::Delete(id)) => format!("delete {}", id.short()),
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use registrator_core::observe::container::{Container, ContainerId};
 use registrator_core::observe::document::Part;
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::SourceEvent;
 use tokio::time::{Instant, sleep_until};
 
 use super::inspections::{Inspections, Outcome, Ticket, Worth};
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
     /// The list is there: all of it has to be inspected. Whatever else was known is gone.
     fn listed(&mut self, ids: Vec<ContainerId>) {
         self.heard = Instant::now();
-        self.emit(Event::Init);
+        self.emit(SourceEvent::Init);
         let Some(listing) = &mut self.listing else {
             return;
         };
@@ -274,17 +274,17 @@ impl<'a> Session<'a> {
         match &mut self.listing {
             Some(listing) => {
                 listing.remaining.remove(&id);
-                self.emit(Event::InitApply(container));
+                self.emit(SourceEvent::InitApply(container));
                 self.finish_list_if_complete();
             }
-            None => self.emit(Event::Apply(container)),
+            None => self.emit(SourceEvent::Apply(container)),
         }
     }
 
     fn not_found(&mut self, id: &ContainerId) {
         self.known.stopping.forget(id);
         if self.known.last.remove(id).is_some() {
-            self.emit(Event::Delete(id.clone()));
+            self.emit(SourceEvent::Delete(id.clone()));
         }
         if let Some(listing) = &mut self.listing {
             listing.remaining.remove(id);
@@ -396,7 +396,7 @@ impl<'a> Session<'a> {
         let last = |id| self.known.last.get(id).cloned();
         let known: Vec<_> = remaining.iter().flatten().filter_map(last).collect();
         for last in known {
-            self.emit(Event::InitApply(last));
+            self.emit(SourceEvent::InitApply(last));
         }
         self.finish_list_if_complete();
     }
@@ -404,7 +404,7 @@ impl<'a> Session<'a> {
     fn finish_list_if_complete(&mut self) {
         let complete = |listing: &mut Listing| listing.begun && listing.remaining.is_empty();
         if let Some(listing) = self.listing.take_if(complete) {
-            self.emit(Event::InitDone);
+            self.emit(SourceEvent::InitDone);
             for id in &listing.touched {
                 self.inspections.request(id);
             }
@@ -424,7 +424,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn emit(&mut self, event: Event<Container>) {
+    fn emit(&mut self, event: SourceEvent<Container>) {
         self.outbox.push(DockerUpdate::Container(event));
     }
 }

@@ -8,7 +8,7 @@ use crate::etcd::{ConfigUpdate, EtcdClient, follow_configs, list_configs};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
-use registrator_core::observe::watch::Event;
+use registrator_core::observe::watch::SourceEvent;
 use std::path::PathBuf;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -59,11 +59,11 @@ impl Source {
         let update = tokio::time::timeout(PATIENCE, self.updates.recv()).await;
         match update.unwrap().unwrap() {
             ConfigUpdate::Event(_, event) => match event {
-                Event::Init => "init".into(),
-                Event::InitApply(config) => format!("list {}", shown(&config)),
-                Event::InitDone => "done".into(),
-                Event::Apply(config) => format!("apply {}", shown(&config)),
-                Event::Delete((_, source)) => format!("delete {source}"),
+                SourceEvent::Init => "init".into(),
+                SourceEvent::InitApply(config) => format!("list {}", shown(&config)),
+                SourceEvent::InitDone => "done".into(),
+                SourceEvent::Apply(config) => format!("apply {}", shown(&config)),
+                SourceEvent::Delete((_, source)) => format!("delete {source}"),
             },
             ConfigUpdate::Interrupted(_, error) => format!("interrupted: {}", error_chain(&error)),
             ConfigUpdate::Restored(_) => "restored".into(),

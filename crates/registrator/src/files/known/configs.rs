@@ -5,7 +5,7 @@ use crate::files::configs::{ConfigFile, ConfigListing};
 use crate::files::contents::{Content, Reading};
 use crate::files::{FileUpdate, Problem};
 use registrator_core::observe::config::RawConfig;
-use registrator_core::observe::watch::{Event, Keyed};
+use registrator_core::observe::watch::{Keyed, SourceEvent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -50,8 +50,8 @@ impl KnownConfigs {
         }
         events.extend(self.forget_gone(&present, &problems));
         if !self.listed {
-            events.insert(0, Event::Init);
-            events.push(Event::InitDone);
+            events.insert(0, SourceEvent::Init);
+            events.push(SourceEvent::InitDone);
             self.listed = true;
         }
         Differences {
@@ -67,7 +67,7 @@ impl KnownConfigs {
     }
 
     /// What to report of a file that was looked at.
-    fn take_in(&mut self, file: &ConfigFile, reading: Reading) -> Option<Event<RawConfig>> {
+    fn take_in(&mut self, file: &ConfigFile, reading: Reading) -> Option<SourceEvent<RawConfig>> {
         let content = reading.content;
         if let Some(known) = self.files.get_mut(&file.seen.path) {
             known.content = content;
@@ -77,9 +77,9 @@ impl KnownConfigs {
         self.files
             .insert(file.seen.path.clone(), KnownConfig { id, content });
         Some(if self.listed {
-            Event::Apply(config)
+            SourceEvent::Apply(config)
         } else {
-            Event::InitApply(config)
+            SourceEvent::InitApply(config)
         })
     }
 
@@ -88,7 +88,7 @@ impl KnownConfigs {
         &mut self,
         present: &BTreeSet<&Path>,
         problems: &[Problem],
-    ) -> Vec<Event<RawConfig>> {
+    ) -> Vec<SourceEvent<RawConfig>> {
         let hit: BTreeSet<&Path> = problems
             .iter()
             .map(|problem| problem.path.as_path())
@@ -97,7 +97,8 @@ impl KnownConfigs {
             !present.contains(path.as_path()) && !path.ancestors().any(|path| hit.contains(path))
         };
         let gone = self.files.extract_if(.., is_gone);
-        gone.map(|(_, known)| Event::Delete(known.id)).collect()
+        gone.map(|(_, known)| SourceEvent::Delete(known.id))
+            .collect()
     }
 }
 

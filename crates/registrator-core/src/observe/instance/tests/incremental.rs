@@ -10,8 +10,8 @@ const POLICIES: [&str; 3] = ["a", "b", "c"];
 #[derive(Debug, Clone)]
 enum Change {
     Policies(Vec<PolicySpec>, Vec<Problem>),
-    File(Event<RawConfig>),
-    Etcd(PolicyName, Event<RawConfig>),
+    File(SourceEvent<RawConfig>),
+    Etcd(PolicyName, SourceEvent<RawConfig>),
 }
 
 /// A policy with one of five schemas.
@@ -64,13 +64,13 @@ fn text() -> impl Strategy<Value = &'static str> {
 
 fn event(
     raw: impl Strategy<Value = RawConfig> + 'static,
-) -> impl Strategy<Value = Event<RawConfig>> {
+) -> impl Strategy<Value = SourceEvent<RawConfig>> {
     (raw, 0..8).prop_map(|(raw, kind)| match kind {
-        0 => Event::Init,
-        1 => Event::InitApply(raw),
-        2 => Event::InitDone,
-        3 | 4 => Event::Delete((raw.policy, raw.source)),
-        _ => Event::Apply(raw),
+        0 => SourceEvent::Init,
+        1 => SourceEvent::InitApply(raw),
+        2 => SourceEvent::InitDone,
+        3 | 4 => SourceEvent::Delete((raw.policy, raw.source)),
+        _ => SourceEvent::Apply(raw),
     })
 }
 
@@ -95,11 +95,11 @@ fn policies() -> impl Strategy<Value = Change> {
 /// One event, or a complete list.
 fn events(
     raw: impl Strategy<Value = RawConfig> + Clone + 'static,
-) -> impl Strategy<Value = Vec<Event<RawConfig>>> {
+) -> impl Strategy<Value = Vec<SourceEvent<RawConfig>>> {
     let list = prop::collection::vec(raw.clone(), 0..4).prop_map(|raws| {
-        let items = raws.into_iter().map(Event::InitApply);
-        let begun = std::iter::once(Event::Init).chain(items);
-        begun.chain([Event::InitDone]).collect()
+        let items = raws.into_iter().map(SourceEvent::InitApply);
+        let begun = std::iter::once(SourceEvent::Init).chain(items);
+        begun.chain([SourceEvent::InitDone]).collect()
     });
     prop_oneof![3 => event(raw).prop_map(|event| vec![event]), 1 => list]
 }
@@ -152,7 +152,7 @@ impl Naive {
         self.derive()
     }
 
-    fn handle_file(&mut self, event: Event<RawConfig>) -> InstanceDelta {
+    fn handle_file(&mut self, event: SourceEvent<RawConfig>) -> InstanceDelta {
         let settled = ends_change(&event);
         self.files.handle(event);
         if settled {
@@ -162,7 +162,7 @@ impl Naive {
         }
     }
 
-    fn handle_etcd(&mut self, policy: &PolicyName, event: Event<RawConfig>) -> InstanceDelta {
+    fn handle_etcd(&mut self, policy: &PolicyName, event: SourceEvent<RawConfig>) -> InstanceDelta {
         let settled = ends_change(&event);
         if let Some(store) = self.etcd.get_mut(policy) {
             store.handle(event);
