@@ -64,6 +64,16 @@ fn changes_come_as_they_happen() {
 }
 
 #[test]
+fn events_that_come_together_cost_one_inspect() {
+    let (fake, mut watched) = following(2);
+    let actions = [(1, "pause"), (2, "pause"), (1, "unpause"), (2, "unpause")];
+    let together = actions.map(|(number, action)| event(number, action));
+    fake.change(|world| world.send(&together.concat()));
+    barrier(&fake, &mut watched);
+    assert_eq!(fake.world().inspects(), 3, "one for each, and the barrier's");
+}
+
+#[test]
 fn noise_costs_no_inspect() {
     let (fake, mut watched) = following(1);
     fake.change(|world| {

@@ -99,9 +99,19 @@ impl Inspections {
         !self.jobs.contains_key(id)
     }
 
+    /// How many wait to begin.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether one waits, and fewer than `limit` are under way.
+    pub(super) fn can_begin(&self, limit: usize) -> bool {
+        self.in_flight < limit && !self.queue.is_empty()
+    }
+
     /// The next inspect to begin, if fewer than `limit` are under way.
     pub(super) fn next(&mut self, limit: usize) -> Option<Ticket> {
-        if self.in_flight >= limit {
+        if !self.can_begin(limit) {
             return None;
         }
         let id = self.queue.pop_front()?;

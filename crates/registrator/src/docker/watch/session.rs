@@ -58,6 +58,7 @@ enum Step {
     Sent,
     Answer(Answered),
     Hint(Result<Hint, Error>),
+    Quiet,
     Tick,
 }
 
@@ -109,6 +110,10 @@ impl<'a> Session<'a> {
                 }
                 Step::Answer(answer) => self.answered(answer),
                 Step::Hint(hint) => hint.map(|hint| self.hinted(hint)),
+                Step::Quiet => {
+                    self.begin_inspects();
+                    Ok(())
+                }
                 Step::Tick => {
                     self.tick();
                     Ok(())
@@ -120,31 +125,43 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Inspects begin when no more events are at hand: the engine tells of one change in several events, as of a start and its
+    /// network, and one inspect answers them all. A flood of events does not hold them up.
     async fn step(&mut self) -> Step {
-        self.begin_inspects();
+        let limit = self.inspects_at_once();
+        if self.inspections.queued() >= limit {
+            self.begin_inspects();
+        }
         let wake = self.next_wake();
         let Self {
             outbox,
             answers,
             events,
+            inspections,
             ..
         } = self;
+        let can_inspect = inspections.can_begin(limit) && !outbox.is_full();
         tokio::select! {
             biased;
             () = outbox.send_one(), if !outbox.is_empty() => Step::Sent,
             Some(answer) = answers.next() => Step::Answer(answer),
             hint = events.next() => Step::Hint(hint),
+            () = tokio::task::yield_now(), if can_inspect => Step::Quiet,
             () = sleep_until_some(wake) => Step::Tick,
         }
     }
 
+    fn inspects_at_once(&self) -> usize {
+        match self.listing {
+            Some(_) => self.settings.list_inspects.max(1),
+            None => self.settings.event_inspects.max(1),
+        }
+    }
+
     fn begin_inspects(&mut self) {
-        let limit = match self.listing {
-            Some(_) => self.settings.list_inspects,
-            None => self.settings.event_inspects,
-        };
+        let limit = self.inspects_at_once();
         while !self.outbox.is_full()
-            && let Some(ticket) = self.inspections.next(limit.max(1))
+            && let Some(ticket) = self.inspections.next(limit)
         {
             let client = self.client.clone();
             self.answers.push(Box::pin(async move {
