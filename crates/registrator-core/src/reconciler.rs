@@ -2,6 +2,7 @@
 //!
 //! Read [`Event`] and [`Command`], and you know all that the registrator can react to and do.
 
+mod departing;
 mod plan;
 mod step;
 
@@ -10,6 +11,8 @@ use crate::evaluate::evaluations::Evaluations;
 use crate::evaluate::fence::Fence;
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::Ticket;
+use crate::merge::brake::{Brake, BrakeSettings};
+use crate::merge::departures::Departures;
 use crate::merge::desired::Desired;
 use crate::merge::gathering::Gathering;
 use crate::node::{Key, Value};
@@ -22,7 +25,7 @@ use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Keys;
 use crate::own::session::{Commit, SessionEvent};
-use crate::tell::notice::{Askers, Notice};
+use crate::tell::notice::{Askers, BrakeEnd, Notice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -40,8 +43,14 @@ pub enum Event {
     ConfigFile(watch::SourceEvent<RawConfig>),
     /// A configuration in etcd.
     ConfigNode(PolicyName, watch::SourceEvent<RawConfig>),
+    /// Docker is there, and lists its containers next. Another engine than before knows nothing of the containers before.
+    Engine(Option<String>),
     /// A container.
     Container(watch::SourceEvent<Container>),
+    /// A container was started or listed, and will be inspected: an [`Event::Container`] follows.
+    ComingContainer(ContainerId),
+    /// Docker cannot inspect a container that it told nobody the end of: it seems gone.
+    VanishedContainer(ContainerId),
     /// The files that cannot be read now, all of them. Nodes may be missing because of it.
     UnreadFiles(BTreeSet<String>),
     /// A container cannot be inspected, and nodes may be missing because of it; or no longer.
@@ -62,6 +71,8 @@ pub enum Event {
     Session(SessionEvent),
     /// The time that [`Reconciler::next_timeout`] named has come.
     Timeout,
+    /// The nodes that are held back shall be deleted.
+    ReleaseBrake,
     /// The process shall end.
     Shutdown(OnExit),
 }
@@ -111,6 +122,8 @@ pub struct Settings {
     pub gather: Duration,
     /// How long a release at the end may take.
     pub release: Duration,
+    /// What keeps one mistake from deleting everything.
+    pub brake: BrakeSettings,
 }
 
 impl Settings {
@@ -120,6 +133,7 @@ impl Settings {
             fence,
             gather: Duration::from_millis(20),
             release: Duration::from_secs(5),
+            brake: BrakeSettings::default(),
         }
     }
 }
@@ -140,7 +154,9 @@ pub struct Reconciler {
     evaluations: Evaluations,
     desired: Desired,
     gathering: Gathering,
+    departures: Departures,
     keys: Keys,
+    brake: Brake,
     /// All sources were read and evaluated once: before this nothing is written, because not everything that is wished is known.
     started: bool,
     synced: bool,
@@ -148,8 +164,18 @@ pub struct Reconciler {
     unread_containers: BTreeSet<ContainerId>,
     /// The conflicts between containers that people were told of, as they were told.
     conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
-    /// Orphans stay for now; with `true` people were told.
-    orphans_kept: Option<bool>,
+    /// The engine that was there last, if it said who it is; `None` before the first.
+    engine: Option<Option<String>>,
+    /// Another engine than before is about to list its containers.
+    other_engine: bool,
+    /// The orphans of this session were given to the departures.
+    orphans_depart: bool,
+    /// People were told that the orphans stay.
+    orphans_told: bool,
+    /// Something changed for the nodes that are held back.
+    recount: bool,
+    /// How many nodes people were told that are held back.
+    held_back: usize,
     roots: BTreeSet<String>,
     followed: BTreeMap<PolicyName, EtcdPath>,
     ending: Option<Ending>,
@@ -167,13 +193,20 @@ impl Reconciler {
             evaluations: Evaluations::default(),
             desired: Desired::default(),
             gathering: Gathering::default(),
+            departures: Departures::default(),
             keys: Keys::default(),
+            brake: Brake::default(),
             started: false,
             synced: false,
             unread_files: BTreeSet::new(),
             unread_containers: BTreeSet::new(),
             conflicts: BTreeMap::new(),
-            orphans_kept: None,
+            engine: None,
+            other_engine: false,
+            orphans_depart: false,
+            orphans_told: false,
+            recount: false,
+            held_back: 0,
             roots: BTreeSet::new(),
             followed: BTreeMap::new(),
             ending: None,
@@ -194,7 +227,10 @@ impl Reconciler {
                 let delta = self.instances.handle_etcd(&policy, event);
                 self.on_instances(delta);
             }
-            Event::Container(event) => self.on_container(event),
+            Event::Engine(engine) => self.on_engine(engine),
+            Event::Container(event) => self.on_container(event, now),
+            Event::ComingContainer(id) => self.departures.come(&id),
+            Event::VanishedContainer(id) => self.on_vanished(id, now),
             Event::UnreadFiles(unread) => self.unread_files = unread,
             Event::UnreadContainer { id, unread: true } => {
                 self.unread_containers.insert(id);
@@ -206,6 +242,7 @@ impl Reconciler {
             Event::Session(event) => self.on_session(event, now),
             // What is due is found after any event.
             Event::Timeout => {}
+            Event::ReleaseBrake => self.release_brake(BrakeEnd::Released),
             Event::Shutdown(on_exit) => self.on_shutdown(on_exit, now),
         }
         self.advance(now);
@@ -235,7 +272,7 @@ impl Reconciler {
         let retries = [self.evaluations.next_retry(), self.keys.next_retry()];
         retries
             .into_iter()
-            .chain([gathered, ending])
+            .chain([gathered, ending, self.next_departure()])
             .flatten()
             .min()
     }
@@ -247,7 +284,7 @@ impl Reconciler {
 
     /// Whether etcd holds all that is wished, as far as is known.
     pub fn settled(&self) -> bool {
-        self.started && self.gathering.is_empty() && self.evaluations.idle() && self.keys.settled()
+        self.started && self.is_calm() && self.departures.is_empty() && self.keys.settled()
     }
 
     /// Whether the end was asked for.

@@ -268,7 +268,8 @@ fn as_json() {
             }
           ],
           "idle": [],
-          "printed": []
+          "printed": [],
+          "held_back": null
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&plan.to_json()).unwrap());
 }

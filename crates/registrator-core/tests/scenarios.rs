@@ -12,6 +12,10 @@
 //! a container web !message       a container runs, for which the policy fails
 //! a stopped web /k=v             the container exists, but does not run
 //! a remove web                   it is gone
+//! a started web                  it was started, and will be inspected
+//! a vanished web                 Docker does not know it, and told nobody of its end
+//! a engine E                     this Docker Engine answers from now on
+//! a release brake                what is held back shall go
 //! a slow | a fast                evaluations wait, or are answered
 //! a late | a prompt             etcd performs what is written, but its answers wait, or come
 //! a lagging | a current          claims and registrators are told later than nodes, or with them
@@ -79,6 +83,16 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         ["container", container, rest @ ..] => apply(world, name, container, true, rest),
         ["stopped", container, rest @ ..] => apply(world, name, container, false, rest),
         ["remove", container] => world.delete(name, container),
+        ["started", container] => {
+            let id = world::container_id(container);
+            world.handle(name, Event::ComingContainer(id));
+        }
+        ["vanished", container] => {
+            let id = world::container_id(container);
+            world.handle(name, Event::VanishedContainer(id));
+        }
+        ["engine", engine] => world.handle(name, Event::Engine(Some(engine.to_string()))),
+        ["release", "brake"] => world.handle(name, Event::ReleaseBrake),
         ["listed"] => world.handle(name, Event::Container(watch::SourceEvent::InitDone)),
         ["listing"] => world.handle(name, Event::Container(watch::SourceEvent::Init)),
         ["slow"] => world.host(name).slow = true,

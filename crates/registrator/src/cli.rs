@@ -28,11 +28,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         warn!("environment variable {name} is not one of this program's: is it misspelt?");
     }
     debug!("{settings:?}");
-    let done = match settings {
+    let done = connect::given_places(settings.common()).and_then(|()| match settings {
         CommandSettings::Run(settings) => run::run(settings, environment),
         CommandSettings::Check(settings) => check::check(&settings, environment),
         CommandSettings::Plan(settings) => plan::plan(&settings, environment),
-    };
+    });
     done.unwrap_or_else(|error| {
         logging::fatal(error.as_ref());
         Exit::Failure

@@ -153,6 +153,10 @@ impl Attached {
                 self.files.reload();
                 return;
             }
+            Input::Signal(Signal::ReleaseBrake) => {
+                info!("asked to let go of the nodes that are held back");
+                Event::ReleaseBrake
+            }
             Input::Evaluated(evaluated) => Event::Evaluated {
                 ticket: evaluated.ticket,
                 result: evaluated.result,
@@ -164,7 +168,7 @@ impl Attached {
             Input::Docker(docker::DockerUpdate::Container(event)) => Event::Container(event),
             Input::Docker(update) => {
                 report::docker(&update);
-                match unread_container(update) {
+                match container_event(update) {
                     Some(event) => event,
                     None => return,
                 }
@@ -256,17 +260,19 @@ impl Attached {
     }
 }
 
-/// Whether a container can be inspected, if that changed.
-fn unread_container(update: docker::DockerUpdate) -> Option<Event> {
+/// What the core is told of containers besides the containers.
+fn container_event(update: docker::DockerUpdate) -> Option<Event> {
     match update {
+        docker::DockerUpdate::Connected { engine, .. } => Some(Event::Engine(engine)),
+        docker::DockerUpdate::Coming(id) => Some(Event::ComingContainer(id)),
+        docker::DockerUpdate::Vanished(id) => Some(Event::VanishedContainer(id)),
         docker::DockerUpdate::InspectFailed { id, .. } => {
             Some(Event::UnreadContainer { id, unread: true })
         }
         docker::DockerUpdate::InspectRecovered { id } => {
             Some(Event::UnreadContainer { id, unread: false })
         }
-        docker::DockerUpdate::Connected { .. }
-        | docker::DockerUpdate::Waiting { .. }
+        docker::DockerUpdate::Waiting { .. }
         | docker::DockerUpdate::Lost { .. }
         | docker::DockerUpdate::Container(_) => None,
     }

@@ -18,7 +18,7 @@ pub fn notice(notice: &Notice) {
 /// Logs what changed on Docker's side.
 pub fn docker(update: &docker::DockerUpdate) {
     match update {
-        docker::DockerUpdate::Connected { api_version } => {
+        docker::DockerUpdate::Connected { api_version, .. } => {
             info!("connected to Docker, API {api_version}")
         }
         docker::DockerUpdate::Waiting { error } => {
@@ -40,7 +40,9 @@ pub fn docker(update: &docker::DockerUpdate) {
         docker::DockerUpdate::InspectRecovered { id } => {
             info!("container {} can be inspected again", id.short())
         }
-        docker::DockerUpdate::Container(_) => {}
+        docker::DockerUpdate::Container(_)
+        | docker::DockerUpdate::Coming(_)
+        | docker::DockerUpdate::Vanished(_) => {}
     }
 }
 

@@ -9,8 +9,8 @@ mod values;
 
 pub use environment::Environment;
 pub use groups::{
-    CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostFactSettings,
-    HostSettings,
+    BrakeSettings, CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings,
+    HostFactSettings, HostSettings,
 };
 pub use values::{OnExit, OnNameConflict};
 
@@ -145,6 +145,14 @@ impl CommandSettings {
             CommandSettings::Run(run) => &run.common,
             CommandSettings::Check(check) => &check.common,
             CommandSettings::Plan(plan) => &plan.common,
+        }
+    }
+
+    fn common_mut(&mut self) -> &mut CommonSettings {
+        match self {
+            CommandSettings::Run(run) => &mut run.common,
+            CommandSettings::Check(check) => &mut check.common,
+            CommandSettings::Plan(plan) => &mut plan.common,
         }
     }
 

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 #[path = "cli/host_facts.rs"]
 mod host_facts;
+#[path = "cli/places.rs"]
+mod places;
 
 /// Two labels become two nodes; one of them is shared by all containers.
 const POLICY: &str = r#"config(attrs = {"domain": attr(str), "ttl": attr(int, default = 30)})
@@ -341,7 +343,17 @@ fn plan_as_json() {
     contains(error["message"].as_str().unwrap(), &["no idea"]);
     let mut members: Vec<_> = plan.as_object().unwrap().keys().collect();
     members.sort();
-    assert_eq!(members, ["conflicts", "errors", "idle", "nodes", "printed"]);
+    assert_eq!(
+        members,
+        [
+            "conflicts",
+            "errors",
+            "held_back",
+            "idle",
+            "nodes",
+            "printed"
+        ]
+    );
 }
 
 #[test]

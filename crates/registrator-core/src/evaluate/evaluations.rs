@@ -238,6 +238,11 @@ impl Evaluations {
             .is_none_or(|pending| pending.count == 0)
     }
 
+    /// Whether something waits or runs for a container, or is about to leave.
+    pub fn is_pending(&self, container: &ContainerId) -> bool {
+        self.pending.contains_key(container)
+    }
+
     /// Whether nothing waits or runs whose result counts, and nobody is about to leave.
     pub fn idle(&self) -> bool {
         self.pending.is_empty()

@@ -52,6 +52,7 @@ struct Inspected {
     id: ContainerId,
     name: Arc<str>,
     running: bool,
+    stopping: bool,
     network_of: Option<Box<str>>,
     document: Packed,
     digest: Digest,
@@ -112,6 +113,7 @@ impl Container {
             name: name.unwrap_or(id.short()).into(),
             id,
             running: running.unwrap_or(false),
+            stopping: text(&STATUS) == Some("stopping"),
             network_of: network_of.filter(|other| !other.is_empty()).map(Box::from),
             document: Packed::new(document.text()),
             digest: digest(document),
@@ -132,6 +134,11 @@ impl Container {
     /// end of the engine an exited container keeps its address.
     pub fn running(&self) -> bool {
         self.0.running
+    }
+
+    /// Whether its process was asked to stop, see [`Container::asked_to_stop`].
+    pub fn stopping(&self) -> bool {
+        self.0.stopping
     }
 
     /// The container in whose network this one is, by id or name: `--network container:X`. It has none of its own then.

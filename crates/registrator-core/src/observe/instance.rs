@@ -178,6 +178,11 @@ impl Instances {
         self.running.values()
     }
 
+    /// Whether no policy runs.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// What is wrong now.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()

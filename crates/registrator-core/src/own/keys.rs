@@ -30,6 +30,8 @@ use std::time::Instant;
 pub(crate) struct Wishes<'a> {
     /// What is wished for a key.
     pub(crate) of: &'a dyn Fn(&Key) -> Option<Value>,
+    /// Whether a node that nobody wishes any more is not to be deleted yet. It passes to another registrator that claims it.
+    pub(crate) stays: &'a dyn Fn(&Key) -> bool,
     /// Keys that this process never wished stay as they are, because a wish for them may be missing by a fault.
     pub(crate) keep_orphans: bool,
 }
@@ -101,15 +103,28 @@ impl Keys {
         self.queue = all.collect();
     }
 
-    /// How many keys the process before this one left and this one never wished.
-    pub(crate) fn orphans(&self) -> usize {
-        self.orphans.len()
+    /// The keys that the process before this one left and this one never wished.
+    pub(crate) fn orphans(&self) -> &BTreeSet<Key> {
+        &self.orphans
     }
 
-    /// Asks for a decision of the orphans.
-    pub(crate) fn mark_orphans(&mut self) {
-        let orphans = self.orphans.iter().map(|key| [key.clone()].into());
-        self.queue.extend(orphans);
+    /// Asks for a decision of keys that nobody wishes, each by itself. No wish for them is waited for any longer.
+    pub(crate) fn let_go(&mut self, keys: BTreeSet<Key>) {
+        for key in keys {
+            self.orphans.remove(&key);
+            self.mark([key].into());
+        }
+    }
+
+    /// Whether this process holds a node that no other registrator claims: it would be absent if it were deleted. While there is
+    /// no session, whether that was so at its end.
+    pub(crate) fn holds_alone(&self, key: &Key) -> bool {
+        self.ledger.holds_alone(key)
+    }
+
+    /// How many nodes this process holds.
+    pub(crate) fn held(&self) -> usize {
+        self.ledger.held()
     }
 
     /// Whether a session is there and nothing is to be written now. Some keys may wait.

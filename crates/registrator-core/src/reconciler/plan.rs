@@ -2,6 +2,7 @@
 
 use super::Reconciler;
 use crate::evaluate::origin::Origin;
+use crate::merge::departures::Cause;
 use crate::node::{Key, Value};
 use crate::observe::instance::Problem;
 use crate::own::{self, Op, View, Who};
@@ -17,17 +18,31 @@ impl Reconciler {
     pub fn plan(&self, who: &Who, views: &BTreeMap<Key, View>) -> Plan {
         let asked = self.desired().iter().map(|(key, _)| key);
         let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
+        let nodes = keys.into_iter();
+        let nodes = nodes.filter_map(|key| node(self, who, key, views.get(key)));
+        let mut nodes: Vec<PlannedNode> = nodes.collect();
+        let held = views.values().filter(|view| view.holder() == Some(who.me));
+        let held_back = hold_back(self, &mut nodes, held.count());
         Plan {
-            nodes: keys
-                .into_iter()
-                .filter_map(|key| node(self, who, key, views.get(key)))
-                .collect(),
+            nodes,
+            held_back,
             conflicts: conflicts(self, who, views),
             errors: errors(self),
             idle: Problem::idle(self.problems()),
             printed: Vec::new(),
         }
     }
+}
+
+/// What `run` would do with what the process before it left. A process that runs knows better which containers have ended.
+fn hold_back(reconciler: &Reconciler, nodes: &mut [PlannedNode], held: usize) -> Option<String> {
+    let is_deleted = |node: &&mut PlannedNode| node.action == Action::Delete;
+    let count = nodes.iter_mut().filter(is_deleted).count();
+    let held_back = reconciler.too_many([(Cause::LeftBefore, count)].into(), 0, held)?;
+    for node in nodes.iter_mut().filter(is_deleted) {
+        node.action = Action::Keep;
+    }
+    Some(held_back.reason())
 }
 
 fn node(reconciler: &Reconciler, who: &Who, key: &Key, view: Option<&View>) -> Option<PlannedNode> {

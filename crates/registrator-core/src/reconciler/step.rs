@@ -4,11 +4,11 @@ use super::{Command, Ending, OnExit, Reconciler};
 use crate::evaluate::evaluation::{EvalError, Evaluation};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Ticket, Urgency};
+use crate::merge::departures::Cause;
 use crate::node::{Key, Nodes, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::instance::{InstanceDelta, InstanceId, Problem};
 use crate::observe::spec::{PolicyName, PolicySpec};
-use crate::observe::watch;
 use crate::own::keys::Wishes;
 use crate::own::session::SessionEvent;
 use crate::tell::notice::{Asker, Askers, Notice};
@@ -43,6 +43,7 @@ impl Reconciler {
     /// Make before break: a reloaded instance keeps its nodes until its new results are in, and one that stopped until those of
     /// the others are.
     pub(super) fn on_instances(&mut self, delta: InstanceDelta) {
+        self.recount = true;
         self.notices
             .extend(delta.problems.into_iter().map(Notice::Problem));
         for instance in delta.stopped {
@@ -67,36 +68,6 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn on_container(&mut self, event: watch::SourceEvent<Container>) {
-        let delta = self.containers.handle(event);
-        for id in delta.applied {
-            if self.containers.get(&id).is_some_and(Container::running) {
-                for instance in self.instances.iter() {
-                    let origin = Origin {
-                        instance: instance.id.clone(),
-                        container: id.clone(),
-                    };
-                    self.evaluations.request(origin, Urgency::Change);
-                }
-            } else {
-                self.forget_container(&id);
-            }
-        }
-        for id in delta.deleted {
-            self.forget_container(&id);
-        }
-    }
-
-    /// Takes back what the origins of a container that is gone asked for.
-    fn forget_container(&mut self, container: &ContainerId) {
-        let instances = self.instances.iter().map(|instance| instance.id.clone());
-        let origins = instances.map(|instance| Origin {
-            instance,
-            container: container.clone(),
-        });
-        self.forget(origins.collect());
-    }
-
     fn leave(&mut self, instance: &InstanceId) {
         for (container, _) in self.containers.iter() {
             self.evaluations.leave(&Origin {
@@ -104,15 +75,6 @@ impl Reconciler {
                 container: container.clone(),
             });
         }
-    }
-
-    fn forget(&mut self, gone: BTreeSet<Origin>) {
-        let mut keys = BTreeSet::new();
-        for origin in gone {
-            let asked = self.evaluations.forget(&origin);
-            keys.extend(self.desired.replace(&origin, &asked, &Nodes::default()));
-        }
-        self.flush(keys);
     }
 
     pub(super) fn on_evaluated(
@@ -151,6 +113,8 @@ impl Reconciler {
         let nothing = Nodes::default();
         let before = self.evaluations.asked(&origin).unwrap_or(&nothing);
         let keys = self.desired.replace(&origin, before, &nodes);
+        let cause = self.cause(&origin);
+        self.depart(&keys, &origin.container, cause, now);
         self.gathering.add(&origin.container, keys, now);
         if self.evaluations.succeed(&origin, nodes) {
             let asker = self.asker(&origin);
@@ -170,6 +134,8 @@ impl Reconciler {
                 };
                 self.watch_roots(wished.iter().flatten());
                 self.keys.establish(session, wished);
+                self.orphans_depart = false;
+                self.recount = true;
             }
             SessionEvent::Suspended => self.keys.suspend(),
             SessionEvent::Seen(seen) => self.keys.see(seen, wish, now),
@@ -191,7 +157,7 @@ impl Reconciler {
         self.keys.mark_all();
     }
 
-    fn releasing(&self) -> bool {
+    pub(super) fn releasing(&self) -> bool {
         matches!(self.ending, Some(Ending::Releasing { .. }))
     }
 
@@ -207,12 +173,13 @@ impl Reconciler {
         }
         self.evaluations.retry_due(now);
         self.keys.retry_due(now);
-        self.evaluate();
-        let done = self.finish_containers();
+        self.evaluate(now);
+        let done = self.finish_containers(now);
         self.flush_gathered(done, now);
         // A release needs no wishes.
         if self.started || self.releasing() {
-            self.release_orphans();
+            self.release_orphans(now);
+            self.settle_departures(now);
             self.commit(now);
         }
         self.report_sync();
@@ -225,7 +192,7 @@ impl Reconciler {
         }
     }
 
-    fn evaluate(&mut self) {
+    fn evaluate(&mut self, now: Instant) {
         while let Some((ticket, origin)) = self.evaluations.take_next() {
             let instance = self.instances.get(&origin.instance);
             let container = self.containers.get(&origin.container);
@@ -238,17 +205,24 @@ impl Reconciler {
             } else {
                 // Nobody would answer: its place with the policy would stay taken.
                 self.evaluations.finish(ticket);
-                self.forget([origin].into());
+                let keys = self.forget(&origin, Cause::Ended, now);
+                self.flush(keys);
             }
         }
     }
 
     /// Takes back what was asked for by instances that are gone, where all others have looked at the container. Tells which containers
     /// have nothing to wait for.
-    fn finish_containers(&mut self) -> Vec<ContainerId> {
+    fn finish_containers(&mut self, now: Instant) -> Vec<ContainerId> {
         let mut done = Vec::new();
         for (container, leaving) in self.evaluations.take_done() {
-            self.forget(leaving);
+            let mut keys = BTreeSet::new();
+            for origin in leaving {
+                let cause = Cause::InstanceGone(origin.instance.clone());
+                keys.append(&mut self.forget(&origin, cause, now));
+            }
+            self.flush(keys);
+            self.departures.looked_at(&container);
             done.push(container);
         }
         done
@@ -280,7 +254,7 @@ impl Reconciler {
         }
     }
 
-    fn flush(&mut self, keys: BTreeSet<Key>) {
+    pub(super) fn flush(&mut self, keys: BTreeSet<Key>) {
         self.watch_roots(keys.iter());
         for key in &keys {
             self.report_conflict(key);
@@ -309,38 +283,14 @@ impl Reconciler {
             || self.evaluations.hide_nodes()
     }
 
-    /// Whether what nobody wishes is left as it was found: a wish for it may be missing, or may still come.
-    fn keep_orphans(&self) -> bool {
-        !self.releasing()
-            && (self.wishes_hidden()
-                || !self.instances.complete()
-                || !self.evaluations.idle()
-                || !self.gathering.is_empty())
-    }
-
-    fn release_orphans(&mut self) {
-        let count = self.keys.orphans();
-        if count == 0 {
-            self.orphans_kept = None;
-        } else if !self.keep_orphans() {
-            if self.orphans_kept.take().is_some() {
-                self.keys.mark_orphans();
-            }
-        } else if self.wishes_hidden() && self.orphans_kept != Some(true) {
-            self.notices.push_back(Notice::OrphansKept(count));
-            self.orphans_kept = Some(true);
-        } else if self.orphans_kept.is_none() {
-            self.orphans_kept = Some(false);
-        }
-    }
-
     fn commit(&mut self, now: Instant) {
-        let (releasing, keep_orphans, desired) =
-            (self.releasing(), self.keep_orphans(), &self.desired);
+        let (releasing, keep_orphans) = (self.releasing(), self.keep_orphans());
+        let (desired, departures) = (&self.desired, &self.departures);
         let of =
             |key: &Key| -> Option<Value> { desired.winner(key).filter(|_| !releasing).cloned() };
         let wishes = Wishes {
             of: &of,
+            stays: &|key| departures.holds(key),
             keep_orphans,
         };
         while let Some(commit) = self.keys.next_commit(&wishes, now) {

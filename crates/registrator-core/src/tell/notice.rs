@@ -4,10 +4,13 @@ pub use crate::evaluate::evaluation::Level;
 
 use crate::evaluate::evaluation::{EvalError, LogLine};
 use crate::host::HostId;
+use crate::merge::brake::MaxDelete;
+use crate::merge::departures::Cause;
 use crate::node::{Key, Value};
 use crate::observe::container::ContainerId;
 use crate::observe::instance::{InstanceId, Problem};
 use std::fmt;
+use std::time::Duration;
 
 /// Who asks for a node, for people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +67,58 @@ impl fmt::Display for Askers {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+/// Nodes that stay, because too many would go at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// How many.
+    pub count: usize,
+    /// Of how many.
+    pub held: usize,
+    /// What may go at once.
+    pub limit: MaxDelete,
+    /// Why they would go.
+    pub causes: Vec<(Cause, usize)>,
+    /// No policy runs at all: then none goes, however few they are.
+    pub nothing_runs: bool,
+    /// How long they stay if nobody does anything.
+    pub for_at_most: Option<Duration>,
+}
+
+impl HeldBack {
+    /// Why they stay.
+    pub fn reason(&self) -> String {
+        let causes = self.causes.iter();
+        let causes: Vec<String> = causes
+            .map(|(cause, count)| format!("{cause} ({count})"))
+            .collect();
+        let too_many = if self.nothing_runs {
+            "and no policy runs".to_owned()
+        } else {
+            format!(
+                "more than --max-delete {} lets go within a minute",
+                self.limit
+            )
+        };
+        format!(
+            "{} of {} nodes would be deleted, {too_many}: {}",
+            self.count,
+            self.held,
+            causes.join(", ")
+        )
+    }
+}
+
+/// How the brake let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrakeEnd {
+    /// The nodes are asked for again, their containers have ended, others hold them, or few enough are left.
+    Mended,
+    /// Somebody asked for it.
+    Released,
+    /// Its time is over.
+    Over,
 }
 
 /// A fact.
@@ -189,6 +244,15 @@ pub enum Notice {
     },
     /// Nodes of the process before this one are kept although nothing asks for them, because not everything works.
     OrphansKept(usize),
+    /// Too many nodes would go at once, though nothing proves that their containers have ended: they stay for now.
+    HeldBack(HeldBack),
+    /// Nodes are no longer held back.
+    BrakeEnded {
+        /// Why.
+        end: BrakeEnd,
+        /// How many of them go.
+        deleted: usize,
+    },
 }
 
 impl Notice {
@@ -202,6 +266,7 @@ impl Notice {
             | Notice::ConflictEnded { .. }
             | Notice::HostConflictEnded { .. }
             | Notice::Synced { .. }
+            | Notice::BrakeEnded { .. }
             | Notice::Registered { .. }
             | Notice::Removed(_)
             | Notice::HandedOver { .. }
@@ -210,7 +275,8 @@ impl Notice {
             | Notice::HostConflict { .. }
             | Notice::Repaired { .. }
             | Notice::Foreign { .. }
-            | Notice::OrphansKept(_) => Level::Warn,
+            | Notice::OrphansKept(_)
+            | Notice::HeldBack(_) => Level::Warn,
             Notice::Problem(Problem::Policy { .. } | Problem::Config { .. }) => Level::Error,
             Notice::Problem(problem) if problem.is_idle() => Level::Info,
             Notice::Problem(_) => Level::Warn,
@@ -239,8 +305,18 @@ impl Notice {
             | Notice::EvaluationRecovered(_)
             | Notice::Printed { .. }
             | Notice::Synced { .. }
-            | Notice::OrphansKept(_) => None,
+            | Notice::OrphansKept(_)
+            | Notice::HeldBack(_)
+            | Notice::BrakeEnded { .. } => None,
         }
+    }
+}
+
+/// A time as people say it.
+fn shown(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
     }
 }
 
@@ -289,6 +365,27 @@ impl fmt::Display for Notice {
                 "{count} nodes of the process before this one stay although no container asks for them, \
                  until all policies, configurations and evaluations work"
             ),
+            Notice::HeldBack(held_back) => write!(
+                f,
+                "{}. They stay for now. If this is meant, send SIGUSR1 to let them go; if not, mend it, and nothing is lost. {}",
+                held_back.reason(),
+                match held_back.for_at_most {
+                    Some(wait) => format!("Otherwise they go in {}", shown(wait)),
+                    None => "They stay until then".to_owned(),
+                }
+            ),
+            Notice::BrakeEnded { end, deleted } => {
+                let why = match end {
+                    BrakeEnd::Mended => "the cause is mended",
+                    BrakeEnd::Released => "as asked for",
+                    BrakeEnd::Over => "the time of --max-delete-hold is over",
+                };
+                write!(f, "nodes are no longer held back, {why}")?;
+                match deleted {
+                    0 => Ok(()),
+                    deleted => write!(f, "; {deleted} of them go"),
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -115,6 +115,8 @@ pub struct Plan {
     pub idle: Vec<String>,
     /// What policies printed or logged, with the container.
     pub printed: Vec<String>,
+    /// Why nodes that nobody asks for would stay for now, if too many would go at once.
+    pub held_back: Option<String>,
 }
 
 impl Plan {
@@ -123,7 +125,7 @@ impl Plan {
         self.nodes.iter().any(|node| node.action.writes())
     }
 
-    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`, `printed`.
+    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`, `printed`, `held_back`.
     pub fn to_json(&self) -> Json {
         json!({
             "nodes": self.nodes.iter().map(|node| json!({
@@ -149,6 +151,7 @@ impl Plan {
             })).collect::<Vec<_>>(),
             "idle": self.idle,
             "printed": self.printed,
+            "held_back": self.held_back,
         })
     }
 }
@@ -160,8 +163,8 @@ fn origins(askers: &[Asker]) -> Vec<Json> {
         .collect()
 }
 
-/// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, what is idle, and what was
-/// printed.
+/// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, what is idle, what was
+/// printed, and what is held back.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
@@ -182,6 +185,9 @@ impl fmt::Display for Plan {
         }
         for line in self.idle.iter().chain(&self.printed) {
             writeln!(f, "{line}")?;
+        }
+        if let Some(reason) = &self.held_back {
+            writeln!(f, "{reason}. run would hold them back")?;
         }
         let count = |action| {
             self.nodes

@@ -119,11 +119,15 @@ fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
 
 /// A container whose document holds what the policy answers.
 pub fn container(name: &str, running: bool, answer: Json) -> Container {
-    let mut json = json!({"Id": format!("{name:0<12}"), "Name": format!("/{name}"), "State": {"Running": running}});
+    let mut json = json!({"Id": container_id(name).as_str(), "Name": format!("/{name}"), "State": {"Running": running}});
     for (member, value) in answer.as_object().unwrap() {
         json[member] = value.clone();
     }
     Container::from_inspect(json).unwrap()
+}
+
+pub fn container_id(name: &str) -> ContainerId {
+    ContainerId::new(&format!("{name:0<12}"))
 }
 
 pub fn spec(name: &str, fingerprint: u64) -> PolicySpec {
@@ -233,7 +237,7 @@ impl World {
     }
 
     pub fn delete(&mut self, name: &str, container: &str) {
-        let id = ContainerId::new(&format!("{container:0<12}"));
+        let id = container_id(container);
         self.handle(name, Event::Container(watch::SourceEvent::Delete(id)));
     }
 

@@ -1,15 +1,49 @@
 //! Makes the adapters' settings and clients of the program's settings.
 
+use crate::files::{self, FilesError};
 use crate::host::{self, Host};
 use crate::settings::{
-    CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings, HostFactSettings,
+    BrakeSettings, CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings,
+    HostFactSettings,
 };
 use crate::{docker, etcd};
+use anyhow::bail;
 use registrator_core::evaluate::fence::Fence;
+use registrator_core::merge::brake;
 use registrator_policy::Limits;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::warn;
+
+/// Looks whether the places that somebody gave are there: a mistyped one must not look like nothing to do.
+pub(super) fn given_places(common: &CommonSettings) -> anyhow::Result<()> {
+    if common.given.policies
+        && let Err(error @ FilesError::NoPolicies(_)) = files::scan_policies(&common.policies)
+    {
+        return Err(error.into());
+    }
+    if common.given.services && !common.services.is_dir() {
+        let there = common.services.exists();
+        bail!(
+            "--services (KONTENA_REGISTRATOR_SERVICES) {} {}: name the folder with the policies' configurations, or make an empty one",
+            common.services.display(),
+            if there {
+                "is no folder"
+            } else {
+                "does not exist"
+            }
+        );
+    }
+    Ok(())
+}
+
+/// What may be deleted at once.
+pub(super) fn brake(settings: &BrakeSettings) -> brake::BrakeSettings {
+    brake::BrakeSettings {
+        max_delete: settings.max_delete,
+        hold: settings.max_delete_hold.0,
+    }
+}
 
 /// A client for Docker; nothing is connected yet.
 pub(super) fn docker(

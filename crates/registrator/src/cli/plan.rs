@@ -55,7 +55,10 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
     let files = files::scan_policies(&settings.common.policies)?;
     let (specs, mut policies) = catalog::load_now(files, &policy_settings);
-    let mut reconciler = Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd)));
+    let mut reconciler = Reconciler::new(Settings {
+        brake: connect::brake(&settings.host.brake),
+        ..Settings::with_fence(connect::fence(&settings.host.etcd))
+    });
     let runtime = super::runtime()?;
     let world = runtime.block_on(look(settings, environment))?;
 

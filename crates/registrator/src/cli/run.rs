@@ -121,7 +121,10 @@ async fn attach(
     let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
-        reconciler: Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd))),
+        reconciler: Reconciler::new(Settings {
+            brake: connect::brake(&settings.host.brake),
+            ..Settings::with_fence(connect::fence(&settings.host.etcd))
+        }),
         evaluators: Evaluators::new(
             Deadlines::new(settings.host.evaluation.evaluation_timeout),
             evaluated,

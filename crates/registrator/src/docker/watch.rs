@@ -27,6 +27,7 @@ use super::api_version::ApiVersion;
 use super::client::DockerClient;
 use super::error::Error;
 use crate::attempts::Attempts;
+use crate::docker::engine_id;
 use crate::error_chain::error_chain;
 
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
@@ -39,6 +40,8 @@ pub enum DockerUpdate {
     Connected {
         /// The API version in use.
         api_version: ApiVersion,
+        /// The engine's ID, if it tells: another engine knows nothing of the containers before.
+        engine: Option<String>,
     },
     /// Docker has not been reached since the start, for this reason; it is tried again until it answers.
     Waiting { error: Error },
@@ -46,6 +49,10 @@ pub enum DockerUpdate {
     Lost { error: Error },
     /// What inspect says of containers, even if it is what it said before.
     Container(SourceEvent<Container>),
+    /// A container that was not known to run was started, or is in a list that is completed without it: it will be inspected.
+    Coming(ContainerId),
+    /// Inspect does not know a container, and no event told of its end.
+    Vanished(ContainerId),
     /// A container cannot be inspected. What was known of it stays; it is tried again until it succeeds or the container is gone.
     InspectFailed { id: ContainerId, error: Error },
     /// The container of an earlier [`DockerUpdate::InspectFailed`] can be inspected again, or is gone.
@@ -126,6 +133,8 @@ struct Known {
     failing: BTreeSet<ContainerId>,
     /// Those that were asked to stop.
     stopping: Stopping,
+    /// Those whose process has ended, until they are inspected.
+    ended: BTreeSet<ContainerId>,
 }
 
 /// What was reported of the connection.
@@ -159,12 +168,13 @@ impl Watcher {
         let connected = async {
             let client = self.client.fresh()?;
             let api_version = client.api_version().await?;
+            let engine = engine_id(&client).await.ok();
             let events = client.events().await?;
-            Ok((client, api_version, events))
+            Ok((client, api_version, engine, events))
         };
         match connected.await {
             Err(error) => error,
-            Ok((client, api_version, events)) => {
+            Ok((client, api_version, engine, events)) => {
                 let Self {
                     settings,
                     outbox,
@@ -173,7 +183,9 @@ impl Watcher {
                     ..
                 } = self;
                 let session = Session::new(client, events, settings, known, outbox);
-                session.run(|outbox| link.up(outbox, api_version)).await
+                session
+                    .run(|outbox| link.up(outbox, api_version, engine))
+                    .await
             }
         }
     }
@@ -190,13 +202,16 @@ impl Watcher {
 }
 
 impl Link {
-    fn up(&mut self, outbox: &mut Outbox, api_version: ApiVersion) {
+    fn up(&mut self, outbox: &mut Outbox, api_version: ApiVersion, engine: Option<String>) {
         *self = Self {
             up_since: Some(Instant::now()),
             was_up: true,
             reasons: BTreeSet::new(),
         };
-        outbox.push(DockerUpdate::Connected { api_version });
+        outbox.push(DockerUpdate::Connected {
+            api_version,
+            engine,
+        });
     }
 
     /// Whether this loss is news.

@@ -36,6 +36,8 @@ pub enum Signal {
     Terminate,
     /// SIGHUP: read policies and configurations again.
     Reload,
+    /// SIGUSR1: delete the nodes that are held back.
+    ReleaseBrake,
 }
 
 /// Everything that the loop listens to.
@@ -51,6 +53,7 @@ pub struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hangup: unix::Signal,
+    user1: unix::Signal,
 }
 
 /// Results and news. They take turns while there are both, so that a flood of one, as of other hosts' keys, does not hold up
@@ -102,6 +105,7 @@ impl Signals {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
             hangup: unix::signal(SignalKind::hangup())?,
+            user1: unix::signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -111,6 +115,7 @@ impl Signals {
             Some(()) = self.terminate.recv() => Signal::Terminate,
             Some(()) = self.interrupt.recv() => Signal::Terminate,
             Some(()) = self.hangup.recv() => Signal::Reload,
+            Some(()) = self.user1.recv() => Signal::ReleaseBrake,
             else => pending().await,
         }
     }

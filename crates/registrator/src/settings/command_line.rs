@@ -3,11 +3,12 @@
 //! clap would read the process's environment by itself, and take an empty variable for a value. So the variables that
 //! the options declare are taken away from clap here: their values become defaults, and their names part of the help.
 
-use super::groups::{CommonSettings, EtcdSettings, HostFactSettings};
+use super::groups::{CommonSettings, EtcdSettings, Given, HostFactSettings};
 use super::{CommandSettings, Environment, RunSettings};
 use clap::builder::{BoolishValueParser, Resettable, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use registrator_core::evaluate::fence::covers;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -36,12 +37,30 @@ pub(super) fn read(
 ) -> Result<CommandSettings, clap::Error> {
     let mut command = command(environment);
     let matches = command.try_get_matches_from_mut(arguments);
+    let given = given(matches.as_ref().ok(), environment);
     let line = matches.and_then(|matches| CommandLine::from_arg_matches(&matches));
     let line = line.map_err(|error| with_variable(error).format(&mut command))?;
-    let settings = line.command.unwrap_or(CommandSettings::Run(line.run));
+    let mut settings = line.command.unwrap_or(CommandSettings::Run(line.run));
+    settings.common_mut().given = given;
     match contradiction(&settings) {
         Some(text) => Err(command.error(ErrorKind::ArgumentConflict, text)),
         None => Ok(settings),
+    }
+}
+
+/// Whether somebody gave the places of policies and configurations.
+fn given(matches: Option<&ArgMatches>, environment: &Environment) -> Given {
+    let Some(matches) = matches else {
+        return Given::default();
+    };
+    let matches = matches.subcommand().map_or(matches, |(_, of_it)| of_it);
+    let is_given = |option, variable| {
+        matches.value_source(option) == Some(ValueSource::CommandLine)
+            || environment.get(variable).is_some()
+    };
+    Given {
+        policies: is_given("policies", "KONTENA_REGISTRATOR_POLICIES"),
+        services: is_given("services", "KONTENA_REGISTRATOR_SERVICES"),
     }
 }
 

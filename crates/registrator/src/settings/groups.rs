@@ -1,9 +1,10 @@
 //! Options that several commands share.
 
-use super::values::{self, Secret};
+use super::values::{self, OrNever, Secret};
 use crate::logging::{Format, Level};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
+use registrator_core::merge::brake::MaxDelete;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ pub struct CommonSettings {
         default_value = "etc/services/"
     )]
     pub services: PathBuf,
+    /// Which of these two somebody gave.
+    #[arg(skip)]
+    pub given: Given,
     /// The environment variables that policies may read, separated by commas; a * at the end stands for any rest
     /// [default: all but those with this program's secrets]
     #[arg(
@@ -69,6 +73,15 @@ pub struct CommonSettings {
     pub log_format: Format,
 }
 
+/// What must be there, because somebody gave it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given {
+    /// The place of the policies.
+    pub policies: bool,
+    /// The folder of the configurations.
+    pub services: bool,
+}
+
 /// Docker, etcd, and who this process is between them.
 #[derive(Debug, Clone, Args)]
 pub struct HostSettings {
@@ -78,6 +91,9 @@ pub struct HostSettings {
     /// What policies are told of this host.
     #[command(flatten)]
     pub facts: HostFactSettings,
+    /// What may be deleted at once.
+    #[command(flatten)]
+    pub brake: BrakeSettings,
     /// Where Docker is.
     #[command(flatten)]
     pub docker: DockerSettings,
@@ -95,6 +111,29 @@ pub struct HostSettings {
         help_heading = "etcd"
     )]
     pub host_id: Option<String>,
+}
+
+/// What may be deleted at once though nothing says that the containers have ended.
+#[derive(Debug, Clone, Args)]
+pub struct BrakeSettings {
+    /// How many nodes a mistake may delete within a minute: a share of those that are there, a number, or off. More stay
+    /// at first; fewer than 10 always go
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_MAX_DELETE",
+        value_name = "SHARE|NUMBER",
+        default_value = "50%"
+    )]
+    pub max_delete: MaxDelete,
+    /// How long such nodes stay at most, as in 15m; never keeps them until SIGUSR1 or until the cause is mended
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_MAX_DELETE_HOLD",
+        value_name = "TIME",
+        default_value = "15m",
+        value_parser = values::time_or_never
+    )]
+    pub max_delete_hold: OrNever,
 }
 
 /// How policies run.

@@ -72,6 +72,10 @@ fn without_anything_the_defaults_hold() {
             common: CommonSettings {
                 policies: "etc/policies/",
                 services: "etc/services/",
+                given: Given {
+                    policies: false,
+                    services: false,
+                },
                 policy_env: [],
                 ruby: "ruby",
                 log_level: Info,
@@ -85,6 +89,16 @@ fn without_anything_the_defaults_hold() {
                     host_ips: [],
                     host_interface: None,
                     host_name: None,
+                },
+                brake: BrakeSettings {
+                    max_delete: Percent(
+                        50,
+                    ),
+                    max_delete_hold: OrNever(
+                        Some(
+                            900s,
+                        ),
+                    ),
                 },
                 docker: DockerSettings {
                     docker_host: "unix:///var/run/docker.sock",

@@ -24,6 +24,10 @@ pub enum OnNameConflict {
     Wait,
 }
 
+/// A time, or `None` for `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrNever(pub Option<Duration>);
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -114,6 +118,14 @@ fn time_part(text: &str) -> Result<(Duration, &str), ValueError> {
     };
     let product = number.checked_mul(milliseconds).ok_or(ValueError::Time)?;
     Ok((Duration::from_millis(product), after))
+}
+
+pub(super) fn time_or_never(text: &str) -> Result<OrNever, ValueError> {
+    if text == "never" {
+        return Ok(OrNever(None));
+    }
+    let longest = Duration::from_secs(365 * 24 * 3600);
+    bounded(text, Duration::from_secs(1), longest).map(|time| OrNever(Some(time)))
 }
 
 fn bounded(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueError> {
@@ -246,6 +258,12 @@ mod tests {
             "it must be from 5s to 3600s"
         );
         assert!(evaluation_timeout("0").is_err());
+        let hour = OrNever(Some(Duration::from_secs(3600)));
+        assert_eq!(time_or_never("1h"), Ok(hour));
+        assert_eq!(time_or_never("never"), Ok(OrNever(None)));
+        for bad in ["0", "ever", "99999999h"] {
+            assert!(time_or_never(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ macro_rules! on {
     };
 }
 
+mod brake;
 mod configurations;
 mod containers;
 mod drain;

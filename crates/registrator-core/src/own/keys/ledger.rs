@@ -13,12 +13,15 @@ pub(super) struct Ledger {
     by_lease: BTreeMap<LeaseId, BTreeSet<Key>>,
     /// The lease of this process, whose keys are not listed: they would be nearly all.
     me: Option<LeaseId>,
+    /// How many nodes this process holds.
+    held: usize,
 }
 
 impl Ledger {
     /// Begins a session under the lease `me`: each key is what `carried_over` makes of it, without a view.
     pub(super) fn begin(&mut self, me: LeaseId) {
         self.me = Some(me);
+        self.held = 0;
         self.by_lease.clear();
         for tracked in self.tracked.values_mut() {
             *tracked = tracked.carried_over();
@@ -51,6 +54,7 @@ impl Ledger {
     /// Takes no interest in a key any more.
     pub(super) fn forget(&mut self, key: &Key) {
         if let Some(tracked) = self.tracked.remove(key) {
+            self.held -= usize::from(holds(&tracked, self.me));
             for lease in others(&tracked.sight.view, self.me) {
                 self.unlist(lease, key);
             }
@@ -65,7 +69,9 @@ impl Ledger {
     ) -> Option<T> {
         let tracked = self.tracked.get_mut(key)?;
         let before = others(&tracked.sight.view, self.me);
+        self.held -= usize::from(holds(tracked, self.me));
         let result = change(tracked);
+        self.held += usize::from(holds(tracked, self.me));
         let after = others(&tracked.sight.view, self.me);
         if before != after {
             for lease in before.difference(&after) {
@@ -83,6 +89,18 @@ impl Ledger {
         self.tracked.values_mut().for_each(change);
     }
 
+    /// Whether this process holds a node that nobody claims.
+    pub(super) fn holds_alone(&self, key: &Key) -> bool {
+        let alone =
+            |tracked: &&Tracked| holds(tracked, self.me) && tracked.sight.view.claims.is_empty();
+        self.get(key).filter(alone).is_some()
+    }
+
+    /// How many nodes this process holds.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// The keys that another registrator holds or claims.
     pub(super) fn concerning(&self, lease: LeaseId) -> impl Iterator<Item = &Key> {
         self.by_lease.get(&lease).into_iter().flatten()
@@ -96,6 +114,10 @@ impl Ledger {
             }
         }
     }
+}
+
+fn holds(tracked: &Tracked, me: Option<LeaseId>) -> bool {
+    me.is_some() && tracked.sight.view.holder() == me
 }
 
 /// Who has something to do with a key, apart from `me`.
@@ -144,6 +166,8 @@ mod tests {
                 prop_assert_eq!(ledger.concerning(lease).collect::<Vec<_>>(), walked);
             }
             prop_assert_eq!(ledger.concerning(LeaseId(1)).count(), 0);
+            let held = ledger.iter().filter(|(_, tracked)| holds(tracked, Some(LeaseId(1))));
+            prop_assert_eq!(ledger.held(), held.count());
         }
     }
 

@@ -48,6 +48,7 @@ fn commit(keys: &mut Keys, wished: &[&str], now: Instant) -> Option<Commit> {
     let of = |key: &Key| wished.contains(&key.as_str()).then(|| value("a"));
     let wishes = Wishes {
         of: &of,
+        stays: &|_| false,
         keep_orphans: false,
     };
     keys.next_commit(&wishes, now)

@@ -42,6 +42,17 @@ pub(super) struct Flying {
     pub(super) batches: Vec<BTreeSet<Key>>,
 }
 
+/// Whether a node that nobody wishes stays for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It does not.
+    No,
+    /// It is not deleted, but passes to another registrator that claims it.
+    There,
+    /// Nothing happens to it.
+    AsItIs,
+}
+
 /// What is to be done next for a key.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -110,19 +121,20 @@ impl Tracked {
         news
     }
 
-    /// What is to be done next. One that is `kept` stays as it is.
+    /// What is to be done next.
     pub(super) fn next(
         &mut self,
         who: &Who,
         key: &Key,
         wish: Option<&Value>,
-        kept: bool,
+        kept: Kept,
         now: Instant,
     ) -> Next {
         if let Some(at) = self.look(who, wish.is_some(), now) {
             return Next::Wait(at);
         }
-        if kept {
+        let alone = self.sight.view.holder() == Some(who.me) && self.sight.view.claims.is_empty();
+        if kept == Kept::AsItIs || (kept == Kept::There && alone) {
             return Next::Rest(Vec::new());
         }
         let view = self.sight.to_decide(who.me, wish.is_some());

@@ -2,7 +2,7 @@
 
 use super::flights::Flight;
 use super::request::Request;
-use super::tracked::Next;
+use super::tracked::{Kept, Next};
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
 use crate::own::session::{Commit, KeyResult, Outcome};
@@ -149,7 +149,15 @@ impl Keys {
             self.ledger.track(key);
             self.orphans.remove(key);
         }
-        let kept = wishes.keep_orphans && self.orphans.contains(key);
+        let kept = if wish.is_some() {
+            Kept::No
+        } else if wishes.keep_orphans && self.orphans.contains(key) {
+            Kept::AsItIs
+        } else if (wishes.stays)(key) {
+            Kept::There
+        } else {
+            Kept::No
+        };
         self.alarms.cancel(key);
         let next = self.ledger.change(key, |tracked| {
             tracked.next(who, key, wish.as_ref(), kept, now)

@@ -70,7 +70,40 @@ fn events_that_come_together_cost_one_inspect() {
     let together = actions.map(|(number, action)| event(number, action));
     fake.change(|world| world.send(&together.concat()));
     barrier(&fake, &mut watched);
-    assert_eq!(fake.world().inspects(), 3, "one for each, and the barrier's");
+    assert_eq!(
+        fake.world().inspects(),
+        3,
+        "one for each, and the barrier's"
+    );
+}
+
+/// An end that is told is a proof, even if inspect was the first to know.
+#[test]
+fn a_container_that_nobody_told_the_end_of_has_vanished() {
+    let (fake, mut watched) = following(2);
+    let vanish = |world: &mut super::fake_docker::World, number, actions: &[&str]| {
+        world.containers.remove(&id(number));
+        for action in actions {
+            world.send(&event(number, action));
+        }
+    };
+    fake.change(|world| vanish(world, 1, &["rename"]));
+    watched.expect(&["vanished 000000000001"]);
+    fake.change(|world| vanish(world, 2, &["die"]));
+    watched.expect(&["delete 000000000002"]);
+}
+
+#[test]
+fn a_start_is_told_before_the_inspect_is_answered() {
+    let (fake, mut watched) = following(1);
+    fake.change(|world| {
+        world.hold_inspects = true;
+        world.containers.insert(id(2), inspect(2, "new"));
+        world.send(&event(2, "start"));
+    });
+    watched.expect(&["coming 000000000002"]);
+    fake.change(|world| world.hold_inspects = false);
+    watched.expect(&["apply new running bridge"]);
 }
 
 #[test]

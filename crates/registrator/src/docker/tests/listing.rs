@@ -22,12 +22,13 @@ fn subscribes_before_it_lists() {
         .filter_map(|path| path.split('?').next())
         .collect();
     // The inspects are under way together.
-    paths[3..].sort_unstable();
+    paths[4..].sort_unstable();
     let [one, two] = [1, 2].map(|number| format!("/v1.41/containers/{}/json", id(number)));
     assert_eq!(
         paths,
         [
             "/_ping",
+            "/v1.41/info",
             "/v1.41/events",
             "/v1.41/containers/json",
             &one,
@@ -129,6 +130,19 @@ fn containers_that_vanish_before_their_inspect_are_left_out() {
     let mut watched = watched(&fake);
     watched.expect(&["connected 1.41"]);
     watched.expect_list(&["c1 running bridge", "c3 running bridge"]);
+}
+
+/// It is inspected again and again until it answers, but the others do not wait for that.
+#[test]
+fn a_list_that_is_completed_without_a_container_tells_that_it_comes() {
+    let fake = FakeDocker::start(1);
+    fake.script(|_, path| {
+        path.ends_with("/json")
+            .then(|| Reply::Status(500, r#"{"message":"busy"}"#.to_owned()))
+    });
+    let mut watched = watched(&fake);
+    watched.until("coming 000000000001");
+    watched.expect(&["done"]);
 }
 
 #[test]

@@ -198,13 +198,15 @@ fn is_news(store: &mut Store<Container>, update: &DockerUpdate) -> bool {
 /// An update as a line of text.
 pub(crate) fn line(update: &DockerUpdate) -> String {
     match update {
-        DockerUpdate::Connected { api_version } => format!("connected {api_version}"),
+        DockerUpdate::Connected { api_version, .. } => format!("connected {api_version}"),
         DockerUpdate::Waiting { error, .. } => format!("waiting: {}", chain(error)),
         DockerUpdate::Lost { error, .. } => format!("lost: {}", chain(error)),
         DockerUpdate::InspectFailed { id, error } => {
             format!("failed {}: {}", id.short(), chain(error))
         }
         DockerUpdate::InspectRecovered { id } => format!("recovered {}", id.short()),
+        DockerUpdate::Coming(id) => format!("coming {}", id.short()),
+        DockerUpdate::Vanished(id) => format!("vanished {}", id.short()),
         DockerUpdate::Container(SourceEvent::Init) => "init".to_owned(),
         DockerUpdate::Container(SourceEvent::InitApply(container)) => {
             format!("listed {}", shown(container))

@@ -232,6 +232,7 @@ impl<'a> Session<'a> {
             |id: &ContainerId| listing.remaining.contains(id) || listing.touched.contains(id);
         self.known.last.retain(|id, _| is_there(id));
         self.known.stopping.retain(is_there);
+        self.known.ended.retain(|id| is_there(id));
         self.finish_list_if_complete();
     }
 
@@ -287,6 +288,7 @@ impl<'a> Session<'a> {
 
     fn report(&mut self, container: Container) {
         let id = container.id().clone();
+        self.known.ended.remove(&id);
         self.known.last.insert(id.clone(), container.clone());
         match &mut self.listing {
             Some(listing) => {
@@ -300,8 +302,13 @@ impl<'a> Session<'a> {
 
     fn not_found(&mut self, id: &ContainerId) {
         self.known.stopping.forget(id);
+        let has_ended = self.known.ended.remove(id);
         if self.known.last.remove(id).is_some() {
-            self.emit(SourceEvent::Delete(id.clone()));
+            if has_ended {
+                self.emit(SourceEvent::Delete(id.clone()));
+            } else {
+                self.outbox.push(DockerUpdate::Vanished(id.clone()));
+            }
         }
         if let Some(listing) = &mut self.listing {
             listing.remaining.remove(id);
@@ -345,10 +352,15 @@ impl<'a> Session<'a> {
             Hint::Signalled(id, signal) => self.signalled(id, signal),
             Hint::Ended(id) => {
                 self.known.stopping.ends(&id);
+                self.known.ended.insert(id.clone());
                 self.changed(id);
             }
             Hint::Started(id) => {
                 self.known.stopping.forget(&id);
+                self.known.ended.remove(&id);
+                if !self.known.last.get(&id).is_some_and(Container::running) {
+                    self.outbox.push(DockerUpdate::Coming(id.clone()));
+                }
                 self.changed(id);
             }
             Hint::Health(id, status) if self.is_known_health(&id, &status) => {}
@@ -377,10 +389,14 @@ impl<'a> Session<'a> {
     fn gone(&mut self, id: ContainerId) {
         self.inspections.forget(&id);
         self.recovered(&id);
-        let Some(listing) = &mut self.listing else {
-            return self.not_found(&id);
-        };
         self.known.stopping.forget(&id);
+        let Some(listing) = &mut self.listing else {
+            self.known.ended.remove(&id);
+            self.known.last.remove(&id);
+            // Even if it was unknown to inspect before: this is the proof.
+            return self.emit(SourceEvent::Delete(id));
+        };
+        self.known.ended.insert(id.clone());
         listing.remaining.remove(&id);
         // The inspect after the list finds nothing.
         listing.touched.insert(id);
@@ -410,10 +426,11 @@ impl<'a> Session<'a> {
             .listing
             .as_mut()
             .map(|listing| std::mem::take(&mut listing.remaining));
-        let last = |id| self.known.last.get(id).cloned();
-        let known: Vec<_> = remaining.iter().flatten().filter_map(last).collect();
-        for last in known {
-            self.emit(SourceEvent::InitApply(last));
+        for id in remaining.into_iter().flatten() {
+            match self.known.last.get(&id).cloned() {
+                Some(last) => self.emit(SourceEvent::InitApply(last)),
+                None => self.outbox.push(DockerUpdate::Coming(id)),
+            }
         }
         self.finish_list_if_complete();
     }

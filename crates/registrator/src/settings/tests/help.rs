@@ -85,6 +85,13 @@ fn help_of_run() {
               --host-name <NAME>                The name of this host for policies
                                                 [env: KONTENA_REGISTRATOR_HOST_NAME] [default: the machine's
                                                 host name]
+              --max-delete <SHARE|NUMBER>       How many nodes a mistake may delete within a minute: a share
+                                                of those that are there, a number, or off. More stay at
+                                                first; fewer than 10 always go
+                                                [env: KONTENA_REGISTRATOR_MAX_DELETE] [default: 50%]
+              --max-delete-hold <TIME>          How long such nodes stay at most, as in 15m; never keeps
+                                                them until SIGUSR1 or until the cause is mended
+                                                [env: KONTENA_REGISTRATOR_MAX_DELETE_HOLD] [default: 15m]
           -h, --help                            Print help
           -V, --version                         Print version
 
@@ -247,6 +254,13 @@ fn help_of_plan() {
               --host-name <NAME>                The name of this host for policies
                                                 [env: KONTENA_REGISTRATOR_HOST_NAME] [default: the machine's
                                                 host name]
+              --max-delete <SHARE|NUMBER>       How many nodes a mistake may delete within a minute: a share
+                                                of those that are there, a number, or off. More stay at
+                                                first; fewer than 10 always go
+                                                [env: KONTENA_REGISTRATOR_MAX_DELETE] [default: 50%]
+              --max-delete-hold <TIME>          How long such nodes stay at most, as in 15m; never keeps
+                                                them until SIGUSR1 or until the cause is mended
+                                                [env: KONTENA_REGISTRATOR_MAX_DELETE_HOLD] [default: 15m]
           -h, --help                            Print help
 
         Docker:

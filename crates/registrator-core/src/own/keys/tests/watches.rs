@@ -172,10 +172,10 @@ fn processes_die() {
             three("3, crash 1, start 1, in time", 50_000, restart(1, 0))
                 .with_successor()
                 .timely(),
-            two("2, 2 keys, crash 1, in time", 5_000, crash(1, 0))
+            two("2, 2 keys, crash 1, in time", 3_000, crash(1, 0))
                 .two_keys()
                 .timely(),
-            two("2, 2 keys, crash 1, start 1, in time", 5_000, restart(1, 0))
+            two("2, 2 keys, crash 1, start 1, in time", 3_000, restart(1, 0))
                 .two_keys()
                 .with_successor()
                 .timely(),

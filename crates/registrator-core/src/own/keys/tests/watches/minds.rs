@@ -214,6 +214,7 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
         Input::Send(wishes) => {
             let wishes = Wishes {
                 of: &|key: &Key| wish(wishes, key),
+                stays: &|_| false,
                 keep_orphans: false,
             };
             let commit = keys.next_commit(&wishes, now())?;

@@ -1,0 +1,282 @@
+//! Nodes that nobody on this host asks for any more, and how long they stay all the same.
+//!
+//! A container may take the place of another and ask for the same nodes, so what goes waits for what came before it. And a mistake
+//! may look like the end of everything: what goes without a container's end as its proof is gathered, for one decision about all of
+//! it.
+
+use crate::node::Key;
+use crate::observe::container::ContainerId;
+use crate::observe::instance::InstanceId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// The longest wait for containers that have come and were not looked at yet.
+const FOR_OTHERS: Duration = Duration::from_secs(1);
+
+/// The longest wait for evaluations under way, of which more such nodes may come.
+const TOGETHER: Duration = Duration::from_secs(5);
+
+/// Why nobody asks for a node any more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The container ended, is about to, or is not in the complete list of its engine: that is proof enough.
+    Ended,
+    /// The container runs, and this instance gives the node no more.
+    GivenNoMore(InstanceId),
+    /// The instance is gone.
+    InstanceGone(InstanceId),
+    /// Another engine answers, which does not list the container.
+    OtherEngine,
+    /// The engine cannot inspect the container, and told nobody of its end.
+    Unknown,
+    /// The process before this one left it.
+    LeftBefore,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Ended => write!(f, "their containers have ended"),
+            Cause::GivenNoMore(instance) => {
+                write!(
+                    f,
+                    "{instance} gives them no more, though their containers run"
+                )
+            }
+            Cause::InstanceGone(instance) => write!(f, "instance {instance} is gone"),
+            Cause::OtherEngine => write!(f, "another Docker Engine answers"),
+            Cause::Unknown => write!(
+                f,
+                "Docker does not know their containers, and told of no end"
+            ),
+            Cause::LeftBefore => write!(f, "the process before this one left them"),
+        }
+    }
+}
+
+/// The nodes of one change.
+#[derive(Debug)]
+struct Batch {
+    keys: BTreeSet<Key>,
+    container: Option<ContainerId>,
+    cause: Cause,
+    since: Instant,
+}
+
+/// All such nodes.
+#[derive(Debug, Default)]
+pub struct Departures {
+    /// Counts what comes and goes: who came first.
+    turn: u64,
+    /// Containers that have come and were not looked at yet.
+    coming: BTreeMap<ContainerId, u64>,
+    /// The same, in order.
+    coming_turns: BTreeSet<u64>,
+    /// What goes, in order.
+    batches: BTreeMap<u64, Batch>,
+    /// The batches that are proven, in order, and the others: only the first of each is looked at.
+    ended: BTreeSet<u64>,
+    open: BTreeSet<u64>,
+    /// Those that were decided to stay for now.
+    held_back: BTreeSet<u64>,
+    /// Where each key is.
+    of_key: BTreeMap<Key, u64>,
+    /// The batches without proof by container: its end may come later, and proves them.
+    of_container: BTreeSet<(ContainerId, u64)>,
+}
+
+impl Departures {
+    /// A container has come, or has changed, and will be looked at.
+    pub fn come(&mut self, container: &ContainerId) {
+        if !self.coming.contains_key(container) {
+            self.turn += 1;
+            self.coming.insert(container.clone(), self.turn);
+            self.coming_turns.insert(self.turn);
+        }
+    }
+
+    /// A container was looked at, or there is nothing to look at any more.
+    pub fn looked_at(&mut self, container: &ContainerId) {
+        if let Some(turn) = self.coming.remove(container) {
+            self.coming_turns.remove(&turn);
+        }
+    }
+
+    /// Nobody asks for these nodes any more.
+    pub fn go(
+        &mut self,
+        keys: BTreeSet<Key>,
+        container: Option<&ContainerId>,
+        cause: Cause,
+        now: Instant,
+    ) {
+        if keys.is_empty() {
+            return;
+        }
+        for key in &keys {
+            self.stay(key);
+        }
+        self.turn += 1;
+        self.of_key
+            .extend(keys.iter().map(|key| (key.clone(), self.turn)));
+        if cause == Cause::Ended {
+            self.ended.insert(self.turn);
+        } else {
+            self.open.insert(self.turn);
+            self.of_container
+                .extend(container.map(|container| (container.clone(), self.turn)));
+        }
+        let batch = Batch {
+            keys,
+            container: container.cloned(),
+            cause,
+            since: now,
+        };
+        self.batches.insert(self.turn, batch);
+    }
+
+    /// A node does not go; tells whether it was held back.
+    pub fn stay(&mut self, key: &Key) -> bool {
+        let Some(turn) = self.of_key.remove(key) else {
+            return false;
+        };
+        let was_held_back = self.held_back.contains(&turn);
+        if let Some(batch) = self.batches.get_mut(&turn) {
+            batch.keys.remove(key);
+            if batch.keys.is_empty() {
+                self.take(turn);
+            }
+        }
+        was_held_back
+    }
+
+    /// A container has ended: that proves what was open.
+    pub fn end(&mut self, container: &ContainerId) {
+        let first = (container.clone(), 0);
+        let of_it = self.of_container.range(first..);
+        let of_it = of_it.take_while(|(whose, _)| whose == container);
+        let turns: Vec<u64> = of_it.map(|(_, turn)| *turn).collect();
+        for turn in turns {
+            self.of_container.remove(&(container.clone(), turn));
+            self.open.remove(&turn);
+            self.held_back.remove(&turn);
+            self.ended.insert(turn);
+        }
+    }
+
+    /// Whether a node stays for now.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.of_key.contains_key(key)
+    }
+
+    /// The nodes that are proven and have waited for all that came before them, or long enough.
+    pub fn take_ended(&mut self, now: Instant) -> Option<BTreeSet<Key>> {
+        let turn = *self.ended.first()?;
+        let since = self.batches.get(&turn)?.since;
+        if self.came_before(turn) && now < since + FOR_OTHERS {
+            return None;
+        }
+        self.take(turn)
+    }
+
+    fn came_before(&self, turn: u64) -> bool {
+        self.coming_turns.first().is_some_and(|first| *first < turn)
+    }
+
+    /// Whether it is time to decide about what is not proven. `calm` tells that nothing is read or evaluated.
+    pub fn is_decidable(&self, calm: bool, now: Instant) -> bool {
+        let last = self.open.last().copied().unwrap_or_default();
+        let alone = calm && !self.open.is_empty() && !self.came_before(last);
+        alone || self.decidable_at(calm).is_some_and(|at| at <= now)
+    }
+
+    /// What is held back already may be asked for again by an evaluation under way, so it is not decided before that.
+    fn decidable_at(&self, calm: bool) -> Option<Instant> {
+        let batch = self.batches.get(self.open.first()?)?;
+        if calm {
+            Some(batch.since + FOR_OTHERS)
+        } else if self.held_back.is_empty() {
+            Some(batch.since + TOGETHER)
+        } else {
+            None
+        }
+    }
+
+    /// The nodes that are not proven, by cause, if `counts` says that they count.
+    pub fn unproven(&self, counts: impl Fn(&Key) -> bool) -> BTreeMap<Cause, usize> {
+        let mut causes = BTreeMap::new();
+        for turn in self.open.iter().chain(&self.held_back) {
+            if let Some(batch) = self.batches.get(turn) {
+                let count = batch.keys.iter().filter(|key| counts(key)).count();
+                if count > 0 {
+                    *causes.entry(batch.cause.clone()).or_default() += count;
+                }
+            }
+        }
+        causes
+    }
+
+    /// Whether any node stays for now.
+    pub fn holds_any(&self) -> bool {
+        !self.of_key.is_empty()
+    }
+
+    /// All that is not proven stays for now.
+    pub fn hold_back(&mut self) {
+        self.held_back.append(&mut self.open);
+    }
+
+    /// All that is not proven goes.
+    pub fn take_unproven(&mut self) -> Vec<BTreeSet<Key>> {
+        let mut turns = std::mem::take(&mut self.held_back);
+        turns.append(&mut self.open);
+        turns.iter().filter_map(|turn| self.take(*turn)).collect()
+    }
+
+    /// What is held back goes.
+    pub fn take_held_back(&mut self) -> Vec<BTreeSet<Key>> {
+        let turns = std::mem::take(&mut self.held_back);
+        turns.iter().filter_map(|turn| self.take(*turn)).collect()
+    }
+
+    /// When a wait is over.
+    pub fn next_timeout(&self, calm: bool) -> Option<Instant> {
+        let ended = self.ended.first().and_then(|turn| self.batches.get(turn));
+        let ended = ended.map(|batch| batch.since + FOR_OTHERS);
+        [ended, self.decidable_at(calm)].into_iter().flatten().min()
+    }
+
+    /// Whether nothing waits but what is held back.
+    pub fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.open.is_empty()
+    }
+
+    /// Forgets what goes; what has come is still to be looked at.
+    pub fn clear(&mut self) {
+        let coming = std::mem::take(&mut self.coming);
+        *self = Departures {
+            turn: self.turn,
+            coming_turns: coming.values().copied().collect(),
+            coming,
+            ..Departures::default()
+        };
+    }
+
+    fn take(&mut self, turn: u64) -> Option<BTreeSet<Key>> {
+        let batch = self.batches.remove(&turn)?;
+        for key in &batch.keys {
+            self.of_key.remove(key);
+        }
+        for turns in [&mut self.ended, &mut self.open, &mut self.held_back] {
+            turns.remove(&turn);
+        }
+        if let Some(container) = batch.container {
+            self.of_container.remove(&(container, turn));
+        }
+        Some(batch.keys)
+    }
+}
+
+#[cfg(test)]
+mod tests;

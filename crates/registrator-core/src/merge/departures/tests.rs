@@ -1,0 +1,106 @@
+//! What waits for what, and for how long.
+
+use super::*;
+
+fn keys(names: &[&str]) -> BTreeSet<Key> {
+    names.iter().map(|name| Key::parse(name).unwrap()).collect()
+}
+
+fn key(name: &str) -> Key {
+    Key::parse(name).unwrap()
+}
+
+fn id(name: &str) -> ContainerId {
+    ContainerId::new(name)
+}
+
+fn given_no_more() -> Cause {
+    Cause::GivenNoMore(InstanceId {
+        policy: crate::observe::spec::PolicyName::parse("p").unwrap(),
+        config: None,
+    })
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn what_is_proven_waits_only_for_what_came_before() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.come(&id("new"));
+    departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, now);
+    departures.come(&id("later"));
+    assert!(departures.holds(&key("/a")));
+    assert_eq!(departures.take_ended(now), None);
+    assert_eq!(departures.next_timeout(true), Some(now + SECOND));
+    departures.looked_at(&id("new"));
+    assert_eq!(departures.take_ended(now), Some(keys(&["/a"])));
+    assert!(!departures.holds(&key("/a")) && departures.is_empty());
+}
+
+#[test]
+fn nothing_is_waited_for_longer_than_a_second() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.come(&id("slow"));
+    departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, now);
+    assert_eq!(departures.take_ended(now + SECOND / 2), None);
+    assert_eq!(departures.take_ended(now + SECOND), Some(keys(&["/a"])));
+}
+
+#[test]
+fn what_is_asked_for_again_stays() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.come(&id("new"));
+    departures.go(keys(&["/a", "/b"]), Some(&id("old")), Cause::Ended, now);
+    assert!(!departures.stay(&key("/a")), "it was not held back");
+    departures.looked_at(&id("new"));
+    assert_eq!(departures.take_ended(now), Some(keys(&["/b"])));
+}
+
+#[test]
+fn what_is_not_proven_is_decided_together_and_in_calm() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    assert!(!departures.is_decidable(true, now));
+    for (container, name) in [("x", "/a"), ("y", "/b")] {
+        departures.go(keys(&[name]), Some(&id(container)), given_no_more(), now);
+        assert!(!departures.is_decidable(false, now));
+    }
+    assert!(departures.is_decidable(true, now));
+    assert!(departures.is_decidable(false, now + 5 * SECOND));
+    assert_eq!(departures.take_ended(now + 5 * SECOND), None);
+    let causes = departures.unproven(|key| key.as_str() != "/b");
+    assert_eq!(causes, [(given_no_more(), 1)].into());
+    departures.hold_back();
+    assert!(departures.holds_any() && departures.is_empty());
+    assert_eq!(departures.next_timeout(true), None);
+    assert!(departures.stay(&key("/b")), "it was held back");
+    assert_eq!(departures.take_unproven(), [keys(&["/a"])]);
+    assert!(!departures.holds_any());
+}
+
+#[test]
+fn a_wish_may_come_back_while_nodes_are_held_back() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.go(keys(&["/a"]), Some(&id("x")), given_no_more(), now);
+    departures.hold_back();
+    departures.go(keys(&["/b"]), Some(&id("y")), given_no_more(), now);
+    assert!(!departures.is_decidable(false, now + 60 * SECOND));
+    assert_eq!(departures.next_timeout(false), None);
+    assert!(departures.is_decidable(true, now));
+    assert_eq!(departures.take_held_back(), [keys(&["/a"])]);
+    assert!(departures.holds(&key("/b")));
+}
+
+#[test]
+fn the_end_of_a_container_proves_what_it_held_back() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.go(keys(&["/a"]), Some(&id("x")), given_no_more(), now);
+    departures.hold_back();
+    departures.go(keys(&["/b"]), Some(&id("x")), given_no_more(), now);
+    departures.go(keys(&["/c"]), Some(&id("y")), given_no_more(), now);
+    departures.end(&id("x"));
+    assert_eq!(departures.take_ended(now), Some(keys(&["/a"])));
+    assert_eq!(departures.take_ended(now), Some(keys(&["/b"])));
+    assert_eq!(departures.take_ended(now), None);
+    departures.clear();
+    assert!(!departures.holds(&key("/c")));
+}
