@@ -229,7 +229,7 @@ impl Reconciler {
             }
             Event::Engine(engine) => self.on_engine(engine),
             Event::Container(event) => self.on_container(event, now),
-            Event::ComingContainer(id) => self.departures.come(&id),
+            Event::ComingContainer(id) => self.departures.start(&id, now),
             Event::VanishedContainer(id) => self.on_vanished(id, now),
             Event::UnreadFiles(unread) => self.unread_files = unread,
             Event::UnreadContainer { id, unread: true } => {

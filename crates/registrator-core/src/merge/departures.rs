@@ -67,12 +67,16 @@ struct Batch {
 /// All such nodes.
 #[derive(Debug, Default)]
 pub struct Departures {
-    /// Counts what comes and goes: who came first.
+    /// Containers that have come and were not looked at yet, and since when.
+    coming: BTreeMap<ContainerId, Instant>,
+    /// Those of them that wait for Docker's answer.
+    uninspected: BTreeSet<ContainerId>,
+    /// The same as `coming`, in the order of their coming.
+    coming_since: BTreeSet<(Instant, ContainerId)>,
+    /// A list of all containers is under way: any of them may have come.
+    listing: bool,
+    /// Numbers the batches.
     turn: u64,
-    /// Containers that have come and were not looked at yet.
-    coming: BTreeMap<ContainerId, u64>,
-    /// The same, in order.
-    coming_turns: BTreeSet<u64>,
     /// What goes, in order.
     batches: BTreeMap<u64, Batch>,
     /// The batches that are proven, in order, and the others: only the first of each is looked at.
@@ -87,20 +91,47 @@ pub struct Departures {
 }
 
 impl Departures {
+    /// A container was started, and will be inspected.
+    pub fn start(&mut self, container: &ContainerId, now: Instant) {
+        self.uninspected.insert(container.clone());
+        self.come(container, now);
+    }
+
+    /// A container was inspected.
+    pub fn inspected(&mut self, container: &ContainerId) {
+        self.uninspected.remove(container);
+    }
+
     /// A container has come, or has changed, and will be looked at.
-    pub fn come(&mut self, container: &ContainerId) {
+    pub fn come(&mut self, container: &ContainerId, now: Instant) {
         if !self.coming.contains_key(container) {
-            self.turn += 1;
-            self.coming.insert(container.clone(), self.turn);
-            self.coming_turns.insert(self.turn);
+            self.coming.insert(container.clone(), now);
+            self.coming_since.insert((now, container.clone()));
         }
     }
 
-    /// A container was looked at, or there is nothing to look at any more.
+    /// A container was looked at, or there is nothing to look at. What is still to be inspected is not done with.
     pub fn looked_at(&mut self, container: &ContainerId) {
-        if let Some(turn) = self.coming.remove(container) {
-            self.coming_turns.remove(&turn);
+        if self.uninspected.contains(container) {
+            return;
         }
+        if let Some(since) = self.coming.remove(container) {
+            self.coming_since.remove(&(since, container.clone()));
+        }
+    }
+
+    /// A list of all containers begins. Those that were about to be looked at will be in it, but for those whose evaluation
+    /// `is_pending`.
+    pub fn list(&mut self, is_pending: impl Fn(&ContainerId) -> bool) {
+        self.listing = true;
+        self.uninspected.clear();
+        self.coming.retain(|id, _| is_pending(id));
+        self.coming_since.retain(|(_, id)| is_pending(id));
+    }
+
+    /// The list is complete.
+    pub fn listed(&mut self) {
+        self.listing = false;
     }
 
     /// Nobody asks for these nodes any more.
@@ -174,20 +205,21 @@ impl Departures {
     pub fn take_ended(&mut self, now: Instant) -> Option<BTreeSet<Key>> {
         let turn = *self.ended.first()?;
         let since = self.batches.get(&turn)?.since;
-        if self.came_before(turn) && now < since + FOR_OTHERS {
+        if self.any_comes(now) && now < since + FOR_OTHERS {
             return None;
         }
         self.take(turn)
     }
 
-    fn came_before(&self, turn: u64) -> bool {
-        self.coming_turns.first().is_some_and(|first| *first < turn)
+    /// Whether a container is about to be looked at. One that has kept everybody waiting for long enough does not count.
+    fn any_comes(&self, now: Instant) -> bool {
+        let last = self.coming_since.last();
+        self.listing || last.is_some_and(|(since, _)| now < *since + FOR_OTHERS)
     }
 
     /// Whether it is time to decide about what is not proven. `calm` tells that nothing is read or evaluated.
     pub fn is_decidable(&self, calm: bool, now: Instant) -> bool {
-        let last = self.open.last().copied().unwrap_or_default();
-        let alone = calm && !self.open.is_empty() && !self.came_before(last);
+        let alone = calm && !self.open.is_empty() && !self.any_comes(now);
         alone || self.decidable_at(calm).is_some_and(|at| at <= now)
     }
 
@@ -244,7 +276,15 @@ impl Departures {
     pub fn next_timeout(&self, calm: bool) -> Option<Instant> {
         let ended = self.ended.first().and_then(|turn| self.batches.get(turn));
         let ended = ended.map(|batch| batch.since + FOR_OTHERS);
-        [ended, self.decidable_at(calm)].into_iter().flatten().min()
+        let waits = [ended, self.decidable_at(calm)]
+            .into_iter()
+            .flatten()
+            .min()?;
+        let comes = self.coming_since.last();
+        let comes = comes.map(|(since, _)| *since + FOR_OTHERS);
+        // While a list or evaluations are under way there is more to wait for than this.
+        let comes = comes.filter(|_| !self.listing && (ended.is_some() || calm));
+        Some(comes.map_or(waits, |comes| comes.min(waits)))
     }
 
     /// Whether nothing waits but what is held back.
@@ -254,11 +294,12 @@ impl Departures {
 
     /// Forgets what goes; what has come is still to be looked at.
     pub fn clear(&mut self) {
-        let coming = std::mem::take(&mut self.coming);
         *self = Departures {
+            coming: std::mem::take(&mut self.coming),
+            uninspected: std::mem::take(&mut self.uninspected),
+            coming_since: std::mem::take(&mut self.coming_since),
+            listing: self.listing,
             turn: self.turn,
-            coming_turns: coming.values().copied().collect(),
-            coming,
             ..Departures::default()
         };
     }

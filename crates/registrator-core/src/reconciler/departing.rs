@@ -32,7 +32,14 @@ impl Reconciler {
         } else {
             Cause::Ended
         };
+        if event == SourceEvent::Init {
+            let evaluations = &self.evaluations;
+            self.departures.list(|id| evaluations.is_pending(id));
+        }
         self.change_containers(event, &gone, now);
+        if is_list {
+            self.departures.listed();
+        }
         if let Some(id) = about {
             self.is_inspected(&id);
         }
@@ -58,7 +65,7 @@ impl Reconciler {
                     };
                     self.evaluations.request(origin, Urgency::Change);
                 }
-                self.departures.come(&id);
+                self.departures.come(&id, now);
                 self.is_inspected(&id);
             } else {
                 self.forget_container(&id, Cause::Ended, now);
@@ -71,6 +78,7 @@ impl Reconciler {
 
     /// A container that nothing will be evaluated for is no longer waited for.
     fn is_inspected(&mut self, id: &ContainerId) {
+        self.departures.inspected(id);
         if !self.evaluations.is_pending(id) {
             self.departures.looked_at(id);
         }

@@ -64,11 +64,25 @@ pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
     gaps
 }
 
-/// All events, by revision.
+/// The nodes that were deleted after a revision.
+pub fn deleted_after(store: &Store, revision: i64) -> Vec<String> {
+    let events = history_after(store, revision).into_values().flatten();
+    let deleted = events.filter(|event| event.kind == EventKind::Delete);
+    let names = deleted.map(|event| String::from_utf8(event.kv.key).unwrap());
+    names
+        .filter(|name| !name.starts_with("/registrator/"))
+        .collect()
+}
+
 fn history(store: &Store) -> BTreeMap<i64, Vec<Event>> {
+    history_after(store, 0)
+}
+
+/// All events after a revision, by revision.
+fn history_after(store: &Store, revision: i64) -> BTreeMap<i64, Vec<Event>> {
     let request = WatchRequest {
         keys: KeyRange::all(),
-        start: 1,
+        start: revision + 1,
         ..WatchRequest::default()
     };
     let mut watch = store.watch(request).unwrap();

@@ -105,6 +105,7 @@ fn plan_without_etcd(world: World) {
         "errors": [],
         "idle": [],
         "printed": [],
+        "held_back": null,
     });
     assert_eq!(serde_json::from_str::<Json>(&json).unwrap(), expected);
     assert_eq!(code, Some(3));

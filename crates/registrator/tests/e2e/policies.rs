@@ -141,7 +141,13 @@ fn files_come_and_go(mut world: World) {
         before,
         "the second policy asks for it as well"
     );
+    // The last one: nothing tells whether that is meant.
     world.remove("policies/second.star");
+    world
+        .program()
+        .wait_for_line(&["WARN", "4 of 4 nodes", "no policy runs"]);
+    world.wait_for_nodes("/t/", &both);
+    world.program().signal("USR1");
     world.wait_for_nodes("/t/", &[]);
 }
 

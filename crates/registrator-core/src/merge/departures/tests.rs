@@ -24,24 +24,62 @@ fn given_no_more() -> Cause {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn what_is_proven_waits_only_for_what_came_before() {
+fn what_is_proven_waits_for_what_has_come() {
     let (mut departures, now) = (Departures::default(), Instant::now());
-    departures.come(&id("new"));
+    departures.come(&id("new"), now);
     departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, now);
-    departures.come(&id("later"));
+    departures.come(&id("later"), now);
     assert!(departures.holds(&key("/a")));
-    assert_eq!(departures.take_ended(now), None);
     assert_eq!(departures.next_timeout(true), Some(now + SECOND));
-    departures.looked_at(&id("new"));
+    for container in ["new", "later"] {
+        assert_eq!(departures.take_ended(now), None);
+        departures.looked_at(&id(container));
+    }
     assert_eq!(departures.take_ended(now), Some(keys(&["/a"])));
     assert!(!departures.holds(&key("/a")) && departures.is_empty());
 }
 
 #[test]
-fn nothing_is_waited_for_longer_than_a_second() {
+fn an_evaluation_of_what_was_before_does_not_count() {
     let (mut departures, now) = (Departures::default(), Instant::now());
-    departures.come(&id("slow"));
+    departures.start(&id("new"), now);
     departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, now);
+    departures.looked_at(&id("new"));
+    assert_eq!(departures.take_ended(now), None);
+    departures.inspected(&id("new"));
+    departures.looked_at(&id("new"));
+    assert_eq!(departures.take_ended(now), Some(keys(&["/a"])));
+}
+
+#[test]
+fn who_keeps_others_waiting_does_so_once() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.come(&id("slow"), now);
+    let later = now + SECOND / 2;
+    departures.come(&id("slow"), later);
+    departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, later);
+    assert_eq!(departures.next_timeout(true), Some(now + SECOND));
+    assert_eq!(departures.take_ended(later), None);
+    assert_eq!(departures.take_ended(now + SECOND), Some(keys(&["/a"])));
+}
+
+#[test]
+fn anything_may_be_in_a_list_under_way() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, now);
+    departures.come(&id("listed"), now);
+    departures.list(|_| false);
+    assert_eq!(departures.take_ended(now), None);
+    departures.listed();
+    assert_eq!(departures.take_ended(now), Some(keys(&["/a"])));
+}
+
+#[test]
+fn nothing_waits_longer_than_a_second() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    departures.go(keys(&["/a"]), Some(&id("old")), Cause::Ended, now);
+    departures.come(&id("new"), now + SECOND / 2);
+    assert_eq!(departures.next_timeout(true), Some(now + SECOND));
     assert_eq!(departures.take_ended(now + SECOND / 2), None);
     assert_eq!(departures.take_ended(now + SECOND), Some(keys(&["/a"])));
 }
@@ -49,7 +87,7 @@ fn nothing_is_waited_for_longer_than_a_second() {
 #[test]
 fn what_is_asked_for_again_stays() {
     let (mut departures, now) = (Departures::default(), Instant::now());
-    departures.come(&id("new"));
+    departures.come(&id("new"), now);
     departures.go(keys(&["/a", "/b"]), Some(&id("old")), Cause::Ended, now);
     assert!(!departures.stay(&key("/a")), "it was not held back");
     departures.looked_at(&id("new"));
