@@ -95,6 +95,11 @@ fn wishes_change() {
         two("2, wish 2, answers slow", 6_000, wish(2)).slow_answers(),
         two("2, wish 2, tries counted", 6_000, wish(2)).counting_tries(),
         two("2 beside a stranger, wish 2", 100, wish(2)).beside_a_stranger(),
+        two("2, wish 2, deletions held back", 4_000, wish(2)).holding_back(),
+        two("2, 2 keys, one value, wish 2, held back", 5_000, wish(2))
+            .two_keys()
+            .one_value()
+            .holding_back(),
         three("3 from nothing", 10_000, NONE).unsettled(),
         three("3, wish 1", 7_000, wish(1)),
         two("2, 2 keys from nothing", 10_000, NONE)

@@ -1,7 +1,7 @@
 //! What must hold.
 
 use super::process::Rules;
-use super::state::{KEYS, Life, Process, Slot, State, bit};
+use super::state::{HELD_BACK, KEYS, Life, Process, Slot, State, asks, bit};
 
 /// A promise of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,7 +90,7 @@ fn key_at_rest(state: &State, key: usize, rules: &Rules) -> Option<Property> {
         0
     };
     let foreign = slot.node.exists() && !state.is_registrator(holder);
-    let mut wishers = living(state).filter(|process| process.wishes[key] != 0);
+    let mut wishers = living(state).filter(|process| asks(process.wishes[key]));
     if foreign && wishers.any(|process| manages(process, key, rules)) {
         return Some(Property::Repair);
     }
@@ -99,7 +99,7 @@ fn key_at_rest(state: &State, key: usize, rules: &Rules) -> Option<Property> {
     }
     for process in living(state) {
         let claim = slot.claim(process.lease);
-        let waits = process.wishes[key] != 0 && holder != process.lease && !foreign;
+        let waits = asks(process.wishes[key]) && holder != process.lease && !foreign;
         let right = if waits {
             claim.value == process.wishes[key] && claim.lease == process.lease
         } else {
@@ -116,8 +116,9 @@ fn key_at_rest(state: &State, key: usize, rules: &Rules) -> Option<Property> {
 fn contest_at_rest(state: &State, key: usize, holder: u8) -> Option<Property> {
     let node = state.slots[key].node;
     let smallest = living(state).map(|process| process.wishes[key]);
-    let Some(smallest) = smallest.filter(|wish| *wish != 0).min() else {
-        let held = living(state).any(|process| process.lease == holder);
+    let Some(smallest) = smallest.filter(|wish| asks(*wish)).min() else {
+        let mut holders = living(state).filter(|process| process.lease == holder);
+        let held = holders.any(|process| process.wishes[key] != HELD_BACK);
         return (node.exists() && held).then_some(Property::NothingUnwanted);
     };
     // A claim of one who died a moment ago counts as long as its beacon is lit.

@@ -6,7 +6,7 @@
 use super::convert::{key, lease, leases, seen, txn, value, view};
 use super::inside::{Facts, Place, end_wait, facts, now, put_in, simplify, take_out};
 use super::scenario::{Protocol, Reading};
-use super::state::{Answer, Compare, Event, KEYS, Mind, Part, Slot, Txn};
+use super::state::{Answer, Compare, Event, HELD_BACK, KEYS, Mind, Part, Slot, Txn, asks};
 use crate::node::{Key, Value};
 use crate::own::Who;
 use crate::own::keys::{Keys, Wishes};
@@ -179,14 +179,14 @@ fn each_rev(mind: &mut Mind, input: &mut Input, visit: &mut dyn FnMut(&mut u8)) 
 
 fn wish(wishes: &[u8; KEYS], key: &Key) -> Option<Value> {
     let wish = wishes[usize::from(super::convert::key_number(key))];
-    (wish != 0).then(|| value(wish))
+    asks(wish).then(|| value(wish))
 }
 
 /// What a protocol does with `Keys`, which is what ships unless the protocol is broken on purpose.
 fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, Txn)>> {
     match input {
         Input::Establish { wishes, .. } => {
-            let wished = (0..KEYS as u8).filter(|number| wishes[usize::from(*number)] != 0);
+            let wished = (0..KEYS as u8).filter(|number| asks(wishes[usize::from(*number)]));
             let wished = [wished.map(|number| key(number).clone()).collect()];
             keys.establish(session(input), wished.into());
         }
@@ -214,7 +214,10 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
         Input::Send(wishes) => {
             let wishes = Wishes {
                 of: &|key: &Key| wish(wishes, key),
-                stays: &|_| false,
+                stays: &|key| {
+                    let number = super::convert::key_number(key);
+                    wishes[usize::from(number)] == HELD_BACK
+                },
                 keep_orphans: false,
             };
             let commit = keys.next_commit(&wishes, now())?;

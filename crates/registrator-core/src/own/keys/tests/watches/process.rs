@@ -5,7 +5,7 @@ use super::minds::{Input, Minds, Reply};
 use super::scenario::{Protocol, Reading};
 use super::state::{
     Answer, Event, Identity, KEYS, Life, META, Mind, NODES, Part, Progress, Request, State, Txn,
-    bit,
+    asks, bit,
 };
 use std::cell::RefCell;
 
@@ -216,7 +216,7 @@ impl State {
         let told_soon =
             |event: &Event| matches!(event, Event::Identity { lease, .. } if *lease == holder);
         let puzzled = facts.managed[key]
-            && process.wishes[key] != 0
+            && asks(process.wishes[key])
             && holder != 0
             && holder != process.lease
             && !process.identities.contains(&holder)

@@ -179,6 +179,7 @@ const fn begin() -> Scenario {
             skip_known: true,
             backlog: 12,
             counts_tries: false,
+            holds_back: false,
             disowned: false,
         },
         budget: Budget::NONE,
@@ -237,6 +238,12 @@ impl Scenario {
     /// Answers may come after newer events.
     pub const fn slow_answers(mut self) -> Scenario {
         self.bounds.slow_answers = true;
+        self
+    }
+
+    /// Of what is wished no more, some deletions are held back for a while.
+    pub const fn holding_back(mut self) -> Scenario {
+        self.bounds.holds_back = true;
         self
     }
 

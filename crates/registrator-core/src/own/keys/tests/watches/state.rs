@@ -12,6 +12,14 @@ pub const NODES: usize = 0;
 /// The stream of claims, identities and beacons.
 pub const META: usize = 1;
 
+/// A wish for nothing, while the node that was wished is not to be deleted yet.
+pub const HELD_BACK: u8 = 200;
+
+/// Whether a wish, which is a value or 0, is for anything.
+pub fn asks(wish: u8) -> bool {
+    wish != 0 && wish != HELD_BACK
+}
+
 /// What etcd holds for one name, or nothing: then the value is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell {

@@ -4,8 +4,8 @@ use super::canonical::canonicalise;
 use super::etcd::Fence;
 use super::process::Rules;
 use super::state::{
-    Budget, Cell, Identity, KEYS, LEASES, Life, META, NODES, Process, Progress, Request, State,
-    Wrong,
+    Budget, Cell, HELD_BACK, Identity, KEYS, LEASES, Life, META, NODES, Process, Progress, Request,
+    State, Wrong, asks,
 };
 
 /// Something that happens. Processes, keys, streams, requests and values are numbers.
@@ -66,6 +66,8 @@ pub struct Bounds {
     pub counts_tries: bool,
     /// What others have may be taken.
     pub disowned: bool,
+    /// Deletions may be held back.
+    pub holds_back: bool,
 }
 
 /// What followed from a step.
@@ -138,7 +140,7 @@ pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
                 && !process.requests.iter().any(own_work)
                 && state.slots[key].has_stake(lease);
             let staked = &mut state.processes[number].staked[key];
-            *staked = counts && wish != 0 && (*staked || present);
+            *staked = counts && asks(wish) && (*staked || present);
         }
     }
     canonicalise(state, rules.protocol.fence != Fence::Beacon, rules);
@@ -289,6 +291,8 @@ fn intentions(state: &State, number: usize, bounds: &Bounds, rules: &Rules, step
             if budget.wish > 0 {
                 for key in 0..bounds.keys {
                     let wishes = (0..=bounds.values).filter(|wish| *wish != process.wishes[key]);
+                    let held = bounds.holds_back && asks(process.wishes[key]);
+                    let wishes = wishes.chain(held.then_some(HELD_BACK));
                     steps.extend(wishes.map(|wish| Step::Wish(number, key, wish)));
                 }
             }
