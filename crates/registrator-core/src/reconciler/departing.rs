@@ -187,7 +187,11 @@ impl Reconciler {
         } else {
             self.recount = recount;
         }
-        if calm && !self.departures.holds_any() && self.keys.settled() {
+    }
+
+    /// The brake compares with what was there when nothing was left to do.
+    pub(super) fn count_held(&mut self, now: Instant) {
+        if self.is_calm() && !self.departures.holds_any() && self.keys.settled() {
             self.brake.settled(self.keys.held(), now);
         }
     }
@@ -196,7 +200,7 @@ impl Reconciler {
         let keys = &self.keys;
         let causes = self.departures.unproven(|key| keys.holds_alone(key));
         let (count, before) = (causes.values().sum(), self.brake.gone_lately(now));
-        let held = self.brake.held_before(keys.held());
+        let held = self.brake.held_before(keys.held()).max(count);
         let Some(mut held_back) = self.too_many(causes, before, held) else {
             for keys in self.departures.take_unproven() {
                 self.keys.let_go(keys);

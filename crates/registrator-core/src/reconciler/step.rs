@@ -181,6 +181,7 @@ impl Reconciler {
             self.release_orphans(now);
             self.settle_departures(now);
             self.commit(now);
+            self.count_held(now);
         }
         self.report_sync();
         if let Some(Ending::Releasing { until }) = self.ending {

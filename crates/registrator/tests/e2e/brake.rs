@@ -129,7 +129,7 @@ fn a_container_in_the_place_of_another_leaves_no_gap(mut world: World) {
     world.policy(
         "service",
         &by_container(
-            "{\"/t/service\": \"up\", \"/t/slow\": len([x * y for x in range(150) for y in range(150)]) if container.label(\"slow\") else None}",
+            "{\"/t/service\": \"up\", \"/t/slow\": len([x * y for x in range(50) for y in range(50)]) if container.label(\"slow\") else None}",
         ),
     );
     let old = world.run("old", &[]);
