@@ -107,10 +107,14 @@ pub struct PlanSettings {
 pub struct UsageError(clap::Error);
 
 impl UsageError {
-    /// Prints the answer on standard output, or the error on standard error. Tells how the program ends then.
-    pub fn print(&self) -> Exit {
+    /// Prints the answer on standard output, or the error on standard error.
+    pub fn print(&self) {
         // A closed output leaves nobody to tell.
         let _ = self.0.print();
+    }
+
+    /// How the program ends then.
+    pub fn exit(&self) -> Exit {
         if self.0.use_stderr() {
             Exit::Usage
         } else {

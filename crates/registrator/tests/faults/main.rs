@@ -12,6 +12,8 @@ mod burst;
 mod docker;
 mod etcd;
 mod identity;
+mod log;
 mod process;
 mod recorder;
+mod stuck;
 mod world;

@@ -164,6 +164,14 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "polls until an answer is right, with a deadline",
     ),
     (
+        "crates/registrator/tests/faults/log.rs",
+        "a time must pass in which nobody reads",
+    ),
+    (
+        "crates/registrator/tests/faults/stuck.rs",
+        "polls a pipe, with a deadline",
+    ),
+    (
         "crates/registrator/tests/faults/etcd.rs",
         "the fault is that so much time passes",
     ),
