@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod keeper;
 mod leave;
+mod liveness;
 mod serve;
 
 use super::BACKOFF;

@@ -164,6 +164,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "polls until an answer is right, with a deadline",
     ),
     (
+        "crates/registrator/tests/faults/identity.rs",
+        "etcd must be away for a time",
+    ),
+    (
         "crates/registrator/tests/faults/log.rs",
         "a time must pass in which nobody reads",
     ),
