@@ -41,6 +41,11 @@ pub(super) fn etcd(
     host_id: &str,
 ) -> anyhow::Result<etcd::Settings> {
     let credentials = settings.credentials()?;
+    let file = if settings.etcd_password.is_some() {
+        None
+    } else {
+        settings.etcd_password_file.clone()
+    };
     Ok(etcd::Settings {
         tls: etcd::TlsFiles {
             ca: settings.etcd_ca_file.clone(),
@@ -50,6 +55,7 @@ pub(super) fn etcd(
         credentials: credentials.map(|(username, password)| etcd::Credentials {
             username,
             password: password.expose().to_owned(),
+            file,
         }),
         lease_ttl: settings.lease_ttl,
         meta_prefix: settings.meta_prefix.clone(),

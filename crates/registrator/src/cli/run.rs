@@ -89,7 +89,6 @@ async fn attach(
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
-    let signals = Signals::listen()?;
     let docker = connect::docker(&settings.host.docker, environment)?;
     let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;
@@ -100,6 +99,8 @@ async fn attach(
         files::Pace::default(),
         file_updates,
     )?;
+    // Until here files were read on this thread. If their disk hangs, a signal ends the program, for nothing is held yet.
+    let signals = Signals::listen()?;
     let (docker_updates, containers) = channel(QUEUE);
     tokio::spawn(docker::watch(
         docker.clone(),

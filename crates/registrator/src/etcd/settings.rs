@@ -58,8 +58,10 @@ pub struct TlsFiles {
 pub struct Credentials {
     /// The user's name.
     pub username: String,
-    /// The user's password.
+    /// The user's password; that of `file` as it was at the start.
     pub password: String,
+    /// Where the password is read again at each login, from the first line.
+    pub file: Option<PathBuf>,
 }
 
 /// Why [`Settings`] cannot be used.
@@ -79,6 +81,9 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
+    /// The files for TLS do not come.
+    #[error("cannot read the files for TLS with etcd")]
+    Hangs(#[source] std::io::Error),
     /// A certificate without its key, or the other way round.
     #[error("a client certificate for etcd needs both its certificate file and its key file")]
     HalfIdentity,
@@ -148,6 +153,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("username", &self.username)
             .field("password", &"(hidden)")
+            .field("file", &self.file)
             .finish()
     }
 }
@@ -166,6 +172,7 @@ mod tests {
         settings.credentials = Some(Credentials {
             username: "root".into(),
             password: "secret".into(),
+            file: None,
         });
         let shown = format!("{settings:?}");
         assert!(

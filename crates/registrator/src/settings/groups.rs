@@ -1,6 +1,7 @@
 //! Options that several commands share.
 
 use super::values::{self, Secret};
+use crate::aside;
 use crate::logging::{Format, Level};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
@@ -293,7 +294,9 @@ impl EtcdSettings {
 }
 
 fn read_password(path: &Path) -> Result<Secret, PasswordError> {
-    let text = std::fs::read_to_string(path).map_err(|source| PasswordError::Read {
+    let file = path.to_owned();
+    let read = aside::wait_for(move || std::fs::read_to_string(file));
+    let text = read.flatten().map_err(|source| PasswordError::Read {
         path: path.into(),
         source,
     })?;

@@ -192,6 +192,13 @@ impl Etcd {
         &self.variant
     }
 
+    /// The test's own clients take their key from this file from now on.
+    pub fn use_client_key(&mut self, key: PathBuf) {
+        if let Some(tls) = &mut self.variant.tls {
+            tls.client.1 = key;
+        }
+    }
+
     /// Starts it, with the data that it had, and waits until it answers.
     pub async fn restart(&mut self) {
         self.spawn();
