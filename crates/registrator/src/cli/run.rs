@@ -20,6 +20,9 @@ use tracing::{error, info, warn};
 /// How long to wait before the engine is asked for its id again.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long nodes are released or handed over at the end. The session then has a few seconds more, and all ends within eight.
+const RELEASE: Duration = Duration::from_secs(4);
+
 /// Updates that may wait for the event loop before a source waits for it.
 const QUEUE: usize = 1024;
 
@@ -34,7 +37,7 @@ pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::R
             error!("aborted by a second signal");
             Ok(Exit::Failure)
         }
-        End::Superseded | End::Refused => Ok(Exit::Failure),
+        End::Unreleased | End::Superseded | End::Refused => Ok(Exit::Failure),
         End::Etcd(error) => Err(error.into()),
         End::Failed(error) => Err(error.into()),
     }
@@ -122,7 +125,10 @@ async fn attach(
     let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
-        reconciler: Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd))),
+        reconciler: Reconciler::new(Settings {
+            release: RELEASE,
+            ..Settings::with_fence(connect::fence(&settings.host.etcd))
+        }),
         evaluators: Evaluators::new(
             Deadlines::new(settings.host.evaluation.evaluation_timeout),
             evaluated,

@@ -302,6 +302,12 @@ impl Program {
         end_of(&mut self.child)
     }
 
+    /// As [`Program::terminate`], with what it has logged.
+    pub(crate) fn terminate_with_log(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        (end_of(&mut self.child), self.log())
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn end(mut self) -> ExitStatus {
         end_of(&mut self.child)
