@@ -12,7 +12,7 @@ pub use groups::{
     CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings, HostFactSettings,
     HostSettings,
 };
-pub use values::{OnExit, OnNameConflict};
+pub use values::{OnExit, OnNameConflict, StaleAfter};
 
 use crate::exit::Exit;
 use clap::{Args, Subcommand};
@@ -62,6 +62,17 @@ pub struct RunSettings {
         help_heading = "etcd"
     )]
     pub on_conflict: OnNameConflict,
+    /// How long the nodes stay at most while etcd refuses this process, because of its password, its user or its rights, so
+    /// that it cannot change them: from 10s to 24h, or never for no limit. Then its lease is no longer renewed
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_STALE_AFTER",
+        value_name = "TIME",
+        default_value = "5m",
+        value_parser = values::stale_after,
+        help_heading = "etcd"
+    )]
+    pub stale_after: StaleAfter,
 }
 
 /// What `check` is told.

@@ -173,6 +173,7 @@ fn session_settings(
             settings::OnNameConflict::Refuse => etcd::OnConflict::Refuse,
             settings::OnNameConflict::Wait => etcd::OnConflict::Wait,
         },
+        stale_after: settings.stale_after.0,
         ..connect::etcd(&settings.host.etcd, endpoints, host_id)?
     })
 }

@@ -108,6 +108,11 @@ fn without_anything_the_defaults_hold() {
             },
             on_exit: Keep,
             on_conflict: Refuse,
+            stale_after: StaleAfter(
+                Some(
+                    300s,
+                ),
+            ),
         }
     "#]]
     .assert_debug_eq(&run("", &[]));

@@ -24,6 +24,10 @@ pub enum OnNameConflict {
     Wait,
 }
 
+/// For how long nodes may stay that cannot be changed; `None` is for as long as it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StaleAfter(pub Option<Duration>);
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -132,6 +136,14 @@ pub(super) fn lease_ttl(text: &str) -> Result<Duration, ValueError> {
         0 => Ok(ttl),
         _ => Err(ValueError::WholeSeconds),
     }
+}
+
+pub(super) fn stale_after(text: &str) -> Result<StaleAfter, ValueError> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(StaleAfter(None));
+    }
+    let limits = (Duration::from_secs(10), Duration::from_secs(86_400));
+    bounded(text, limits.0, limits.1).map(|time| StaleAfter(Some(time)))
 }
 
 pub(super) fn evaluation_timeout(text: &str) -> Result<Duration, ValueError> {
@@ -246,6 +258,10 @@ mod tests {
             "it must be from 5s to 3600s"
         );
         assert!(evaluation_timeout("0").is_err());
+        assert_eq!(stale_after("Never"), Ok(StaleAfter(None)));
+        let minutes = StaleAfter(Some(Duration::from_secs(300)));
+        assert_eq!(stale_after("5m"), Ok(minutes));
+        assert!(stale_after("9s").is_err());
     }
 
     #[test]

@@ -307,8 +307,8 @@ impl Etcd {
         std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
     }
 
-    /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success.
-    pub fn etcdctl(&self, user: &str, arguments: &[&str]) {
+    /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success. What it printed.
+    pub fn etcdctl(&self, user: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("etcdctl");
         command
             .env("ETCDCTL_API", "3")
@@ -318,6 +318,7 @@ impl Etcd {
         }
         let output = command.args(arguments).output().unwrap();
         assert!(output.status.success(), "etcdctl {arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Makes the user `root` with the password `secret`, and the demand for a login.

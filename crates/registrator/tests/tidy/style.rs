@@ -148,6 +148,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "a time must pass in which nothing happens",
     ),
     (
+        "crates/registrator/src/etcd/tests/rotation.rs",
+        "a time must pass in which nothing happens",
+    ),
+    (
         "crates/registrator/src/etcd/tests/outage.rs",
         "an outage must last, and a time must pass in which nothing happens",
     ),
