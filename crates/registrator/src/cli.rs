@@ -4,6 +4,7 @@ mod check;
 mod connect;
 mod plan;
 mod run;
+mod secrets;
 
 use crate::error_chain::error_chain;
 use crate::exit::Exit;

@@ -16,15 +16,24 @@ pub(super) fn docker(
     settings: &DockerSettings,
     environment: &Environment,
 ) -> anyhow::Result<docker::DockerClient> {
-    let own = settings.docker_cert_path.clone();
-    let endpoint = docker::DockerEndpoint::from_settings(&docker::EndpointSettings {
-        host: Some(settings.docker_host.clone()),
-        tls_verify: settings.docker_tls_verify,
-        cert_path: own.or_else(|| docker_config(environment)),
-    })?;
     Ok(docker::DockerClient::new(
-        endpoint,
+        docker_endpoint(settings, environment)?,
         docker::Timeouts::default(),
+    )?)
+}
+
+/// Where Docker is.
+pub(super) fn docker_endpoint(
+    settings: &DockerSettings,
+    environment: &Environment,
+) -> anyhow::Result<docker::DockerEndpoint> {
+    let own = settings.docker_cert_path.clone();
+    Ok(docker::DockerEndpoint::from_settings(
+        &docker::EndpointSettings {
+            host: Some(settings.docker_host.clone()),
+            tls_verify: settings.docker_tls_verify,
+            cert_path: own.or_else(|| docker_config(environment)),
+        },
     )?)
 }
 

@@ -1,6 +1,6 @@
 //! `run`: registers the containers of this host until it is stopped.
 
-use super::connect;
+use super::{connect, secrets};
 use crate::catalog::{self, Catalog};
 use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
@@ -92,6 +92,7 @@ async fn attach(
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
+    secrets::warn_of_exposed(&settings.host, environment);
     let docker = connect::docker(&settings.host.docker, environment)?;
     let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;

@@ -31,7 +31,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use unwritten::{Failure, Step, Unwritten};
+use unwritten::{Failure, Reaction, Unwritten};
 
 /// What the program asks of the session.
 #[derive(Debug, Clone)]
@@ -351,11 +351,11 @@ impl Task {
         };
         let stale_after = self.context.stale_after;
         match self.unwritten.failed(failure, stale_after, Instant::now()) {
-            Step::Nothing => self.reporter.unreachable(error),
-            Step::Tell(since) => self
+            Reaction::Nothing => self.reporter.unreachable(error),
+            Reaction::Tell(since) => self
                 .reporter
                 .send(SessionUpdate::Unwritten { since, error }),
-            Step::GiveUp(since) => self.reporter.send(SessionUpdate::Stale { since, error }),
+            Reaction::GiveUp(since) => self.reporter.send(SessionUpdate::Stale { since, error }),
         }
         if self.unwritten.has_given_up() {
             self.keepers = None;

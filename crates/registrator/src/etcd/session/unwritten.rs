@@ -16,7 +16,7 @@ pub(super) struct Unwritten {
 
 /// What is to be done after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Reaction {
     /// What is done after each.
     Nothing,
     /// Tell people that nothing could be written for so long.
@@ -48,7 +48,7 @@ impl Unwritten {
         failure: Failure,
         stale_after: Option<Duration>,
         now: Instant,
-    ) -> Step {
+    ) -> Reaction {
         let (first, told) = *self.since.get_or_insert((now, now));
         let elapsed = now.saturating_duration_since(first);
         let is_stale = stale_after.is_some_and(|limit| elapsed >= limit);
@@ -57,13 +57,13 @@ impl Unwritten {
         if gives_up {
             self.given_up = true;
         } else if !tells || !(failure.refused || failure.renewed) {
-            return Step::Nothing;
+            return Reaction::Nothing;
         }
         self.since = Some((first, now));
         if gives_up {
-            Step::GiveUp(elapsed)
+            Reaction::GiveUp(elapsed)
         } else {
-            Step::Tell(elapsed)
+            Reaction::Tell(elapsed)
         }
     }
 
@@ -100,12 +100,12 @@ mod tests {
             let elapsed = Duration::from_secs(second);
             let stale_after = stale_after.map(Duration::from_secs);
             match unwritten.failed(failure, stale_after, now) {
-                Step::Nothing => {}
-                Step::Tell(since) => {
+                Reaction::Nothing => {}
+                Reaction::Tell(since) => {
                     assert_eq!(since, elapsed);
                     steps.push((second, 't'));
                 }
-                Step::GiveUp(since) => {
+                Reaction::GiveUp(since) => {
                     assert_eq!(since, elapsed);
                     steps.push((second, 'g'));
                 }
@@ -140,11 +140,11 @@ mod tests {
         let failed = |unwritten: &mut Unwritten, second| {
             unwritten.failed(REFUSED, limit, begin + Duration::from_secs(second))
         };
-        assert_eq!(failed(&mut unwritten, 0), Step::Nothing);
+        assert_eq!(failed(&mut unwritten, 0), Reaction::Nothing);
         unwritten.written();
-        assert_eq!(failed(&mut unwritten, 80), Step::Nothing);
-        assert!(matches!(failed(&mut unwritten, 169), Step::Tell(_)));
-        assert!(matches!(failed(&mut unwritten, 170), Step::GiveUp(_)));
+        assert_eq!(failed(&mut unwritten, 80), Reaction::Nothing);
+        assert!(matches!(failed(&mut unwritten, 169), Reaction::Tell(_)));
+        assert!(matches!(failed(&mut unwritten, 170), Reaction::GiveUp(_)));
         unwritten.written();
         assert!(!unwritten.has_given_up());
     }
