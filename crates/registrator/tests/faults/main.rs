@@ -11,6 +11,7 @@ mod authorities;
 mod burst;
 mod docker;
 mod etcd;
+mod files;
 mod identity;
 mod log;
 mod process;

@@ -155,9 +155,14 @@ impl World {
 
     /// Writes a file below the folders `policies` and `services`.
     pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.folder.path().join(path);
+        let path = self.path(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a file");
+    }
+
+    /// Where such a file is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
     }
 
     /// Records the changes in etcd from now on.
@@ -311,6 +316,11 @@ impl Program {
     /// Waits until it has ended by itself.
     pub(crate) fn end(mut self) -> ExitStatus {
         end_of(&mut self.child)
+    }
+
+    /// Has it read its files again (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
     }
 
     /// Makes it stand still (SIGSTOP).
