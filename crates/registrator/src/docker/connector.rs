@@ -44,7 +44,8 @@ enum Destination {
 }
 
 impl Connector {
-    /// Reads the certificate files of a TLS endpoint, which are read again for each connection. A connection not made within `limit` is given up.
+    /// Reads the certificate files of a TLS endpoint; they are read again for each connection. A connection not made within
+    /// `limit` is given up.
     pub(super) fn new(endpoint: &DockerEndpoint, limit: Duration) -> Result<Self, Error> {
         let target = match endpoint {
             DockerEndpoint::Unix(path) => Destination::Unix(path.clone().into_boxed_path()),

@@ -70,7 +70,7 @@ impl Remote {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    /// Reads the files again if a connection failed.
+    /// Reads the files again if a connection failed. Streams that the former connection still has stay with it.
     pub(super) async fn renew(&self) {
         if !self.endpoint.tls() || !self.failed.swap(false, Ordering::Relaxed) {
             return;

@@ -78,8 +78,10 @@ impl Liveness {
 
 impl Row {
     fn goes_on_with(&self, next: &Sighting, now: Instant) -> bool {
-        let same = |a: &Sighting| (a.process.clone(), a.term, a.ttl);
-        same(&self.sighting) == same(next)
+        let known = &self.sighting;
+        known.process == next.process
+            && known.term == next.term
+            && known.ttl == next.ttl
             && now.saturating_duration_since(self.until) <= LONGEST_GAP
     }
 }
