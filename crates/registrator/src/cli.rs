@@ -4,10 +4,12 @@ mod check;
 mod connect;
 mod plan;
 mod run;
+mod secrets;
 
+use crate::error_chain::error_chain;
 use crate::exit::Exit;
 use crate::logging;
-use crate::settings::{CommandSettings, Environment};
+use crate::settings::{CommandSettings, Environment, UsageError};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use tracing::{debug, warn};
@@ -16,14 +18,18 @@ use tracing::{debug, warn};
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
     let settings = match CommandSettings::read(arguments, environment) {
         Ok(settings) => settings,
-        Err(answer) => return answer.print(),
+        Err(answer) => return print_answer(answer),
     };
     let common = settings.common();
     let colour = std::io::stderr().is_terminal() && environment.wants_colour();
-    if let Err(error) = logging::init(common.log_level, common.log_format, colour) {
-        logging::fatal(&error);
-        return Exit::Failure;
-    }
+    // Dropped at the end of the program, for then it flushes.
+    let _log = match logging::init(common.log_level, common.log_format, colour) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", error_chain(&error));
+            return Exit::Failure;
+        }
+    };
     for name in CommandSettings::unknown_variables(environment) {
         warn!("environment variable {name} is not one of this program's: is it misspelt?");
     }
@@ -37,6 +43,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         logging::fatal(error.as_ref());
         Exit::Failure
     })
+}
+
+/// Prints what clap answers. A standard error that nobody reads does not keep the program.
+fn print_answer(answer: UsageError) -> Exit {
+    let exit = answer.exit();
+    if exit == Exit::Ok {
+        answer.print();
+        return exit;
+    }
+    let (sender, printed) = std::sync::mpsc::channel();
+    let print = move || {
+        answer.print();
+        let _ = sender.send(());
+    };
+    if std::thread::Builder::new().spawn(print).is_ok() {
+        let _ = printed.recv_timeout(logging::FLUSH_WITHIN);
+    }
+    exit
 }
 
 /// Prints a result on standard output. A reader that has seen enough, as `head`, is no error.

@@ -7,6 +7,7 @@ mod inputs;
 pub use inputs::{Input, Inputs, News, Results, Signal, Signals, Work};
 
 use crate::catalog::Catalog;
+use crate::error_chain::error_chain;
 use crate::evaluators::Evaluators;
 use crate::files::{self, FileWatch, PolicyChanges};
 use crate::{docker, etcd, report};
@@ -18,10 +19,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle, JoinSet};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// How long the session may take to end in order.
-const FAREWELL: Duration = Duration::from_secs(6);
+const FAREWELL: Duration = Duration::from_millis(3500);
 
 /// How the loop ended.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum End {
     Stopped,
     /// By a second signal, at once.
     Aborted,
+    /// The nodes should have been released, and etcd could not be told.
+    Unreleased,
     /// Another process has this one's identity.
     Superseded,
     /// Another process had this one's identity all the time.
@@ -81,7 +84,7 @@ pub async fn run(mut attached: Attached, mut inputs: Inputs, mut session: Sessio
                 while let Some(update) = inputs.work.next_of_session() {
                     report::etcd(&update);
                 }
-                return session_ended(end);
+                return session_ended(end, attached.on_exit);
             }
             input = inputs.next(timeout) => input,
         };
@@ -90,8 +93,7 @@ pub async fn run(mut attached: Attached, mut inputs: Inputs, mut session: Sessio
                 return End::Aborted;
             }
             Input::Timeout if stopping.is_some() => {
-                warn!("etcd did not answer in time: the lease ends by itself");
-                return End::Stopped;
+                return untold("it did not answer in time", attached.on_exit);
             }
             input => attached.take_in(input),
         }
@@ -103,6 +105,7 @@ pub async fn run(mut attached: Attached, mut inputs: Inputs, mut session: Sessio
 
 fn session_ended(
     end: Result<Result<etcd::SessionEnd, etcd::SettingsError>, tokio::task::JoinError>,
+    on_exit: OnExit,
 ) -> End {
     match end {
         Ok(Ok(etcd::SessionEnd::Superseded)) => End::Superseded,
@@ -117,16 +120,24 @@ fn session_ended(
             info!("all nodes are removed");
             End::Stopped
         }
-        Ok(Ok(etcd::SessionEnd::Unfinished(error))) => {
-            warn!(
-                "etcd could not be told, the lease ends by itself: {}",
-                crate::error_chain::error_chain(&error)
-            );
-            End::Stopped
-        }
+        Ok(Ok(etcd::SessionEnd::Unfinished(error))) => untold(&error_chain(&error), on_exit),
         Ok(Ok(etcd::SessionEnd::Abandoned)) => End::Stopped,
         Err(error) => End::Failed(error),
         Ok(Err(error)) => End::Etcd(error),
+    }
+}
+
+/// etcd does not know of the end. A lease that was to be kept needs no more than that; a release has failed.
+fn untold(reason: &str, on_exit: OnExit) -> End {
+    match on_exit {
+        OnExit::Keep => {
+            warn!("etcd could not be told, the lease ends by itself: {reason}");
+            End::Stopped
+        }
+        OnExit::Release => {
+            error!("the nodes could not be released, they end with their lease: {reason}");
+            End::Unreleased
+        }
     }
 }
 

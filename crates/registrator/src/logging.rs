@@ -1,13 +1,20 @@
 //! The log: one line per fact on standard error, as text for people or as JSON for machines.
 
 mod line;
+mod queue;
 
 use crate::error_chain::error_chain;
 use clap::ValueEnum;
-use line::Line;
+use line::{Line, Style};
+use queue::Queue;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
-use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
+use std::sync::Arc;
+use std::time::Duration;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -43,7 +50,13 @@ pub enum LoggingError {
     /// The process has a log already.
     #[error("the log was started twice")]
     Started(#[source] tracing::subscriber::SetGlobalDefaultError),
+    /// Standard error, or a thread for it, cannot be had.
+    #[error("cannot start the log")]
+    Output(#[source] io::Error),
 }
+
+/// How long the end of the program waits for standard error: within the ten seconds that Docker gives, after all else.
+pub const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// Events under this target end the program: they are shown at every level, as `fatal`. [`fatal`] makes them.
 pub const FATAL: &str = "fatal";
@@ -53,28 +66,52 @@ pub fn fatal(error: &(dyn Error + 'static)) {
     tracing::error!(target: FATAL, "{}", error_chain(error));
 }
 
-/// Starts the process's log on standard error. `colour` is wanted on a terminal only; JSON never has it.
-///
-/// # Errors
-/// It was started before.
-pub fn init(level: Level, format: Format, colour: bool) -> Result<(), LoggingError> {
-    let subscriber = subscriber(level, format, colour, io::stderr());
-    tracing::subscriber::set_global_default(subscriber).map_err(LoggingError::Started)
+/// The process's log. When it is dropped it waits for what is not written yet, for [`FLUSH_WITHIN`] at most.
+#[derive(Debug)]
+pub struct Log(Arc<Queue>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_WITHIN);
+    }
 }
 
-/// What [`init`] installs, writing to `writer`.
-pub fn subscriber<W: Write + Send + 'static>(
-    level: Level,
-    format: Format,
-    colour: bool,
-    writer: W,
-) -> impl Subscriber + Send + Sync {
-    let lines = Lines {
-        format,
-        colour,
-        writer: Mutex::new(writer),
-    };
+/// Starts the process's log on standard error, with panics in it. `colour` is wanted on a terminal only; JSON never has it.
+///
+/// # Errors
+/// It was started before, or cannot have its thread.
+pub fn init(level: Level, format: Format, colour: bool) -> Result<Log, LoggingError> {
+    // Not through the standard library's lock, which a panic elsewhere would wait for.
+    let stderr = io::stderr().as_fd().try_clone_to_owned();
+    let stderr = File::from(stderr.map_err(LoggingError::Output)?);
+    let style = Style { format, colour };
+    let queue = Queue::start(style, stderr).map_err(LoggingError::Output)?;
+    let subscriber = subscriber(level, style, Arc::clone(&queue));
+    tracing::subscriber::set_global_default(subscriber).map_err(LoggingError::Started)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Log(queue))
+}
+
+/// What [`init`] installs.
+fn subscriber(level: Level, style: Style, queue: Arc<Queue>) -> impl Subscriber + Send + Sync {
+    let lines = Lines { style, queue };
     tracing_subscriber::registry().with(lines.with_filter(filter(level)))
+}
+
+/// Only a panic of the main thread ends the program.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let backtrace = Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        BacktraceStatus::Captured => format!("\n{backtrace}"),
+        _ => String::new(),
+    };
+    if name == "main" {
+        tracing::error!(target: FATAL, "thread {name} {panic}{backtrace}");
+    } else {
+        tracing::error!("thread {name} {panic}{backtrace}");
+    }
 }
 
 /// Libraries speak of heartbeats at `info` and below, so only their warnings pass. Of the program's own crates this one alone
@@ -93,25 +130,21 @@ fn filter(level: Level) -> Targets {
         .with_target(FATAL, LevelFilter::ERROR)
 }
 
-/// Writes each event as one line, in one write, so that lines of several threads do not mix.
-struct Lines<W> {
-    format: Format,
-    colour: bool,
-    writer: Mutex<W>,
+/// Makes a line of each event.
+struct Lines {
+    style: Style,
+    queue: Arc<Queue>,
 }
 
-impl<S: Subscriber, W: Write + Send + 'static> Layer<S> for Lines<W> {
+impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = Line::of(event);
-        let text = match self.format {
-            Format::Text => line.text(self.colour),
-            Format::Json => line.json(),
-        };
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody can be told that standard error is closed, and the nodes matter more than the log.
-        let _ = writer
-            .write_all(text.as_bytes())
-            .and_then(|()| writer.flush());
+        let text = self.style.show(Line::of(event));
+        let metadata = event.metadata();
+        if metadata.target() == FATAL {
+            self.queue.push_always(*metadata.level(), text);
+        } else {
+            self.queue.push(*metadata.level(), text);
+        }
     }
 }
 

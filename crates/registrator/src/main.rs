@@ -8,6 +8,7 @@
     reason = "nothing of a program can be reached from outside: `pub` means that other modules use it"
 )]
 
+mod aside;
 mod attempts;
 mod catalog;
 mod cli;

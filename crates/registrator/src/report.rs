@@ -60,6 +60,16 @@ pub fn etcd(update: &etcd::SessionUpdate) {
             "waiting for etcd, nothing is forgotten: {}",
             error_chain(error)
         ),
+        SessionUpdate::Unwritten { since, error } => warn!(
+            "nothing could be written to etcd for {} s, so nodes may be wrong: {}",
+            since.as_secs(),
+            error_chain(error)
+        ),
+        SessionUpdate::Stale { since, error } => error!(
+            "nothing could be written to etcd for {} s: the leases are no longer renewed, and the nodes end with them, until etcd takes writes again: {}",
+            since.as_secs(),
+            error_chain(error)
+        ),
         SessionUpdate::Reachable { endpoint } => info!("connected to etcd at {endpoint}"),
         SessionUpdate::LeaseGranted { lease, ttl } => info!(
             "registering under a new lease {lease} of {} s",

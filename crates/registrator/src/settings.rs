@@ -12,7 +12,7 @@ pub use groups::{
     BrakeSettings, CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings,
     HostFactSettings, HostSettings,
 };
-pub use values::{OnExit, OnNameConflict};
+pub use values::{OnExit, OnNameConflict, OrNever};
 
 use crate::exit::Exit;
 use clap::{Args, Subcommand};
@@ -62,6 +62,17 @@ pub struct RunSettings {
         help_heading = "etcd"
     )]
     pub on_conflict: OnNameConflict,
+    /// How long the nodes stay at most while etcd refuses this process, because of its password, its user or its rights, so
+    /// that it cannot change them: from 10s to 24h, or never for no limit. Then its lease is no longer renewed
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_STALE_AFTER",
+        value_name = "TIME",
+        default_value = "5m",
+        value_parser = values::stale_after,
+        help_heading = "etcd"
+    )]
+    pub stale_after: OrNever,
 }
 
 /// What `check` is told.
@@ -107,10 +118,14 @@ pub struct PlanSettings {
 pub struct UsageError(clap::Error);
 
 impl UsageError {
-    /// Prints the answer on standard output, or the error on standard error. Tells how the program ends then.
-    pub fn print(&self) -> Exit {
+    /// Prints the answer on standard output, or the error on standard error.
+    pub fn print(&self) {
         // A closed output leaves nobody to tell.
         let _ = self.0.print();
+    }
+
+    /// How the program ends then.
+    pub fn exit(&self) -> Exit {
         if self.0.use_stderr() {
             Exit::Usage
         } else {

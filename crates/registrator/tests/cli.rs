@@ -181,6 +181,29 @@ fn wrong_usage_has_a_code_of_its_own() {
     contains(&stderr, &["--log-level", "LOG_LEVEL", "loud"]);
 }
 
+/// As on a disk that hangs: a pipe that nobody writes to.
+#[test]
+fn a_file_that_does_not_come_is_named() {
+    let folder = Folder::new();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    folder.write("containers.json", "[]");
+    let plan = ["plan", "--containers=containers.json", "--host-id=one"];
+    let etcd = "--etcd-endpoint=https://127.0.0.1:1";
+    let ca = ["--etcd-ca-file=pipe"];
+    let password = ["--etcd-username=web", "--etcd-password-file=pipe"];
+    for options in [&ca[..], &password] {
+        let (_, log) = folder.run(1, &[&plan[..], &[etcd], options].concat());
+        contains(&log, &["FATAL", "nothing came within 3s"]);
+    }
+}
+
 #[test]
 fn a_misspelt_variable_is_noticed() {
     let misspelt = [("KONTENA_REGISTRATOR_POLICY", "here")];

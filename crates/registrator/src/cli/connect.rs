@@ -50,15 +50,24 @@ pub(super) fn docker(
     settings: &DockerSettings,
     environment: &Environment,
 ) -> anyhow::Result<docker::DockerClient> {
-    let own = settings.docker_cert_path.clone();
-    let endpoint = docker::DockerEndpoint::from_settings(&docker::EndpointSettings {
-        host: Some(settings.docker_host.clone()),
-        tls_verify: settings.docker_tls_verify,
-        cert_path: own.or_else(|| docker_config(environment)),
-    })?;
     Ok(docker::DockerClient::new(
-        endpoint,
+        docker_endpoint(settings, environment)?,
         docker::Timeouts::default(),
+    )?)
+}
+
+/// Where Docker is.
+pub(super) fn docker_endpoint(
+    settings: &DockerSettings,
+    environment: &Environment,
+) -> anyhow::Result<docker::DockerEndpoint> {
+    let own = settings.docker_cert_path.clone();
+    Ok(docker::DockerEndpoint::from_settings(
+        &docker::EndpointSettings {
+            host: Some(settings.docker_host.clone()),
+            tls_verify: settings.docker_tls_verify,
+            cert_path: own.or_else(|| docker_config(environment)),
+        },
     )?)
 }
 
@@ -75,6 +84,11 @@ pub(super) fn etcd(
     host_id: &str,
 ) -> anyhow::Result<etcd::Settings> {
     let credentials = settings.credentials()?;
+    let file = if settings.etcd_password.is_some() {
+        None
+    } else {
+        settings.etcd_password_file.clone()
+    };
     Ok(etcd::Settings {
         tls: etcd::TlsFiles {
             ca: settings.etcd_ca_file.clone(),
@@ -84,6 +98,7 @@ pub(super) fn etcd(
         credentials: credentials.map(|(username, password)| etcd::Credentials {
             username,
             password: password.expose().to_owned(),
+            file,
         }),
         lease_ttl: settings.lease_ttl,
         meta_prefix: settings.meta_prefix.clone(),

@@ -1,6 +1,6 @@
 //! `run`: registers the containers of this host until it is stopped.
 
-use super::connect;
+use super::{connect, secrets};
 use crate::catalog::{self, Catalog};
 use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
@@ -20,6 +20,9 @@ use tracing::{error, info, warn};
 /// How long to wait before the engine is asked for its id again.
 const IDENTITY_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long nodes are released or handed over at the end. The session then has a few seconds more, and all ends within eight.
+const RELEASE: Duration = Duration::from_secs(4);
+
 /// Updates that may wait for the event loop before a source waits for it.
 const QUEUE: usize = 1024;
 
@@ -34,7 +37,7 @@ pub(super) fn run(settings: RunSettings, environment: &Environment) -> anyhow::R
             error!("aborted by a second signal");
             Ok(Exit::Failure)
         }
-        End::Superseded | End::Refused => Ok(Exit::Failure),
+        End::Unreleased | End::Superseded | End::Refused => Ok(Exit::Failure),
         End::Etcd(error) => Err(error.into()),
         End::Failed(error) => Err(error.into()),
     }
@@ -89,7 +92,7 @@ async fn attach(
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
-    let signals = Signals::listen()?;
+    secrets::warn_of_exposed(&settings.host, environment);
     let docker = connect::docker(&settings.host.docker, environment)?;
     let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;
@@ -100,6 +103,8 @@ async fn attach(
         files::Pace::default(),
         file_updates,
     )?;
+    // Until here files were read on this thread. If their disk hangs, a signal ends the program, for nothing is held yet.
+    let signals = Signals::listen()?;
     let (docker_updates, containers) = channel(QUEUE);
     tokio::spawn(docker::watch(
         docker.clone(),
@@ -123,6 +128,7 @@ async fn attach(
     let attached = Attached {
         reconciler: Reconciler::new(Settings {
             brake: connect::brake(&settings.host.brake),
+            release: RELEASE,
             ..Settings::with_fence(connect::fence(&settings.host.etcd))
         }),
         evaluators: Evaluators::new(
@@ -169,6 +175,7 @@ fn session_settings(
             settings::OnNameConflict::Refuse => etcd::OnConflict::Refuse,
             settings::OnNameConflict::Wait => etcd::OnConflict::Wait,
         },
+        stale_after: settings.stale_after.0,
         ..connect::etcd(&settings.host.etcd, endpoints, host_id)?
     })
 }

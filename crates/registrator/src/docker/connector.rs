@@ -15,13 +15,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower_service::Service;
 
 use super::endpoint::DockerEndpoint;
 use super::error::Error;
-use super::tls;
+use super::tls::Certificates;
 use crate::endpoint::Authority;
 use crate::error_chain::causes;
 
@@ -41,11 +40,12 @@ pub(super) struct Connector {
 enum Destination {
     Unix(Box<Path>),
     Tcp(HttpConnector, Uri),
-    Tls(HttpConnector, Uri, TlsConnector, ServerName<'static>),
+    Tls(HttpConnector, Uri, Certificates, ServerName<'static>),
 }
 
 impl Connector {
-    /// Reads the certificate files of a TLS endpoint. A connection not made within `limit` is given up.
+    /// Reads the certificate files of a TLS endpoint; they are read again for each connection. A connection not made within
+    /// `limit` is given up.
     pub(super) fn new(endpoint: &DockerEndpoint, limit: Duration) -> Result<Self, Error> {
         let target = match endpoint {
             DockerEndpoint::Unix(path) => Destination::Unix(path.clone().into_boxed_path()),
@@ -58,7 +58,7 @@ impl Connector {
             } => Destination::Tls(
                 http_connector(limit),
                 uri(authority)?,
-                tls::connector(cert_path)?,
+                Certificates::read(cert_path)?,
                 ServerName::try_from(authority.host.clone()).map_err(|_| server_name(authority))?,
             ),
         };
@@ -125,11 +125,22 @@ async fn connect(target: &Destination) -> io::Result<Wire> {
     match target {
         Destination::Unix(path) => Ok(Wire::new(UnixStream::connect(path).await?)),
         Destination::Tcp(connector, uri) => Ok(Wire::new(tcp(connector, uri).await?)),
-        Destination::Tls(connector, uri, tls, name) => {
+        Destination::Tls(connector, uri, certificates, name) => {
             let stream = tcp(connector, uri).await?;
-            Ok(Wire::new(tls.connect(name.clone(), stream).await?))
+            let (tls, problem) = certificates.again().await;
+            let connected = tls.connect(name.clone(), stream).await;
+            let connected = connected.map_err(|error| match problem {
+                None => error,
+                Some(problem) => with_former(&error, &problem),
+            });
+            Ok(Wire::new(connected?))
         }
     }
+}
+
+fn with_former(error: &io::Error, problem: &str) -> io::Error {
+    let message = format!("{error} (with the former certificates: {problem})");
+    io::Error::new(error.kind(), message)
 }
 
 async fn tcp(connector: &HttpConnector, uri: &Uri) -> io::Result<TcpStream> {

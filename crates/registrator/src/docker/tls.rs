@@ -1,8 +1,8 @@
 //! The TLS side of an `https://` endpoint: Docker's three certificate files.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -11,11 +11,51 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::error::{CertificateError, Error};
+use crate::aside::{self, Aside};
+use crate::error_chain::error_chain;
+
+/// A folder of certificate files, which may be replaced at any time.
+pub(super) struct Certificates {
+    folder: PathBuf,
+    aside: Aside,
+    /// Made of the files when they could be used last.
+    latest: Mutex<TlsConnector>,
+}
+
+impl Certificates {
+    /// Reads them for the first time.
+    pub(super) fn read(folder: &Path) -> Result<Self, Error> {
+        let own = folder.to_owned();
+        let first = aside::wait_for(move || connector(&own))
+            .map_err(|error| failed(folder, CertificateError::Read(error)))??;
+        Ok(Self {
+            folder: folder.to_owned(),
+            aside: Aside::default(),
+            latest: Mutex::new(first),
+        })
+    }
+
+    /// Reads them again for a connection. If they cannot be used, those that could are, and the reason is returned too.
+    pub(super) async fn again(&self) -> (TlsConnector, Option<String>) {
+        let folder = self.folder.clone();
+        let read = self.aside.run(move || connector(&folder)).await;
+        let read =
+            read.unwrap_or_else(|error| Err(failed(&self.folder, CertificateError::Read(error))));
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(new) => {
+                *latest = new.clone();
+                (new, None)
+            }
+            Err(error) => (latest.clone(), Some(error_chain(&error))),
+        }
+    }
+}
 
 /// Reads `ca.pem`, which must be there, and `cert.pem` with `key.pem`, which may be missing together.
 ///
 /// The server is always verified, and only against `ca.pem`: a daemon's certificate is hardly ever one of the public web.
-pub(super) fn connector(folder: &Path) -> Result<TlsConnector, Error> {
+fn connector(folder: &Path) -> Result<TlsConnector, Error> {
     let roots = roots(&folder.join("ca.pem"))?;
     // Named, because rustls panics when it has to choose between two providers that are both compiled in.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

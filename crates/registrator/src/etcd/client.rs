@@ -193,6 +193,7 @@ impl EtcdClient {
         Answer: Future<Output = Result<Response<T>, Status>>,
     {
         let remote = self.remote(turn);
+        remote.renew().await;
         loop {
             let token = match &self.0.login {
                 Some(login) => Some(login.token(remote).await?),
@@ -233,12 +234,14 @@ impl EtcdClient {
 
     /// Moves on from the endpoint of `turn`, unless somebody else already did.
     fn leave(&self, turn: usize) {
-        let _ = self.0.current.compare_exchange(
-            turn,
-            turn.wrapping_add(1),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        let next = turn.wrapping_add(1);
+        let left =
+            self.0
+                .current
+                .compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
+        if left.is_ok() {
+            self.remote(turn).note_failure();
+        }
     }
 }
 

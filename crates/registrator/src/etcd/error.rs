@@ -137,6 +137,14 @@ impl Error {
         }
     }
 
+    /// Whether etcd answers and refuses this process: its password, its user or its rights.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Error::Refused { .. } | Error::Login { .. } | Error::StaleToken { .. }
+        )
+    }
+
     /// Whether another endpoint may do better.
     pub(super) fn blames_endpoint(&self) -> bool {
         matches!(

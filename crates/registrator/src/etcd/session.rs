@@ -9,7 +9,9 @@ mod claim;
 mod commit;
 mod keeper;
 mod leave;
+mod liveness;
 mod serve;
+mod unwritten;
 
 use super::BACKOFF;
 use super::client::EtcdClient;
@@ -22,13 +24,14 @@ use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
 use keeper::{Keeper, beacon_interval, renewal_interval};
 use registrator_core::evaluate::fence::Fence;
-use registrator_core::own::LeaseId;
 use registrator_core::own::session::{Commit, Outcome, SessionEvent};
+use registrator_core::own::{LeaseId, Revision};
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use unwritten::{Failure, Reaction, Unwritten};
 
 /// What the program asks of the session.
 #[derive(Debug, Clone)]
@@ -51,6 +54,10 @@ pub enum SessionUpdate {
     Session(SessionEvent),
     /// etcd cannot be reached, or refuses. Comes once for each outage, and again if a refusal takes the place of silence.
     Unreachable { error: Error },
+    /// Nothing could be written for so long, for this reason, though etcd answers. Comes each minute.
+    Unwritten { since: Duration, error: Error },
+    /// The same, for too long: the leases are no longer renewed, so that nodes do not stay that cannot be changed.
+    Stale { since: Duration, error: Error },
     /// The outage is over.
     Reachable {
         /// The endpoint that answers.
@@ -139,6 +146,7 @@ pub async fn hold_session(
         lease_ttl: settings.lease_ttl,
         on_conflict: settings.on_conflict,
         read_again_every: settings.read_again_every,
+        stale_after: settings.stale_after,
         holder: Holder {
             lease: LeaseId(0),
             process: new_process(),
@@ -161,6 +169,7 @@ pub async fn hold_session(
         memory: Memory::default(),
         keepers: None,
         reported_in_use: None,
+        unwritten: Unwritten::default(),
         number: 0,
         attempts: Attempts::new(BACKOFF),
         disturbances: Attempts::new(BACKOFF),
@@ -183,6 +192,7 @@ struct Context {
     lease_ttl: Duration,
     on_conflict: OnConflict,
     read_again_every: Duration,
+    stale_after: Option<Duration>,
     /// This process, without its lease.
     holder: Holder,
 }
@@ -195,6 +205,7 @@ struct Task {
     keepers: Option<Keepers>,
     /// The process that was last reported to use the identity.
     reported_in_use: Option<Option<String>>,
+    unwritten: Unwritten,
     /// Of the session; grows.
     number: u64,
     /// To begin a session.
@@ -213,7 +224,7 @@ impl Task {
     /// One session from its claim to its interruption.
     async fn cycle(&mut self) -> Result<(), Stop> {
         let held = self.claim().await?;
-        let reading = read(&self.context, &held);
+        let reading = read(&self.context, held.lease, held.fence);
         match self.inbox.beside(&self.reporter, reading).await? {
             Ok((beginning, strays)) => {
                 for key in strays {
@@ -236,6 +247,10 @@ impl Task {
     /// Claims the identity, however long it takes.
     async fn claim(&mut self) -> Result<Held, Stop> {
         loop {
+            if let Some(error) = self.still_refused().await? {
+                self.wait(error).await?;
+                continue;
+            }
             let attempt = claim::attempt(&self.context, &mut self.memory);
             match self.inbox.beside(&self.reporter, attempt).await? {
                 Ok(Claim::Held(held)) => {
@@ -268,6 +283,22 @@ impl Task {
         }
     }
 
+    /// A claim renews the leases. After they were given up there is none before everything can be read again.
+    async fn still_refused(&mut self) -> Result<Option<Error>, Stop> {
+        let Some((lease, ..)) = &self.memory.lease else {
+            return Ok(None);
+        };
+        if !self.unwritten.has_given_up() {
+            return Ok(None);
+        }
+        let reading = read(&self.context, *lease, 0);
+        let read = self.inbox.beside(&self.reporter, reading).await?;
+        Ok(match read {
+            Ok(_) | Err(Error::LeaseNotFound { .. }) => None,
+            Err(error) => Some(error),
+        })
+    }
+
     /// Each session has its keepers, which begin with a renewal and know nothing of failures before.
     fn keep_alive(&mut self, held: &Held) {
         let start =
@@ -281,7 +312,6 @@ impl Task {
 
     fn report_claim(&mut self, held: &Held) {
         let (lease, ttl) = (held.lease, held.ttl);
-        self.reporter.reachable(&self.context.client);
         match &held.how {
             claim::How::Granted => self
                 .reporter
@@ -307,9 +337,29 @@ impl Task {
 
     /// After a failure: tells of it once, and waits a while.
     async fn wait(&mut self, error: Error) -> Result<(), Stop> {
-        self.reporter.unreachable(error);
+        self.note_failure(error);
         let pause = self.attempts.failed();
         self.pause(pause).await
+    }
+
+    /// Tells of a failure, and gives the leases up if nothing could be written for too long.
+    fn note_failure(&mut self, error: Error) {
+        let keepers = self.keepers.as_ref();
+        let failure = Failure {
+            refused: error.is_refusal(),
+            renewed: keepers.is_some_and(|keepers| keepers.nodes.is_renewed()),
+        };
+        let stale_after = self.context.stale_after;
+        match self.unwritten.failed(failure, stale_after, Instant::now()) {
+            Reaction::Nothing => self.reporter.unreachable(error),
+            Reaction::Tell(since) => self
+                .reporter
+                .send(SessionUpdate::Unwritten { since, error }),
+            Reaction::GiveUp(since) => self.reporter.send(SessionUpdate::Stale { since, error }),
+        }
+        if self.unwritten.has_given_up() {
+            self.keepers = None;
+        }
     }
 
     async fn pause(&mut self, time: Duration) -> Result<(), Stop> {
@@ -320,11 +370,15 @@ impl Task {
 
 /// The complete reading with which a session begins, and the strays under its lease.
 ///
-/// It is read at the revision of the fence, and the watches begin right behind that, so nothing falls between.
-async fn read(context: &Context, held: &Held) -> Result<(Overview, Vec<String>), Error> {
+/// It is read at the revision of the fence, and the watches begin right behind that, so nothing falls between. 0 is now.
+async fn read(
+    context: &Context,
+    lease: LeaseId,
+    revision: Revision,
+) -> Result<(Overview, Vec<String>), Error> {
     let (client, layout) = (&context.client, &context.layout);
-    let attached = overview::attached(client, layout, held.lease).await?;
-    let overview = overview::read(client, layout, &attached.keys, held.fence).await?;
+    let attached = overview::attached(client, layout, lease).await?;
+    let overview = overview::read(client, layout, &attached.keys, revision).await?;
     Ok((overview, attached.strays))
 }
 

@@ -24,6 +24,9 @@ pub struct Settings {
     pub on_conflict: OnConflict,
     /// How often everything under the lease is read again: etcd's events were lost by bugs before.
     pub read_again_every: Duration,
+    /// After how long the leases are no longer renewed while etcd refuses this process, which then cannot change its nodes; `None`:
+    /// they are always renewed.
+    pub stale_after: Option<Duration>,
     /// What this process may write, as prefixes of keys; empty for everything but `meta_prefix`.
     pub allow_prefixes: Vec<String>,
     /// The machine's name, shown to whoever wonders who holds an identity.
@@ -58,8 +61,10 @@ pub struct TlsFiles {
 pub struct Credentials {
     /// The user's name.
     pub username: String,
-    /// The user's password.
+    /// The user's password; that of `file` as it was at the start.
     pub password: String,
+    /// Where the password is read again at each login, from the first line.
+    pub file: Option<PathBuf>,
 }
 
 /// Why [`Settings`] cannot be used.
@@ -79,6 +84,9 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
+    /// The files for TLS do not come.
+    #[error("cannot read the files for TLS with etcd")]
+    Hangs(#[source] std::io::Error),
     /// A certificate without its key, or the other way round.
     #[error("a client certificate for etcd needs both its certificate file and its key file")]
     HalfIdentity,
@@ -107,7 +115,7 @@ impl Settings {
     pub const MAX_LEASE_TTL: Duration = Duration::from_secs(86_400);
 
     /// Settings with defaults: TTL 30 s, [`Layout::DEFAULT_META`](super::Layout::DEFAULT_META), no TLS files, no user, no fence;
-    /// refuses an identity in use; reads again every 10 min.
+    /// refuses an identity in use; reads again every 10 min; gives up after 5 min.
     pub fn new(endpoints: Vec<EtcdEndpoint>, host_id: &str) -> Settings {
         Settings {
             endpoints,
@@ -118,6 +126,7 @@ impl Settings {
             host_id: host_id.to_owned(),
             on_conflict: OnConflict::Refuse,
             read_again_every: Duration::from_secs(600),
+            stale_after: Some(Duration::from_secs(300)),
             allow_prefixes: Vec::new(),
             host: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -148,6 +157,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("username", &self.username)
             .field("password", &"(hidden)")
+            .field("file", &self.file)
             .finish()
     }
 }
@@ -166,6 +176,7 @@ mod tests {
         settings.credentials = Some(Credentials {
             username: "root".into(),
             password: "secret".into(),
+            file: None,
         });
         let shown = format!("{settings:?}");
         assert!(

@@ -29,6 +29,7 @@ mod client;
 mod configs;
 mod identity;
 mod outage;
+mod rotation;
 mod session;
 
 use super::endpoint::EtcdEndpoint;
@@ -75,5 +76,6 @@ pub fn credentials(user: &str, password: &str) -> Option<Credentials> {
     Some(Credentials {
         username: user.into(),
         password: password.into(),
+        file: None,
     })
 }

@@ -1,12 +1,31 @@
 //! One line of the log.
 
-use super::FATAL;
+use super::{FATAL, Format};
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+/// What lines look like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    pub(super) format: Format,
+    /// Of text; JSON never has it.
+    pub(super) colour: bool,
+}
+
+impl Style {
+    /// The line as it is written.
+    pub(super) fn show(self, line: Line) -> String {
+        match self.format {
+            Format::Text => line.text(self.colour),
+            Format::Json => line.json(),
+        }
+    }
+}
 
 /// An event, taken apart.
 pub(super) struct Line {
@@ -21,23 +40,42 @@ pub(super) struct Line {
 impl Line {
     /// Takes the event apart, now.
     pub(super) fn of(event: &Event<'_>) -> Line {
+        let mut line = Line::now(level(event));
+        event.record(&mut line);
+        line
+    }
+
+    /// Says that lines are missing, how many, and of which levels.
+    pub(super) fn lost(counts: &BTreeMap<Level, u64>) -> Line {
+        let total: u64 = counts.values().sum();
+        let mut line = Line::now("warn");
+        line.message = if total == 1 {
+            "1 line is missing here: standard error did not take it".to_owned()
+        } else {
+            format!("{total} lines are missing here: standard error did not take them")
+        };
+        for (level, count) in counts {
+            line.fields.insert(name(*level).into(), (*count).into());
+        }
+        line
+    }
+
+    fn now(level: &'static str) -> Line {
         let mut time = String::new();
         // Writing to a String cannot fail; without a clock the line has no time.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-        let mut line = Line {
+        Line {
             time,
-            level: level(event),
+            level,
             message: String::new(),
             fields: Map::new(),
-        };
-        event.record(&mut line);
-        line
+        }
     }
 
     /// `TIME LEVEL message key=value…`, ending with a line feed.
     ///
     /// Further lines of a message are indented, so that no text from outside can look like a line of its own.
-    pub(super) fn text(&self, colour: bool) -> String {
+    fn text(&self, colour: bool) -> String {
         let (on, dim, off) = if colour {
             (paint(self.level), "\x1b[2m", "\x1b[0m")
         } else {
@@ -54,7 +92,7 @@ impl Line {
     }
 
     /// One JSON object, ending with a line feed: `time`, `level`, `message`, then the fields.
-    pub(super) fn json(self) -> String {
+    fn json(self) -> String {
         let mut object = Map::new();
         object.insert("time".into(), self.time.into());
         object.insert("level".into(), self.level.into());
@@ -114,7 +152,11 @@ fn level(event: &Event<'_>) -> &'static str {
     if event.metadata().target() == FATAL {
         return "fatal";
     }
-    match *event.metadata().level() {
+    name(*event.metadata().level())
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
         Level::ERROR => "error",
         Level::WARN => "warn",
         Level::INFO => "info",

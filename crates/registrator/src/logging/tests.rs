@@ -2,7 +2,8 @@
 
 use super::*;
 use expect_test::{Expect, expect};
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::Mutex;
 
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -32,10 +33,17 @@ impl Write for Closed {
 /// The log of `action`, with `T` for the time.
 fn log(level: Level, format: Format, colour: bool, action: impl FnOnce()) -> String {
     let buffer = Buffer::default();
-    let subscriber = subscriber(level, format, colour, buffer.clone());
-    tracing::subscriber::with_default(subscriber, action);
+    write(buffer.clone(), level, Style { format, colour }, action);
     let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     text.split_inclusive('\n').map(without_time).collect()
+}
+
+/// Writes the log of `action` to the end.
+fn write(writer: impl Write + Send + 'static, level: Level, style: Style, action: impl FnOnce()) {
+    let queue = Queue::start(style, writer).unwrap();
+    let subscriber = subscriber(level, style, Arc::clone(&queue));
+    tracing::subscriber::with_default(subscriber, action);
+    assert!(queue.flush(Duration::from_secs(60)));
 }
 
 fn without_time(line: &str) -> String {
@@ -175,10 +183,9 @@ fn levels_let_through_what_they_say() {
 
 #[test]
 fn a_closed_stderr_disturbs_nobody() {
-    let subscriber = subscriber(Level::Debug, Format::Text, false, Closed);
-    let after = tracing::subscriber::with_default(subscriber, || {
-        tracing::error!("lost");
-        "still here"
-    });
-    assert_eq!(after, "still here");
+    let style = Style {
+        format: Format::Text,
+        colour: false,
+    };
+    write(Closed, Level::Debug, style, || tracing::error!("lost"));
 }

@@ -1,6 +1,7 @@
 //! Options that several commands share.
 
 use super::values::{self, OrNever, Secret};
+use crate::aside;
 use crate::logging::{Format, Level};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
@@ -131,7 +132,7 @@ pub struct BrakeSettings {
         env = "KONTENA_REGISTRATOR_MAX_DELETE_HOLD",
         value_name = "TIME",
         default_value = "15m",
-        value_parser = values::time_or_never
+        value_parser = values::max_delete_hold
     )]
     pub max_delete_hold: OrNever,
 }
@@ -332,7 +333,9 @@ impl EtcdSettings {
 }
 
 fn read_password(path: &Path) -> Result<Secret, PasswordError> {
-    let text = std::fs::read_to_string(path).map_err(|source| PasswordError::Read {
+    let file = path.to_owned();
+    let read = aside::wait_for(move || std::fs::read_to_string(file));
+    let text = read.flatten().map_err(|source| PasswordError::Read {
         path: path.into(),
         source,
     })?;

@@ -122,6 +122,11 @@ fn without_anything_the_defaults_hold() {
             },
             on_exit: Keep,
             on_conflict: Refuse,
+            stale_after: OrNever(
+                Some(
+                    300s,
+                ),
+            ),
         }
     "#]]
     .assert_debug_eq(&run("", &[]));

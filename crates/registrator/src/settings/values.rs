@@ -120,12 +120,19 @@ fn time_part(text: &str) -> Result<(Duration, &str), ValueError> {
     Ok((Duration::from_millis(product), after))
 }
 
-pub(super) fn time_or_never(text: &str) -> Result<OrNever, ValueError> {
-    if text == "never" {
+pub(super) fn max_delete_hold(text: &str) -> Result<OrNever, ValueError> {
+    or_never(text, Duration::from_secs(1), Duration::from_secs(86_400))
+}
+
+pub(super) fn stale_after(text: &str) -> Result<OrNever, ValueError> {
+    or_never(text, Duration::from_secs(10), Duration::from_secs(86_400))
+}
+
+fn or_never(text: &str, least: Duration, most: Duration) -> Result<OrNever, ValueError> {
+    if text.eq_ignore_ascii_case("never") {
         return Ok(OrNever(None));
     }
-    let longest = Duration::from_secs(365 * 24 * 3600);
-    bounded(text, Duration::from_secs(1), longest).map(|time| OrNever(Some(time)))
+    bounded(text, least, most).map(|time| OrNever(Some(time)))
 }
 
 fn bounded(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueError> {
@@ -259,11 +266,15 @@ mod tests {
         );
         assert!(evaluation_timeout("0").is_err());
         let hour = OrNever(Some(Duration::from_secs(3600)));
-        assert_eq!(time_or_never("1h"), Ok(hour));
-        assert_eq!(time_or_never("never"), Ok(OrNever(None)));
+        assert_eq!(max_delete_hold("1h"), Ok(hour));
+        assert_eq!(max_delete_hold("never"), Ok(OrNever(None)));
         for bad in ["0", "ever", "99999999h"] {
-            assert!(time_or_never(bad).is_err(), "{bad}");
+            assert!(max_delete_hold(bad).is_err(), "{bad}");
         }
+        assert_eq!(stale_after("Never"), Ok(OrNever(None)));
+        let minutes = OrNever(Some(Duration::from_secs(300)));
+        assert_eq!(stale_after("5m"), Ok(minutes));
+        assert!(stale_after("9s").is_err());
     }
 
     #[test]

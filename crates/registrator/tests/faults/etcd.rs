@@ -4,6 +4,7 @@
 
 use crate::world::{NODES, TTL, World};
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_restart_of_etcd_with_its_data_rewrites_nothing() {
@@ -137,6 +138,24 @@ fn a_dead_endpoint_is_passed_over() {
         assert!(program.terminate().success());
         assert!(world.nodes().is_empty());
     }
+}
+
+/// Docker kills what has not ended after ten seconds, and whoever drains a host must know that it is not drained.
+#[test]
+fn a_release_that_fails_ends_in_time_and_with_an_error() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    world.run(&["aa"]);
+    let program = world.launch_with(&["--on-exit=release"]);
+    world.wait_for_truth(&program);
+    world.etcd.freeze();
+    let begin = Instant::now();
+    let (status, log) = program.terminate_with_log();
+    let took = begin.elapsed();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("the nodes could not be released"), "{log}");
+    assert!(took < Duration::from_secs(9), "it took {took:?}");
 }
 
 /// It takes connections and says nothing, as a machine does whose etcd hangs.

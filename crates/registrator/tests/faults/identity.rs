@@ -1,6 +1,7 @@
 //! Two processes with one identity.
 
 use crate::world::{NODES, World};
+use std::time::Duration;
 
 #[test]
 fn the_second_waits_and_the_first_is_not_disturbed() {
@@ -74,4 +75,27 @@ fn two_names_share_one_etcd() {
     assert_ne!(after, before, "another lease");
     assert!(second.terminate().success());
     assert!(world.nodes().is_empty());
+}
+
+/// etcd gives a lease its whole time again when it starts, so a dead process looks alive then.
+#[test]
+fn a_killed_process_is_taken_over_though_etcd_restarts_meanwhile() {
+    let Some(mut world) = World::start() else {
+        return;
+    };
+    world.run(&["aa", "bb"]);
+    let named = ["--host-id=one", "--lease-ttl=10s"];
+    let first = world.launch_with(&named);
+    let before = world.wait_for_truth(&first);
+    first.kill();
+    let mut second = world.launch_with(&named);
+    second.wait_for_words("this host id is in use by", 1);
+    world.etcd.kill();
+    second.wait_for_words("waiting for etcd", 1);
+    // The fault is that so much time passes.
+    std::thread::sleep(Duration::from_secs(6));
+    world.restart_etcd();
+    second.wait_for_words("took over lease", 1);
+    second.must_run();
+    assert_eq!(world.wait_for_truth(&second), before);
 }

@@ -116,14 +116,27 @@ impl World {
     /// Starts the program with these endpoints and arguments.
     pub(crate) fn launch_at(&self, endpoints: &str, arguments: &[&str]) -> Program {
         let log = tempfile::NamedTempFile::new().expect("a log file");
-        let file = || Stdio::from(log.reopen().expect("a log file"));
+        let file = log.reopen().expect("a log file");
+        let child = self.spawn(endpoints, arguments, file.into());
+        Program { child, log }
+    }
+
+    /// Starts the program with this standard error; its [`Program::log`] stays empty.
+    pub(crate) fn launch_into(&self, stderr: Stdio, arguments: &[&str]) -> Program {
+        Program {
+            child: self.spawn(&self.etcd.url(), arguments, stderr),
+            log: tempfile::NamedTempFile::new().expect("a log file"),
+        }
+    }
+
+    fn spawn(&self, endpoints: &str, arguments: &[&str], stderr: Stdio) -> Child {
         let folder = |name| self.folder.path().join(name);
         let ttl = format!("--lease-ttl={}s", TTL.as_secs());
         let given = arguments
             .iter()
             .any(|argument| argument.starts_with("--lease-ttl"));
         let default_ttl = (!given).then_some(ttl);
-        let child = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
+        Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
             .env_clear()
             .args(["run", "--docker-host", &self.docker.host()])
             .args(default_ttl)
@@ -134,11 +147,22 @@ impl World {
             .arg(folder("services"))
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(file())
-            .stderr(file())
+            .stdout(Stdio::null())
+            .stderr(stderr)
             .spawn()
-            .expect("the program starts");
-        Program { child, log }
+            .expect("the program starts")
+    }
+
+    /// Writes a file below the folders `policies` and `services`.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// Where such a file is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
     }
 
     /// Records the changes in etcd from now on.
@@ -280,12 +304,23 @@ impl Program {
     /// Asks it to end (SIGTERM) and waits until it has.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
-        self.child.wait().expect("it ends")
+        end_of(&mut self.child)
+    }
+
+    /// As [`Program::terminate`], with what it has logged.
+    pub(crate) fn terminate_with_log(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        (end_of(&mut self.child), self.log())
     }
 
     /// Waits until it has ended by itself.
     pub(crate) fn end(mut self) -> ExitStatus {
-        self.child.wait().expect("it ends")
+        end_of(&mut self.child)
+    }
+
+    /// Has it read its files again (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
     }
 
     /// Makes it stand still (SIGSTOP).
@@ -314,6 +349,19 @@ impl Drop for Program {
         }
         _ = self.child.kill();
         _ = self.child.wait();
+    }
+}
+
+/// Waits for the end of a process.
+#[track_caller]
+pub(crate) fn end_of(process: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = process.try_wait().expect("a process") {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

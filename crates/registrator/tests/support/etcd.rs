@@ -192,6 +192,13 @@ impl Etcd {
         &self.variant
     }
 
+    /// The test's own clients take their key from this file from now on.
+    pub fn use_client_key(&mut self, key: PathBuf) {
+        if let Some(tls) = &mut self.variant.tls {
+            tls.client.1 = key;
+        }
+    }
+
     /// Starts it, with the data that it had, and waits until it answers.
     pub async fn restart(&mut self) {
         self.spawn();
@@ -300,8 +307,8 @@ impl Etcd {
         std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
     }
 
-    /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success.
-    pub fn etcdctl(&self, user: &str, arguments: &[&str]) {
+    /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success. What it printed.
+    pub fn etcdctl(&self, user: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("etcdctl");
         command
             .env("ETCDCTL_API", "3")
@@ -311,6 +318,7 @@ impl Etcd {
         }
         let output = command.args(arguments).output().unwrap();
         assert!(output.status.success(), "etcdctl {arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Makes the user `root` with the password `secret`, and the demand for a login.

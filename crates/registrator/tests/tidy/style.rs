@@ -148,6 +148,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "a time must pass in which nothing happens",
     ),
     (
+        "crates/registrator/src/etcd/tests/rotation.rs",
+        "a time must pass in which nothing happens",
+    ),
+    (
         "crates/registrator/src/etcd/tests/outage.rs",
         "an outage must last, and a time must pass in which nothing happens",
     ),
@@ -162,6 +166,18 @@ const MAY_SLEEP: &[(&str, &str)] = &[
     (
         "crates/registrator/tests/apps/world.rs",
         "polls until an answer is right, with a deadline",
+    ),
+    (
+        "crates/registrator/tests/faults/identity.rs",
+        "etcd must be away for a time",
+    ),
+    (
+        "crates/registrator/tests/faults/log.rs",
+        "a time must pass in which nobody reads",
+    ),
+    (
+        "crates/registrator/tests/faults/stuck.rs",
+        "polls a pipe, with a deadline",
     ),
     (
         "crates/registrator/tests/faults/etcd.rs",

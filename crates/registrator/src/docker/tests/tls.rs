@@ -131,6 +131,44 @@ fn both_sides_show_certificates() {
 }
 
 #[test]
+fn certificates_are_read_again_for_each_connection() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = old.client_folder(true);
+    let port = daemon(&new, "127.0.0.1");
+    let endpoint = DockerEndpoint::from_settings(&settings(port, folder.path())).unwrap();
+    let client = DockerClient::new(endpoint, quick().0).unwrap();
+    let error = block_on(engine_id(&client)).unwrap_err();
+    assert!(chain(&error).contains("invalid peer certificate: "));
+    let key = folder.path().join("key.pem");
+    fs::write(&key, "half").unwrap();
+    let error = chain(&block_on(engine_id(&client)).unwrap_err());
+    let hint = format!(
+        "(with the former certificates: cannot use {}",
+        key.display()
+    );
+    assert!(error.contains(&hint), "{error}");
+    let replacement = new.client_folder(true);
+    for name in ["ca.pem", "cert.pem", "key.pem"] {
+        fs::copy(replacement.path().join(name), folder.path().join(name)).unwrap();
+    }
+    assert_eq!(block_on(engine_id(&client)).unwrap(), "ENGINE");
+}
+
+/// As a file is whose disk hangs.
+#[test]
+fn a_pipe_that_nobody_writes_to_is_named() {
+    let folder = Authority::new().client_folder(true);
+    let key = folder.path().join("key.pem");
+    fs::remove_file(&key).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&key).status();
+    assert!(made.unwrap().success());
+    refused(
+        &settings(1, folder.path()),
+        "is it a pipe that nobody writes to?",
+    );
+}
+
+#[test]
 fn a_watch_over_tls() {
     let authority = Authority::new();
     let port = daemon(&authority, "127.0.0.1");

@@ -1,10 +1,17 @@
 //! Channels to the endpoints, each connected when first used.
+//!
+//! The files for TLS are read at the start, and again for each connection that takes the place of one that failed: certificates of a
+//! short life are replaced on disk. New files that cannot be used leave the former in use.
 
+use crate::aside::{self, Aside};
+use crate::error_chain::error_chain;
 use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::endpoint::EtcdEndpoint;
 use crate::etcd::error::{Cause, Error};
 use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
@@ -14,24 +21,106 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 pub(super) struct Remote {
     /// The endpoint's URL, for messages.
     pub(super) name: String,
+    endpoint: EtcdEndpoint,
+    files: Arc<TlsFiles>,
+    aside: Aside,
+    /// Whether a connection failed since the files were read.
+    failed: AtomicBool,
+    state: Mutex<RemoteState>,
+}
+
+#[derive(Debug)]
+struct RemoteState {
     /// The connection, made when first used and again when it broke.
-    pub(super) channel: Channel,
-    /// TLS without a client certificate: a server that demands one may just hang up.
-    anonymous: bool,
+    channel: Channel,
+    /// Why the files as they are now are not used.
+    problem: Option<String>,
 }
 
 impl Remote {
+    fn new(endpoint: &EtcdEndpoint, settings: &Settings) -> Result<Remote, SettingsError> {
+        let files = Arc::new(settings.tls.clone());
+        let connection = if endpoint.tls() {
+            let (endpoint, files) = (endpoint.clone(), Arc::clone(&files));
+            aside::wait_for(move || connection(&endpoint, &files))
+                .map_err(SettingsError::Hangs)??
+        } else {
+            connection(endpoint, &files)?
+        };
+        Ok(Remote {
+            name: endpoint.to_string(),
+            endpoint: endpoint.clone(),
+            files,
+            aside: Aside::default(),
+            failed: AtomicBool::new(false),
+            state: Mutex::new(RemoteState {
+                channel: connection.connect_lazy(),
+                problem: None,
+            }),
+        })
+    }
+
+    /// The channel in use.
+    pub(super) fn channel(&self) -> Channel {
+        self.lock().channel.clone()
+    }
+
+    /// To be called when a connection failed.
+    pub(super) fn note_failure(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads the files again if a connection failed. Streams that the former connection still has stay with it.
+    pub(super) async fn renew(&self) {
+        if !self.endpoint.tls() || !self.failed.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let (endpoint, files) = (self.endpoint.clone(), Arc::clone(&self.files));
+        let read = self.aside.run(move || connection(&endpoint, &files)).await;
+        let connection = read.map_err(SettingsError::Hangs).flatten();
+        let mut state = self.lock();
+        match connection {
+            Ok(connection) => {
+                state.channel = connection.connect_lazy();
+                state.problem = None;
+            }
+            Err(error) => state.problem = Some(error_chain(&error)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RemoteState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The error that `status` tells of.
     pub(super) fn error(&self, status: &Status) -> Error {
+        let hint = self.hint();
+        let explained = |cause: Cause| match &hint {
+            Some(hint) => Cause::text(&format!("{cause} ({hint})")),
+            None => cause,
+        };
         match Error::of_status(&self.name, status) {
-            Error::Broken { endpoint, cause } if self.anonymous => Error::Broken {
+            Error::Broken { endpoint, cause } => Error::Broken {
                 endpoint,
-                cause: Cause::text(&format!(
-                    "{cause} (etcd may demand a client certificate, and none is given)"
-                )),
+                cause: explained(cause),
             },
+            Error::Unreachable { endpoint, cause } if self.lock().problem.is_some() => {
+                Error::Unreachable {
+                    endpoint,
+                    cause: explained(cause),
+                }
+            }
             other => other,
         }
+    }
+
+    /// What else may be why a connection failed. A server that demands a client certificate may just hang up.
+    fn hint(&self) -> Option<String> {
+        if let Some(problem) = &self.lock().problem {
+            return Some(format!("with the former files for TLS: {problem}"));
+        }
+        (self.endpoint.tls() && self.files.cert.is_none())
+            .then(|| "etcd may demand a client certificate, and none is given".to_owned())
     }
 
     /// The error if nothing came.
@@ -40,39 +129,31 @@ impl Remote {
     }
 }
 
-/// A channel for each endpoint.
+/// One for each endpoint.
 pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError> {
-    let mut tls = None;
-    let mut remotes = Vec::new();
-    for endpoint in &settings.endpoints {
-        if endpoint.tls() && tls.is_none() {
-            tls = Some(tls_config(&settings.tls)?);
-        }
-        let config = tls.clone().filter(|_| endpoint.tls());
-        remotes.push(Remote {
-            name: endpoint.to_string(),
-            anonymous: endpoint.tls() && settings.tls.cert.is_none(),
-            channel: channel(endpoint, config)
-                .map_err(|error| unusable(endpoint, Cause::of(&error)))?,
-        });
-    }
-    Ok(remotes)
+    let endpoints = settings.endpoints.iter();
+    endpoints
+        .map(|endpoint| Remote::new(endpoint, settings))
+        .collect()
 }
 
-/// The pings find a peer that has vanished without a word: in 8 s. etcd tolerates one each 5 s.
-fn channel(
+/// How to connect; reads the files. The pings find a peer that has vanished without a word: in 8 s. etcd tolerates one each 5 s.
+fn connection(
     endpoint: &EtcdEndpoint,
-    tls: Option<ClientTlsConfig>,
-) -> Result<Channel, tonic::transport::Error> {
-    let mut channel = tonic::transport::Endpoint::new(endpoint.to_string())?
+    files: &TlsFiles,
+) -> Result<tonic::transport::Endpoint, SettingsError> {
+    let unusable = |error: tonic::transport::Error| unusable(endpoint, Cause::of(&error));
+    let connection = tonic::transport::Endpoint::new(endpoint.to_string())
+        .map_err(unusable)?
         .connect_timeout(Duration::from_secs(3))
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(3))
         .keep_alive_while_idle(true);
-    if let Some(tls) = tls {
-        channel = channel.tls_config(tls.domain_name(endpoint.host()))?;
+    if !endpoint.tls() {
+        return Ok(connection);
     }
-    Ok(channel.connect_lazy())
+    let tls = tls_config(files)?.domain_name(endpoint.host());
+    connection.tls_config(tls).map_err(unusable)
 }
 
 fn unusable(endpoint: &EtcdEndpoint, source: Cause) -> SettingsError {

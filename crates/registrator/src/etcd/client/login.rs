@@ -1,11 +1,13 @@
 //! Logging in: one token for all calls, renewed once by whoever first finds it stale.
 
 use super::connect::Remote;
+use crate::aside::Aside;
 use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::error::Error;
 use crate::etcd::settings::Credentials;
 use etcd_api::{AuthenticateRequest, auth_client::AuthClient};
 use std::fmt;
+use std::io;
 use tokio::sync::Mutex;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::{Interceptor, interceptor::InterceptedService};
@@ -36,7 +38,7 @@ impl Interceptor for Metadata {
 /// A channel to `remote` for calls with `token`.
 pub(super) fn wire(remote: &Remote, token: Option<Token>) -> EtcdChannel {
     let token = token.and_then(|token| token.value);
-    InterceptedService::new(remote.channel.clone(), Metadata { token })
+    InterceptedService::new(remote.channel(), Metadata { token })
 }
 
 /// The proof of a login; without a value if etcd wants no login.
@@ -49,12 +51,14 @@ pub(super) struct Token {
 /// The user and the token in use.
 #[derive(Debug)]
 pub(super) struct Login {
-    credentials: Credentials,
+    aside: Aside,
     state: Mutex<LoginState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LoginState {
+    /// The user, with the password that was read last.
+    credentials: Credentials,
     logins: u64,
     token: Option<Token>,
 }
@@ -63,8 +67,12 @@ impl Login {
     /// Not logged in yet.
     pub(super) fn new(credentials: Credentials) -> Login {
         Login {
-            credentials,
-            state: Mutex::default(),
+            aside: Aside::default(),
+            state: Mutex::new(LoginState {
+                credentials,
+                logins: 0,
+                token: None,
+            }),
         }
     }
 
@@ -74,7 +82,8 @@ impl Login {
         if let Some(token) = &state.token {
             return Ok(token.clone());
         }
-        let value = self.authenticate(remote).await?;
+        let problem = self.renew(&mut state.credentials).await.err();
+        let value = authenticate(remote, &state.credentials, problem).await?;
         state.logins += 1;
         let token = Token {
             number: state.logins,
@@ -96,46 +105,79 @@ impl Login {
         }
     }
 
-    async fn authenticate(&self, remote: &Remote) -> Result<Option<MetadataValue<Ascii>>, Error> {
-        let request = AuthenticateRequest {
-            name: self.credentials.username.clone(),
-            password: self.credentials.password.clone(),
+    /// Takes the password as its file has it now, if there is a file.
+    async fn renew(&self, credentials: &mut Credentials) -> io::Result<()> {
+        let Some(path) = credentials.file.clone() else {
+            return Ok(());
         };
-        let mut stub = AuthClient::new(wire(remote, None));
-        let answer = tokio::time::timeout(ANSWER_WITHIN, stub.authenticate(request)).await;
-        match answer {
-            Err(_) => Err(remote.timed_out()),
-            Ok(Ok(answer)) => self.value(remote, &answer.into_inner().token).map(Some),
-            Ok(Err(status)) if is_not_enabled(&status) => Ok(None),
-            Ok(Err(status)) => Err(self.explain(remote, &status)),
-        }
-    }
-
-    fn value(&self, remote: &Remote, token: &str) -> Result<MetadataValue<Ascii>, Error> {
-        let value = MetadataValue::try_from(token).map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-        value.map_err(|_| Error::Login {
-            endpoint: remote.name.clone(),
-            message: "its token cannot be sent in a header".to_owned(),
-        })
-    }
-
-    fn explain(&self, remote: &Remote, status: &Status) -> Error {
-        match remote.error(status) {
-            Error::Login { endpoint, message }
-            | Error::Refused {
-                endpoint, message, ..
-            } => {
-                let user = &self.credentials.username;
-                Error::Login {
-                    endpoint,
-                    message: format!("user {user:?}: {message}"),
-                }
+        let read = self.aside.run(move || std::fs::read_to_string(path));
+        let text = read.await.flatten()?;
+        match text.lines().next() {
+            None | Some("") => Err(io::Error::other("its first line is empty")),
+            Some(password) => {
+                credentials.password = password.to_owned();
+                Ok(())
             }
-            other => other,
         }
+    }
+}
+
+/// `problem` is why the password is a former one.
+async fn authenticate(
+    remote: &Remote,
+    credentials: &Credentials,
+    problem: Option<io::Error>,
+) -> Result<Option<MetadataValue<Ascii>>, Error> {
+    let request = AuthenticateRequest {
+        name: credentials.username.clone(),
+        password: credentials.password.clone(),
+    };
+    let mut stub = AuthClient::new(wire(remote, None));
+    let answer = tokio::time::timeout(ANSWER_WITHIN, stub.authenticate(request)).await;
+    match answer {
+        Err(_) => Err(remote.timed_out()),
+        Ok(Ok(answer)) => token_value(remote, &answer.into_inner().token).map(Some),
+        Ok(Err(status)) if is_not_enabled(&status) => Ok(None),
+        Ok(Err(status)) => Err(explain(remote, credentials, &status, problem)),
+    }
+}
+
+fn token_value(remote: &Remote, token: &str) -> Result<MetadataValue<Ascii>, Error> {
+    let value = MetadataValue::try_from(token).map(|mut value| {
+        value.set_sensitive(true);
+        value
+    });
+    value.map_err(|_| Error::Login {
+        endpoint: remote.name.clone(),
+        message: "its token cannot be sent in a header".to_owned(),
+    })
+}
+
+fn explain(
+    remote: &Remote,
+    credentials: &Credentials,
+    status: &Status,
+    problem: Option<io::Error>,
+) -> Error {
+    let file = credentials.file.as_ref().zip(problem);
+    let hint = file.map_or(String::new(), |(path, problem)| {
+        format!(
+            " (with a former password, for {} cannot be read: {problem})",
+            path.display()
+        )
+    });
+    match remote.error(status) {
+        Error::Login { endpoint, message }
+        | Error::Refused {
+            endpoint, message, ..
+        } => {
+            let user = &credentials.username;
+            Error::Login {
+                endpoint,
+                message: format!("user {user:?}: {message}{hint}"),
+            }
+        }
+        other => other,
     }
 }
 

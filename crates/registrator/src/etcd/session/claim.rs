@@ -5,7 +5,7 @@
 //! sent before, by this process or by a predecessor, fails from then on.
 
 use super::Context;
-use super::keeper::renewal_interval;
+use super::liveness::{Liveness, Sighting, Verdict};
 use crate::etcd::error::Error;
 use crate::etcd::identity::Holder;
 use crate::etcd::reading::{KeyRange, operation};
@@ -71,8 +71,8 @@ pub(super) struct Memory {
     pub(super) beacon: Option<(LeaseId, Duration)>,
     /// Whether this process ever held its identity.
     pub(super) ever_held: bool,
-    /// The process that was found to use the identity, and when first.
-    pub(super) in_use: Option<(Option<String>, Instant)>,
+    /// Of the process that was found to use the identity.
+    liveness: Liveness,
 }
 
 /// One attempt. After an error nothing is known, and the next attempt reads again.
@@ -90,11 +90,9 @@ pub(super) async fn attempt(context: &Context, memory: &mut Memory) -> Result<Cl
         return Ok(Claim::Superseded(holder));
     }
     if !mine && !memory.ever_held {
-        let lease = match predecessor_lease(context, &kv, holder.as_ref()).await? {
-            Predecessor::Alive(ttl) => {
-                let certain = in_use_for(memory, holder.as_ref()) > time_to_be_certain(ttl);
-                return Ok(Claim::InUse { holder, certain });
-            }
+        let liveness = &mut memory.liveness;
+        let lease = match predecessor(context, liveness, &kv, holder.as_ref()).await? {
+            Predecessor::Alive { certain } => return Ok(Claim::InUse { holder, certain }),
             Predecessor::Left(lease, ttl) => {
                 memory.lease = Some((lease, ttl, How::Adopted(holder)));
                 lease
@@ -151,17 +149,17 @@ async fn ensure_beacon(
 }
 
 enum Predecessor {
-    /// It renews its lease of this TTL, or did so a moment ago.
-    Alive(Duration),
-    /// It ended, and its lease lives on.
+    /// It renews its lease. If that is not certain, it did so a moment ago.
+    Alive { certain: bool },
+    /// It ended, and its lease of this TTL lives on.
     Left(LeaseId, Duration),
     /// Its lease has ended.
     Gone,
 }
 
-/// A holder that renews its lease each interval never lets the remaining time fall far below the TTL.
-async fn predecessor_lease(
+async fn predecessor(
     context: &Context,
+    liveness: &mut Liveness,
     kv: &KeyValue,
     holder: Option<&Holder>,
 ) -> Result<Predecessor, Error> {
@@ -175,40 +173,21 @@ async fn predecessor_lease(
         return Ok(Predecessor::Gone);
     }
     let ttl = seconds(state.granted_ttl);
-    let released = holder.is_some_and(|holder| holder.released);
-    if released || is_stale(seconds(state.ttl), ttl) {
-        Ok(Predecessor::Left(lease, ttl))
-    } else {
-        Ok(Predecessor::Alive(ttl))
+    if holder.is_some_and(|holder| holder.released) {
+        return Ok(Predecessor::Left(lease, ttl));
     }
-}
-
-/// How long this process has found the identity in use by the same other one.
-fn in_use_for(memory: &mut Memory, holder: Option<&Holder>) -> Duration {
-    let process = holder.map(|holder| holder.process.clone());
-    match &memory.in_use {
-        Some((known, since)) if *known == process => since.elapsed(),
-        _ => {
-            memory.in_use = Some((process, Instant::now()));
-            Duration::ZERO
-        }
-    }
-}
-
-/// After how long a lease that never looked stale was renewed for certain: a dead process's does after the patience of
-/// [`is_stale`], and once more after that if etcd changed its leader meanwhile, which gives all leases their whole time again.
-fn time_to_be_certain(ttl: Duration) -> Duration {
-    patience(ttl) * 2 + Duration::from_secs(1)
-}
-
-/// Whether a lease of `ttl` with `remaining` whole seconds has missed its renewal: at 30 s from 25 s on. A second goes to
-/// rounding, another to slowness. More than the TTL means that etcd has just changed its leader and does not know.
-fn is_stale(remaining: Duration, ttl: Duration) -> bool {
-    remaining <= ttl.saturating_sub(patience(ttl))
-}
-
-fn patience(ttl: Duration) -> Duration {
-    renewal_interval(ttl) + Duration::from_secs(2)
+    let sighting = Sighting {
+        process: holder.map(|holder| holder.process.clone()),
+        term: state.header.unwrap_or_default().raft_term,
+        ttl,
+        remaining: seconds(state.ttl),
+    };
+    let verdict = liveness.answered(sighting, Instant::now().into_std());
+    Ok(match verdict {
+        Verdict::Stale => Predecessor::Left(lease, ttl),
+        Verdict::Unsure => Predecessor::Alive { certain: false },
+        Verdict::Alive => Predecessor::Alive { certain: true },
+    })
 }
 
 fn seconds(count: i64) -> Duration {
@@ -354,21 +333,5 @@ mod tests {
             let beacon = beacon_ttl(Duration::from_secs(ttl));
             assert_eq!(beacon.as_millis(), expected, "for a TTL of {ttl} s");
         }
-    }
-
-    #[test]
-    fn a_lease_is_stale_when_it_missed_its_renewal() {
-        fn check(ttl: u64, stale_from: u64) {
-            let [ttl, limit] = [ttl, stale_from].map(Duration::from_secs);
-            assert!(is_stale(limit, ttl), "TTL {ttl:?}, {limit:?} left");
-            let more = limit + Duration::from_secs(1);
-            assert!(!is_stale(more, ttl), "TTL {ttl:?}, {more:?} left");
-        }
-        check(30, 25);
-        check(60, 52);
-        check(10, 7);
-        check(5, 2);
-        check(3, 0);
-        check(2, 0);
     }
 }

@@ -67,6 +67,11 @@ impl Keeper {
         }
     }
 
+    /// Whether the latest renewal succeeded.
+    pub(super) fn is_renewed(&self) -> bool {
+        matches!(*self.health.borrow(), Health::Alive)
+    }
+
     /// Waits for news.
     pub(super) async fn changed(&mut self) -> Health {
         match self.health.changed().await {

@@ -11,8 +11,8 @@ use etcd_api::{KeyValue, TxnRequest};
 use registrator_core::own::LeaseId;
 use std::time::Duration;
 
-/// How long the process waits for etcd at its end.
-const WITHIN: Duration = Duration::from_secs(5);
+/// How long the process waits for etcd at its end, after the nodes had their time: Docker kills what has not ended after ten seconds.
+const WITHIN: Duration = Duration::from_secs(3);
 
 impl Task {
     /// Ends as `stop` says.

@@ -96,7 +96,7 @@ impl Task {
         match interruption {
             Interruption::Stop(stop) => Err(stop),
             Interruption::Failed(error) => {
-                self.reporter.unreachable(error);
+                self.note_failure(error);
                 let pause = self.disturbances.failed();
                 self.pause(pause).await
             }
@@ -110,6 +110,7 @@ impl Task {
 
     fn establish(&mut self, held: &Held, beginning: Overview) -> Serving {
         self.attempts.succeeded();
+        self.unwritten.written();
         self.reporter.reachable(&self.context.client);
         self.reporter.session(SessionEvent::Established(Session {
             number: self.number,

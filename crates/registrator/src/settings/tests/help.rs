@@ -154,6 +154,11 @@ fn help_of_run() {
               --on-conflict <ACTION>            What to do if another live process has the same host id:
                                                 refuse to run, or wait until it ends
                                                 [env: KONTENA_REGISTRATOR_ON_CONFLICT] [default: refuse]
+              --stale-after <TIME>              How long the nodes stay at most while etcd refuses this
+                                                process, because of its password, its user or its rights, so
+                                                that it cannot change them: from 10s to 24h, or never for no
+                                                limit. Then its lease is no longer renewed
+                                                [env: KONTENA_REGISTRATOR_STALE_AFTER] [default: 5m]
 
         Without a command it runs: the options are those of `run`. Every option can be given by its
         environment variable; an empty one counts as not set.
