@@ -30,6 +30,8 @@ impl Program {
         let mut command = Command::new(measured());
         command
             .env_clear()
+            // The benches rename and replace more than a mistake may.
+            .env("KONTENA_REGISTRATOR_MAX_DELETE", "off")
             .args(["run", "--docker-host", docker, "--etcd-endpoint", etcd])
             .args(arguments)
             .stdin(Stdio::null())

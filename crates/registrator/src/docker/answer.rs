@@ -6,12 +6,18 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::error::Error;
 
 /// What is kept of an error message of the daemon, in characters.
 const MESSAGE_LENGTH: usize = 300;
+
+/// An answer of more bytes is read beside one other such at most: many at once would take too much memory.
+const BIG: usize = 1 << 18;
+
+static BIG_ANSWERS: Semaphore = Semaphore::const_new(2);
 
 /// A call's name for people, how much of an answer it holds, and how long it waits.
 #[derive(Clone, Copy)]
@@ -46,14 +52,20 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) async fn read(call: Call, response: Response<Incoming>) -> Result<Self, Error> {
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, call.limit)
-            .collect()
-            .await
-            .map_err(|error| broken(call, error))?;
+        let mut body = Limited::new(body, call.limit);
+        let (mut bytes, mut place) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| broken(call, error))?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if bytes.len() > BIG && place.is_none() {
+                // Never closed.
+                place = BIG_ANSWERS.acquire().await.ok();
+            }
+        }
         Ok(Self {
             status: head.status,
             headers: head.headers,
-            body: body.to_bytes(),
+            body: bytes.into(),
         })
     }
 

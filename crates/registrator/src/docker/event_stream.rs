@@ -5,14 +5,19 @@ use std::fmt::Write as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use registrator_core::observe::container::ContainerId;
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
 use super::error::Error;
 use super::id::parse_id;
 use super::signal;
 
-/// The longest event that is waited for, in bytes. An event carries the container's labels and little else.
+/// The longest event that is read whole, in bytes. An event carries the container's labels and little else; of a longer one its beginning
+/// is read, which says what happened to which container.
 const MAX_EVENT: usize = 1 << 20;
+
+/// An event as most are, in bytes.
+const SHORT_EVENT: usize = 1 << 16;
 
 /// The events that can change what an inspect says. The daemon sends no others: health probes alone make three `exec_*` events
 /// each. It compares by prefix, so `health_status` stands for `health_status: healthy`. `died` and `remove` are podman's words.
@@ -110,34 +115,115 @@ fn percent_encoded(text: &str) -> String {
     })
 }
 
-/// Cuts bytes into JSON values, however they are chunked.
+/// Cuts bytes into JSON objects, however they are chunked.
 #[derive(Debug, Default)]
 struct Splitter {
     bytes: Vec<u8>,
     /// How many of the bytes were already given out.
     done: usize,
+    /// How many were looked at.
+    scanned: usize,
+    nesting: Nesting,
+    /// What an event that is too long says at its beginning. Its bytes are thrown away.
+    too_long: Option<Json>,
+}
+
+/// Where in an object a byte is.
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    fn take(&mut self, byte: u8) {
+        if self.in_text {
+            self.in_text = self.escaped || byte != b'"';
+            self.escaped = !self.escaped && byte == b'\\';
+            return;
+        }
+        match byte {
+            b'"' => self.in_text = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+    }
 }
 
 impl Splitter {
     fn push(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.done.min(self.bytes.len()));
-        self.done = 0;
+        self.forget(self.done);
         self.bytes.extend_from_slice(bytes);
     }
 
     fn pop(&mut self) -> Result<Option<Json>, Error> {
-        let rest = self.bytes.get(self.done..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
-        match values.next() {
-            None => Ok(None),
-            Some(Ok(value)) => {
-                self.done += values.byte_offset();
-                Ok(Some(value))
+        while let Some(byte) = self.bytes.get(self.scanned).copied() {
+            self.scanned += 1;
+            let was_outside = self.nesting.depth == 0;
+            self.nesting.take(byte);
+            if self.nesting.depth > 0 {
+                continue;
             }
-            Some(Err(error)) if error.is_eof() && rest.len() <= MAX_EVENT => Ok(None),
-            Some(Err(error)) if error.is_eof() => Err(Error::too_long("events", MAX_EVENT)),
-            Some(Err(source)) => Err(Error::not_as_documented("events", source)),
+            if !was_outside {
+                return self.event().map(Some);
+            }
+            if byte.is_ascii_whitespace() {
+                self.done = self.scanned;
+            } else {
+                return self.event().map(Some);
+            }
         }
+        self.may_be_an_event()?;
+        if self.too_long.is_none() && self.scanned - self.done > MAX_EVENT {
+            self.too_long = Some(self.beginning()?);
+        }
+        if self.too_long.is_some() {
+            self.forget(self.scanned);
+        }
+        Ok(None)
+    }
+
+    /// Nonsense is noticed before it ends, as far as it is short.
+    fn may_be_an_event(&self) -> Result<(), Error> {
+        let bytes = self.bytes.get(self.done..).unwrap_or_default();
+        if self.too_long.is_some() || bytes.is_empty() || bytes.len() > SHORT_EVENT {
+            return Ok(());
+        }
+        match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Err(error) if !error.is_eof() => Err(Error::not_as_documented("events", error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was scanned last is an event, or nonsense.
+    fn event(&mut self) -> Result<Json, Error> {
+        let bytes = self.bytes.get(self.done..self.scanned);
+        self.done = self.scanned;
+        if let Some(event) = self.too_long.take() {
+            return Ok(event);
+        }
+        serde_json::from_slice(bytes.unwrap_or_default())
+            .map_err(|source| Error::not_as_documented("events", source))
+    }
+
+    /// An event that is too long, without its attributes: they make it so long, and stand at its end.
+    fn beginning(&self) -> Result<Json, Error> {
+        const ATTRIBUTES: &[u8] = b"\"Attributes\":";
+        let too_long = || Error::too_long("events", MAX_EVENT);
+        let bytes = self.bytes.get(self.done..).unwrap_or_default();
+        let mut windows = bytes.windows(ATTRIBUTES.len());
+        let end = windows.position(|window| window == ATTRIBUTES);
+        let beginning = end.and_then(|end| bytes.get(..end)).ok_or_else(too_long)?;
+        let whole = [beginning, ATTRIBUTES, b"{}}}"].concat();
+        serde_json::from_slice(&whole).map_err(|_| too_long())
+    }
+
+    fn forget(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
+        self.scanned -= count;
+        self.done = 0;
     }
 }
 

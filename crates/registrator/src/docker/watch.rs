@@ -72,8 +72,8 @@ pub struct WatchSettings {
     pub ping_after: Duration,
     /// Pauses between attempts to connect, and between inspects of one container that fail.
     pub backoff: Backoff,
-    /// How long a list waits for containers that cannot be inspected and were never seen before. It is completed without them
-    /// then, because a single hanging container must not keep all others from being registered.
+    /// How long a list waits for the inspect of one container. It is completed without it then, because a single container that
+    /// hangs must not keep all others from being registered.
     pub list_patience: Duration,
 }
 
@@ -87,7 +87,7 @@ impl Default for WatchSettings {
                 first: Duration::from_millis(100),
                 longest: Duration::from_secs(10),
             },
-            list_patience: Duration::from_secs(15),
+            list_patience: Duration::from_secs(1),
         }
     }
 }

@@ -245,7 +245,6 @@ fn networks() {
 fn odd_shapes_are_skipped() {
     for odd in [
         "1",
-        "null",
         "[]",
         "{}",
         r#"{"Action":1}"#,
@@ -258,13 +257,51 @@ fn odd_shapes_are_skipped() {
 
 #[test]
 fn what_is_no_json_ends_the_stream() {
-    let error = hints(b"{\"Type\":<html>", 3).unwrap_err();
-    let expected = "Docker's answer to the events request is not what its API documents";
-    assert_eq!(error.to_string(), expected);
+    for nonsense in ["{\"Type\":<html>", "<html>", "null", "}"] {
+        let error = hints(nonsense.as_bytes(), 3).unwrap_err();
+        let expected = "Docker's answer to the events request is not what its API documents";
+        assert_eq!(error.to_string(), expected, "{nonsense}");
+    }
     let endless = format!("{{\"Type\":\"{}", "x".repeat(MAX_EVENT));
     let error = hints(endless.as_bytes(), endless.len()).unwrap_err();
     let expected = "Docker's answer to the events request is longer than 1048576 bytes";
     assert_eq!(error.to_string(), expected);
+}
+
+/// Labels of a megabyte must not end the stream, and the event counts.
+#[test]
+fn of_an_event_that_is_too_long_its_beginning_counts() {
+    let id = "7".repeat(64);
+    let long = |action: &str, size| {
+        let label = "{\\\"\u{e9}}".repeat(size);
+        format!(
+            r#"{{"status":"{action}","id":"{id}","from":"x","Type":"container","Action":"{action}","Actor":{{"ID":"{id}","Attributes":{{"label":"{label}","signal":"15"}}}},"scope":"local","time":1}}"#
+        )
+    };
+    let events = [
+        long("start", 1),
+        long("start", MAX_EVENT),
+        long("die", MAX_EVENT / 2),
+        long("destroy", 2),
+    ];
+    let stream = events.join("\n");
+    let expected = ["start", "start", "die", "gone"].map(|hint| format!("777777777777 {hint}"));
+    for chunk in [8192, 1 << 20, stream.len()] {
+        assert_eq!(
+            hints(stream.as_bytes(), chunk).unwrap(),
+            expected,
+            "{chunk}"
+        );
+    }
+    let mut splitter = Splitter::default();
+    for chunk in stream.as_bytes().chunks(8192) {
+        splitter.push(chunk);
+        while splitter.pop().unwrap().is_some() {}
+        assert!(
+            splitter.bytes.len() <= MAX_EVENT + 2 * 8192,
+            "it is not kept"
+        );
+    }
 }
 
 #[test]

@@ -132,6 +132,31 @@ fn containers_that_vanish_before_their_inspect_are_left_out() {
     watched.expect_list(&["c1 running bridge", "c3 running bridge"]);
 }
 
+#[test]
+fn containers_whose_inspects_hang_hold_up_nobody() {
+    let fake = FakeDocker::start(40);
+    // More than are inspected at once.
+    fake.script(|_, path| {
+        let hangs = (1..=20).any(|number| path.contains(&id(number)));
+        hangs.then_some(Reply::Hang)
+    });
+    let mut watched = watched(&fake);
+    watched.until("done");
+    let listed = watched
+        .seen
+        .iter()
+        .filter(|line| line.starts_with("listed"));
+    assert_eq!(listed.count(), 20);
+    fake.change(|world| {
+        world.containers.insert(id(50), inspect(50, "new"));
+        world.send(&event(50, "create"));
+    });
+    watched.until("apply new running bridge");
+    let answered = ["recovered", "vanished", "delete"];
+    let is_answered = |line: &&String| answered.iter().any(|word| line.starts_with(word));
+    assert_eq!(watched.seen.iter().find(is_answered), None);
+}
+
 /// It is inspected again and again until it answers, but the others do not wait for that.
 #[test]
 fn a_list_that_is_completed_without_a_container_tells_that_it_comes() {

@@ -9,6 +9,12 @@ use std::time::Duration;
 use registrator_core::observe::container::ContainerId;
 use tokio::time::Instant;
 
+/// An inspect that takes so long hangs: the engine is at something else with that container, and others must not wait for it.
+const HANGING: Duration = Duration::from_secs(1);
+
+/// So many that hang give up their places.
+const MOST_HANGING: usize = 96;
+
 /// Names one inspect, so that its answer is known from that of an earlier, abandoned one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
@@ -44,7 +50,8 @@ pub(super) struct Inspections {
     queue: VecDeque<ContainerId>,
     /// Failed ones, by the time of their next try.
     retries: BTreeSet<(Instant, ContainerId)>,
-    in_flight: usize,
+    /// When those under way began, in the order of their tickets.
+    in_flight: BTreeMap<u64, Instant>,
     serial: u64,
 }
 
@@ -104,20 +111,29 @@ impl Inspections {
         self.queue.len()
     }
 
-    /// Whether one waits, and fewer than `limit` are under way.
-    pub(super) fn can_begin(&self, limit: usize) -> bool {
-        self.in_flight < limit && !self.queue.is_empty()
+    /// Whether one waits, and fewer than `limit` are under way. Those that hang do not count, up to a bound.
+    pub(super) fn can_begin(&self, limit: usize, now: Instant) -> bool {
+        let begun = self.in_flight.values();
+        let hanging = begun.take_while(|begun| **begun + HANGING <= now).count();
+        !self.queue.is_empty() && self.in_flight.len() < limit + hanging.min(MOST_HANGING)
+    }
+
+    /// When the oldest that is under way hangs, and another may begin, if any waits.
+    pub(super) fn next_place(&self, now: Instant) -> Option<Instant> {
+        let begun = self.in_flight.values();
+        let mut ends = begun.map(|begun| *begun + HANGING);
+        ends.find(|at| *at > now).filter(|_| !self.queue.is_empty())
     }
 
     /// The next inspect to begin, if fewer than `limit` are under way.
-    pub(super) fn next(&mut self, limit: usize) -> Option<Ticket> {
-        if !self.can_begin(limit) {
+    pub(super) fn next(&mut self, limit: usize, now: Instant) -> Option<Ticket> {
+        if !self.can_begin(limit, now) {
             return None;
         }
         let id = self.queue.pop_front()?;
         let job = self.jobs.get_mut(&id)?;
         self.serial += 1;
-        self.in_flight += 1;
+        self.in_flight.insert(self.serial, now);
         job.phase = Phase::InFlight {
             serial: self.serial,
             again: false,
@@ -130,7 +146,7 @@ impl Inspections {
 
     /// Takes the end of an inspect; tells what its answer is worth.
     pub(super) fn finish(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant) -> Worth {
-        self.in_flight -= 1;
+        self.in_flight.remove(&ticket.serial);
         let Some(job) = self.jobs.get_mut(&ticket.id) else {
             return Worth::Nothing;
         };
@@ -196,7 +212,9 @@ mod tests {
     }
 
     fn begin(inspections: &mut Inspections) -> Ticket {
-        inspections.next(8).expect("an inspect to begin")
+        inspections
+            .next(8, Instant::now())
+            .expect("an inspect to begin")
     }
 
     const ANSWERED: Outcome = Outcome::Answered;
@@ -206,9 +224,9 @@ mod tests {
         let (mut inspections, now) = (Inspections::default(), Instant::now());
         (0..5).for_each(|_| inspections.request(&id("a")));
         let ticket = begin(&mut inspections);
-        assert_eq!(inspections.next(8), None);
+        assert_eq!(inspections.next(8, Instant::now()), None);
         (0..5).for_each(|_| inspections.request(&id("a")));
-        assert_eq!(inspections.next(8), None, "one at a time");
+        assert_eq!(inspections.next(8, Instant::now()), None, "one at a time");
         assert_eq!(
             inspections.finish(&ticket, ANSWERED, now),
             Worth::Fresh { failures: 0 }
@@ -219,7 +237,7 @@ mod tests {
             Worth::Fresh { failures: 0 }
         );
         assert_eq!(
-            inspections.next(8),
+            inspections.next(8, Instant::now()),
             None,
             "five requests make one more inspect"
         );
@@ -232,11 +250,32 @@ mod tests {
         ["c", "a", "b"]
             .iter()
             .for_each(|name| inspections.request(&id(name)));
-        let (first, second) = (inspections.next(2).unwrap(), inspections.next(2).unwrap());
+        let (first, second) = (
+            inspections.next(2, Instant::now()).unwrap(),
+            inspections.next(2, Instant::now()).unwrap(),
+        );
         assert_eq!((first.id.clone(), second.id), (id("c"), id("a")));
-        assert_eq!(inspections.next(2), None);
+        assert_eq!(inspections.next(2, Instant::now()), None);
         inspections.finish(&first, ANSWERED, now);
-        assert_eq!(inspections.next(2).unwrap().id, id("b"));
+        assert_eq!(inspections.next(2, Instant::now()).unwrap().id, id("b"));
+    }
+
+    #[test]
+    fn what_hangs_gives_up_its_place() {
+        let (mut inspections, now) = (Inspections::default(), Instant::now());
+        ["a", "b", "c"]
+            .iter()
+            .for_each(|name| inspections.request(&id(name)));
+        assert!(inspections.next(1, now).is_some());
+        assert!(!inspections.can_begin(1, now));
+        assert_eq!(inspections.next_place(now), Some(now + HANGING));
+        let hanging = now + HANGING;
+        let second = inspections.next(1, hanging).unwrap();
+        assert_eq!(second.id, id("b"));
+        assert!(!inspections.can_begin(1, hanging));
+        inspections.finish(&second, ANSWERED, hanging);
+        assert_eq!(inspections.next(1, hanging).unwrap().id, id("c"));
+        assert_eq!(inspections.next_place(hanging), None, "nothing waits");
     }
 
     #[test]
@@ -253,7 +292,10 @@ mod tests {
             Worth::Fresh { failures: 0 }
         );
         inspections.request(&id("a"));
-        assert!(inspections.next(1).is_some(), "both places are free again");
+        assert!(
+            inspections.next(1, Instant::now()).is_some(),
+            "both places are free again"
+        );
     }
 
     #[test]
@@ -261,7 +303,7 @@ mod tests {
         let mut inspections = Inspections::default();
         inspections.request(&id("a"));
         inspections.forget(&id("a"));
-        assert_eq!(inspections.next(8), None);
+        assert_eq!(inspections.next(8, Instant::now()), None);
     }
 
     #[test]
@@ -272,7 +314,7 @@ mod tests {
         let ticket = begin(&mut inspections);
         inspections.finish(&ticket, Outcome::Failed(pause), now);
         inspections.retry(now);
-        assert_eq!(inspections.next(8), None, "not yet");
+        assert_eq!(inspections.next(8, Instant::now()), None, "not yet");
         assert_eq!(inspections.next_retry(), Some(now + pause));
         inspections.retry(now + pause);
         let ticket = begin(&mut inspections);
@@ -296,7 +338,10 @@ mod tests {
         inspections.request(&id("a"));
         assert_eq!(begin(&mut inspections).id, id("a"));
         assert_eq!(
-            (inspections.next_retry(), inspections.next(8)),
+            (
+                inspections.next_retry(),
+                inspections.next(8, Instant::now())
+            ),
             (None, None)
         );
     }

@@ -1,6 +1,6 @@
 //! One session with the daemon: from an open event stream until it is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 
 use futures_util::StreamExt;
@@ -37,8 +37,8 @@ pub(super) struct Session<'a> {
 struct Listing {
     /// Whether the ids are there.
     begun: bool,
-    /// When containers that cannot be inspected are given up.
-    deadline: Instant,
+    /// The inspects that have begun, in order: a container that does not answer in time is not waited for.
+    asked: VecDeque<(Instant, ContainerId)>,
     /// Listed, but not yet inspected.
     remaining: BTreeSet<ContainerId>,
     /// Something happened to these since the list.
@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         let listing = Listing {
             begun: false,
-            deadline: now + settings.list_patience,
+            asked: VecDeque::new(),
             remaining: BTreeSet::new(),
             touched: BTreeSet::new(),
         };
@@ -129,6 +129,7 @@ impl<'a> Session<'a> {
     /// network, and one inspect answers them all. A flood of events does not hold them up.
     async fn step(&mut self) -> Step {
         let limit = self.inspects_at_once();
+        let now = Instant::now();
         if self.inspections.queued() >= limit {
             self.begin_inspects();
         }
@@ -140,7 +141,7 @@ impl<'a> Session<'a> {
             inspections,
             ..
         } = self;
-        let can_inspect = inspections.can_begin(limit) && !outbox.is_full();
+        let can_inspect = inspections.can_begin(limit, now) && !outbox.is_full();
         tokio::select! {
             biased;
             () = outbox.send_one(), if !outbox.is_empty() => Step::Sent,
@@ -159,10 +160,13 @@ impl<'a> Session<'a> {
     }
 
     fn begin_inspects(&mut self) {
-        let limit = self.inspects_at_once();
+        let (limit, now) = (self.inspects_at_once(), Instant::now());
         while !self.outbox.is_full()
-            && let Some(ticket) = self.inspections.next(limit)
+            && let Some(ticket) = self.inspections.next(limit, now)
         {
+            if let Some(listing) = &mut self.listing {
+                listing.asked.push_back((now, ticket.id.clone()));
+            }
             let client = self.client.clone();
             self.answers.push(Box::pin(async move {
                 let result = client.inspect(&ticket.id).await;
@@ -173,16 +177,17 @@ impl<'a> Session<'a> {
 
     fn next_wake(&self) -> Option<Instant> {
         let ping = (!self.pinging).then_some(self.heard + self.settings.ping_after);
-        let patience = self
+        let asked = self
             .listing
             .as_ref()
-            .filter(|listing| listing.begun)
-            .map(|listing| listing.deadline);
-        let retry = self.inspections.next_retry();
-        [ping, patience, retry, self.known.stopping.next_end()]
-            .into_iter()
-            .flatten()
-            .min()
+            .and_then(|listing| listing.asked.front());
+        let patience = asked.map(|(at, _)| *at + self.settings.list_patience);
+        let inspects = [
+            self.inspections.next_retry(),
+            self.inspections.next_place(Instant::now()),
+        ];
+        let waits = [ping, patience, self.known.stopping.next_end()];
+        waits.into_iter().chain(inspects).flatten().min()
     }
 
     fn tick(&mut self) {
@@ -194,13 +199,8 @@ impl<'a> Session<'a> {
         if !self.pinging && now >= self.heard + self.settings.ping_after {
             self.ping();
         }
-        if self
-            .listing
-            .as_ref()
-            .is_some_and(|listing| listing.begun && now >= listing.deadline)
-        {
-            self.give_up_remaining();
-        }
+        self.begin_inspects();
+        self.give_up(now);
     }
 
     fn ping(&mut self) {
@@ -222,7 +222,6 @@ impl<'a> Session<'a> {
             return;
         };
         listing.begun = true;
-        listing.deadline = self.heard + self.settings.list_patience;
         listing.remaining = ids.into_iter().collect();
         for id in &listing.remaining {
             listing.touched.remove(id);
@@ -421,12 +420,16 @@ impl<'a> Session<'a> {
             && self.known.last.get(id).is_some_and(is_shown)
     }
 
-    fn give_up_remaining(&mut self) {
-        let remaining = self
-            .listing
-            .as_mut()
-            .map(|listing| std::mem::take(&mut listing.remaining));
-        for id in remaining.into_iter().flatten() {
+    /// Completes the list without the containers whose inspect was asked for too long ago.
+    fn give_up(&mut self, now: Instant) {
+        let patience = self.settings.list_patience;
+        let late = |(at, _): &mut (Instant, ContainerId)| now >= *at + patience;
+        while let Some(listing) = &mut self.listing
+            && let Some((_, id)) = listing.asked.pop_front_if(late)
+        {
+            if !listing.remaining.remove(&id) {
+                continue;
+            }
             match self.known.last.get(&id).cloned() {
                 Some(last) => self.emit(SourceEvent::InitApply(last)),
                 None => self.outbox.push(DockerUpdate::Coming(id)),
