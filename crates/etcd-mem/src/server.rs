@@ -6,10 +6,12 @@
 mod clock;
 mod convert;
 mod explained;
+mod in_process;
 mod kv;
 mod lease;
 mod maintenance;
 mod member;
+mod rights;
 mod status;
 mod watch;
 
@@ -29,10 +31,13 @@ use etcd_api::lease_server::LeaseServer;
 use etcd_api::maintenance_server::MaintenanceServer;
 use etcd_api::watch_server::WatchServer;
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 pub use clock::{Clock, ManualClock};
+pub use in_process::{InProcess, InProcessListener, in_process};
 pub use maintenance::VERSION;
 
 use crate::store::{HistoryLimit, Revision, Store};
@@ -41,6 +46,7 @@ use kv::KvService;
 use lease::LeaseService;
 use maintenance::MaintenanceService;
 use member::Member;
+use rights::Rights;
 use watch::WatchService;
 
 /// How long clients may take for their last answers after a shutdown.
@@ -81,6 +87,7 @@ pub struct Server {
     revision: Revision,
     history: HistoryLimit,
     progress_interval: Duration,
+    rights_outside: Rights,
 }
 
 impl Default for Server {
@@ -101,6 +108,7 @@ impl Server {
             revision: milliseconds_since_1970(),
             history: HistoryLimit::default(),
             progress_interval: PROGRESS_INTERVAL,
+            rights_outside: Rights::default(),
         }
     }
 
@@ -131,6 +139,16 @@ impl Server {
         }
     }
 
+    /// Whoever comes by the network may only read. Other requests are refused with etcd's "permission denied" and this
+    /// reason.
+    #[must_use]
+    pub fn read_only_outside(self, reason: &str) -> Self {
+        Self {
+            rights_outside: Rights::to_read(reason.into()),
+            ..self
+        }
+    }
+
     /// Serves an empty etcd until `shutdown`, then ends all streams and, when clients have taken their answers or two
     /// seconds later, returns. Dropping the future ends the streams too.
     pub async fn serve(
@@ -138,45 +156,66 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
+        self.serve_with(listener, in_process().1, shutdown).await
+    }
+
+    /// As [`Server::serve`], and serves connections of this process besides, which may do everything.
+    pub async fn serve_with(
+        self,
+        listener: TcpListener,
+        inside: InProcessListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let address = listener.local_addr().map_err(ServeError::Address)?;
         let (stop, stopping) = tokio::sync::watch::channel(false);
         let seed = RandomState::new().hash_one(address);
         let store = Store::new(self.revision, seed, self.history);
         let member = Arc::new(Member::new(store, self.clock, stopping, seed, address));
-        let graceful = {
-            let member = member.clone();
-            async move { member.stopped().await }
-        };
-        let serving = tonic::transport::Server::builder().serve_with_incoming_shutdown(
-            Explained::new(routes(&member, self.progress_interval)),
+        let routes = |rights| Explained::new(routes(&member, self.progress_interval, rights));
+        let outside = tonic::transport::Server::builder().serve_with_incoming_shutdown(
+            routes(self.rights_outside),
             TcpIncoming::from(listener).with_nodelay(Some(true)),
-            graceful,
+            member.stopped(),
         );
+        let inside = tonic::transport::Server::builder().serve_with_incoming_shutdown(
+            routes(Rights::default()),
+            UnboundedReceiverStream::new(inside.connections).map(Ok::<_, std::io::Error>),
+            member.stopped(),
+        );
+        let serving = async { tokio::try_join!(outside, inside) };
         let end = async {
             shutdown.await;
             stop.send_replace(true);
             tokio::time::sleep(DRAIN).await;
         };
         tokio::select! {
-            result = serving => result.map_err(|source| ServeError::Transport { address, source }),
+            result = serving => match result {
+                Ok(_) => Ok(()),
+                Err(source) => Err(ServeError::Transport { address, source }),
+            },
             () = member.expire_leases() => Ok(()),
             () = end => Ok(()),
         }
     }
 }
 
-fn routes(member: &Arc<Member>, progress_interval: Duration) -> Routes {
-    Routes::new(KvServer::new(KvService::new(member.clone())))
-        .add_service(WatchServer::new(WatchService::new(
-            member.clone(),
-            progress_interval,
-        )))
-        .add_service(LeaseServer::new(LeaseService::new(member.clone())))
-        .add_service(MaintenanceServer::new(MaintenanceService::new(
-            member.clone(),
-        )))
-        .add_service(ClusterServer::new(MaintenanceService::new(member.clone())))
-        .add_service(AuthServer::new(MaintenanceService::new(member.clone())))
+fn routes(member: &Arc<Member>, progress_interval: Duration, rights: Rights) -> Routes {
+    let maintenance = || MaintenanceService::new(member.clone(), rights.clone());
+    Routes::new(KvServer::new(KvService::new(
+        member.clone(),
+        rights.clone(),
+    )))
+    .add_service(WatchServer::new(WatchService::new(
+        member.clone(),
+        progress_interval,
+    )))
+    .add_service(LeaseServer::new(LeaseService::new(
+        member.clone(),
+        rights.clone(),
+    )))
+    .add_service(MaintenanceServer::new(maintenance()))
+    .add_service(ClusterServer::new(maintenance()))
+    .add_service(AuthServer::new(maintenance()))
 }
 
 fn milliseconds_since_1970() -> Revision {

@@ -1,10 +1,19 @@
 //! The embedded etcd: one host needs no other.
+//!
+//! The registrator reaches it within the process. What listens on a socket is for others, and by default only to read:
+//! whoever could write there could tell a process of root which names to register.
 
+use crate::settings::EmbeddedAccess;
+use etcd_mem::server::{InProcess, Server, in_process};
 use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// What clients are told whose request would change something.
+const READ_ONLY: &str = "this embedded etcd is read-only. Start kontena-registrator with --embedded-access write \
+                         (KONTENA_REGISTRATOR_EMBEDDED_ACCESS=write) to let every user of its host write";
 
 /// Why the embedded etcd cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +40,20 @@ pub enum EmbeddedError {
 #[derive(Debug)]
 pub struct Embedded {
     address: SocketAddr,
+    inside: InProcess,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), etcd_mem::server::ServeError>>,
 }
 
 impl Embedded {
-    /// Serves an empty etcd.
+    /// Serves an empty etcd: to this process without limits, and at `address` to everybody else as far as `access` goes.
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub async fn start(address: SocketAddr) -> Result<Embedded, EmbeddedError> {
+    pub async fn start(
+        address: SocketAddr,
+        access: EmbeddedAccess,
+    ) -> Result<Embedded, EmbeddedError> {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| match source.kind() {
@@ -55,17 +68,24 @@ impl Embedded {
             // A dropped sender means the same.
             let _ = stopped.await;
         };
-        let task = tokio::spawn(etcd_mem::server::serve(listener, shutdown));
+        let (inside, connections) = in_process();
+        let task = tokio::spawn(server(access).serve_with(listener, connections, shutdown));
         Ok(Embedded {
             address,
+            inside,
             stop,
             task,
         })
     }
 
-    /// Where clients reach it.
+    /// Where others reach it.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How this process reaches it.
+    pub fn inside(&self) -> InProcess {
+        self.inside.clone()
     }
 
     /// Whether it listens on other interfaces than the loopback: it has no passwords.
@@ -77,5 +97,12 @@ impl Embedded {
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;
+    }
+}
+
+fn server(access: EmbeddedAccess) -> Server {
+    match access {
+        EmbeddedAccess::Read => Server::new().read_only_outside(READ_ONLY),
+        EmbeddedAccess::Write => Server::new(),
     }
 }

@@ -6,15 +6,17 @@ use etcd_api as api;
 use tonic::{Request, Response, Status};
 
 use super::member::Member;
+use super::rights::Rights;
 use super::{convert, status};
 
 pub(super) struct KvService {
     member: Arc<Member>,
+    rights: Rights,
 }
 
 impl KvService {
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member }
+    pub(super) fn new(member: Arc<Member>, rights: Rights) -> Self {
+        Self { member, rights }
     }
 }
 
@@ -37,6 +39,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::PutRequest>,
     ) -> Result<Response<api::PutResponse>, Status> {
+        self.rights.check_change()?;
         status::check_entry(request.get_ref())?;
         let request = convert::put(request.into_inner());
         let (result, revision) = self.member.apply(|store, _| store.put(&request));
@@ -51,6 +54,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::DeleteRangeRequest>,
     ) -> Result<Response<api::DeleteRangeResponse>, Status> {
+        self.rights.check_change()?;
         status::check_entry(request.get_ref())?;
         let request = convert::delete(request.into_inner());
         let (result, revision) = self.member.apply(|store, _| store.delete(&request));
@@ -65,6 +69,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::TxnRequest>,
     ) -> Result<Response<api::TxnResponse>, Status> {
+        self.rights.check_txn(request.get_ref())?;
         status::check_entry(request.get_ref())?;
         let request = convert::txn(request.into_inner()).map_err(status::from_store)?;
         let (result, revision) = self.member.apply(|store, _| store.txn(&request));
@@ -80,6 +85,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::CompactionRequest>,
     ) -> Result<Response<api::CompactionResponse>, Status> {
+        self.rights.check_change()?;
         let oldest = request.into_inner().revision;
         let (result, revision) = self.member.apply(|store, _| store.compact(oldest));
         result.map_err(status::from_store)?;

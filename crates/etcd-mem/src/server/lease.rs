@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::member::Member;
+use super::rights::Rights;
 use super::status;
 
 /// Answers that may wait for a client; more make it wait with its requests.
@@ -15,11 +16,12 @@ const WAITING_ANSWERS: usize = 16;
 
 pub(super) struct LeaseService {
     member: Arc<Member>,
+    rights: Rights,
 }
 
 impl LeaseService {
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member }
+    pub(super) fn new(member: Arc<Member>, rights: Rights) -> Self {
+        Self { member, rights }
     }
 }
 
@@ -33,6 +35,7 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<api::LeaseGrantRequest>,
     ) -> Result<Response<api::LeaseGrantResponse>, Status> {
+        self.rights.check_change()?;
         let api::LeaseGrantRequest { ttl, id } = request.into_inner();
         let (granted, revision) = self.member.apply(|store, now| store.grant(now, id, ttl));
         let granted = granted.map_err(status::from_store)?;
@@ -49,6 +52,7 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<api::LeaseRevokeRequest>,
     ) -> Result<Response<api::LeaseRevokeResponse>, Status> {
+        self.rights.check_change()?;
         let id = request.into_inner().id;
         let (result, revision) = self.member.apply(|store, _| store.revoke(id));
         result.map_err(status::from_store)?;
@@ -61,6 +65,7 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<Streaming<api::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        self.rights.check_change()?;
         let (answers, stream) = mpsc::channel(WAITING_ANSWERS);
         let member = self.member.clone();
         tokio::spawn(async move {

@@ -1,5 +1,7 @@
 //! Tests of what only this server has: its clock, its end, its answers to calls it lacks.
 
+mod access;
+
 use std::time::{Duration, Instant};
 
 use etcd_api::kv_client::KvClient;
@@ -20,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Running {
     channel: Channel,
+    inside: InProcess,
     shutdown: oneshot::Sender<()>,
     served: JoinHandle<Result<(), ServeError>>,
 }
@@ -28,12 +31,15 @@ async fn start(server: Server) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     let (shutdown, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(server.serve(listener, async { drop(stopped.await) }));
+    let (inside, connections) = in_process();
+    let shutdown_asked = async { drop(stopped.await) };
+    let served = tokio::spawn(server.serve_with(listener, connections, shutdown_asked));
     let channel = Endpoint::from_shared(endpoint)
         .expect("a URL")
         .connect_lazy();
     Running {
         channel,
+        inside,
         shutdown,
         served,
     }

@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use super::values::{self, Secret};
+use super::values::{self, EmbeddedAccess, Secret};
 use crate::logging::{Format, Level};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
@@ -252,6 +252,22 @@ pub struct EtcdSettings {
         value_parser = values::prefix
     )]
     pub allow_prefixes: Vec<String>,
+}
+
+/// What the embedded etcd lets others do.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "etcd")]
+pub struct EmbeddedSettings {
+    /// What everybody else who reaches the embedded etcd may do there: read, or also write. It has no passwords
+    #[arg(
+        long = "embedded-access",
+        env = "KONTENA_REGISTRATOR_EMBEDDED_ACCESS",
+        value_name = "ACCESS",
+        default_value = "read",
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    pub access: EmbeddedAccess,
 }
 
 /// Why there is no password for etcd.

@@ -24,6 +24,15 @@ pub enum OnNameConflict {
     Wait,
 }
 
+/// What others may do in the embedded etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EmbeddedAccess {
+    /// They read and watch.
+    Read,
+    /// They write, too.
+    Write,
+}
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

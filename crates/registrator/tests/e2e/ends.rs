@@ -14,6 +14,7 @@ on! {
     V3_6 as etcd_3_6: kept_nodes_are_adopted released_nodes_are_gone_at_once;
     Embedded as embedded:
         etcdctl_works
+        others_only_read
         a_taken_port_is_an_error;
 }
 
@@ -97,6 +98,7 @@ fn a_second_signal_aborts(mut world: World) {
 }
 
 fn etcdctl_works(mut world: World) {
+    world.let_others_write();
     started(&mut world);
     world
         .program()
@@ -121,6 +123,44 @@ fn etcdctl_works(mut world: World) {
             .etcdctl(&["endpoint", "status"])
             .contains(world.etcd.url().trim_start_matches("http://"))
     );
+    assert_eq!(world.program_mut().terminate(), Some(0));
+}
+
+fn others_only_read(mut world: World) {
+    started(&mut world);
+    world
+        .program()
+        .wait_for_line(&["INFO", "every user of this host may read it"]);
+    let lease = world.node("/t/a").unwrap().lease;
+    let lease = format!("{lease:x}");
+    for change in [
+        &["put", "/kontena/registrator/services/skydns/evil", "{}"][..],
+        &["put", "/t/a", "mine"],
+        &["del", "--prefix", "/"],
+        &["lease", "grant", "60"],
+        &["lease", "revoke", &lease],
+        &["lease", "keep-alive", "--once", &lease],
+        &["compact", "1"],
+    ] {
+        let output = world.run_etcdctl(change);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "etcdctl {change:?}: {output:?}");
+        for part in [
+            "permission denied",
+            "--embedded-access write",
+            "KONTENA_REGISTRATOR_EMBEDDED_ACCESS=write",
+        ] {
+            assert!(text.contains(part), "etcdctl {change:?}: {text}");
+        }
+    }
+    assert_eq!(
+        world.etcdctl(&["get", "--prefix", "/t/"]),
+        "/t/a\n1\n/t/b\n1\n"
+    );
+    let held = world.etcdctl(&["lease", "timetolive", "--keys", &lease]);
+    assert!(held.contains("/t/a"), "{held}");
+    world.rm("a");
+    world.wait_for_nodes("/t/", &[("/t/b", "1")]);
     assert_eq!(world.program_mut().terminate(), Some(0));
 }
 

@@ -101,8 +101,11 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         library: "hyper_util",
-        to: DOCKER,
-        why: "only `docker` talks HTTP to the engine",
+        to: &[
+            "crates/registrator/src/docker",
+            "crates/registrator/src/etcd/client/in_process.rs",
+        ],
+        why: "only `docker` talks HTTP to the engine, and `in_process` wraps a stream for tonic",
     },
     Reserved {
         library: "http",

@@ -1,9 +1,11 @@
 //! Channels to the endpoints, each connected when first used.
 
+use super::in_process::InProcessConnector;
 use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::endpoint::EtcdEndpoint;
 use crate::etcd::error::{Cause, Error};
 use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
+use etcd_mem::server::InProcess;
 use std::path::Path;
 use std::time::Duration;
 use tonic::Status;
@@ -52,7 +54,7 @@ pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError>
         remotes.push(Remote {
             name: endpoint.to_string(),
             anonymous: endpoint.tls() && settings.tls.cert.is_none(),
-            channel: channel(endpoint, config)
+            channel: channel(endpoint, config, settings.in_process.as_ref())
                 .map_err(|error| unusable(endpoint, Cause::of(&error)))?,
         });
     }
@@ -63,6 +65,7 @@ pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError>
 fn channel(
     endpoint: &EtcdEndpoint,
     tls: Option<ClientTlsConfig>,
+    in_process: Option<&InProcess>,
 ) -> Result<Channel, tonic::transport::Error> {
     let mut channel = tonic::transport::Endpoint::new(endpoint.to_string())?
         .connect_timeout(Duration::from_secs(3))
@@ -72,7 +75,10 @@ fn channel(
     if let Some(tls) = tls {
         channel = channel.tls_config(tls.domain_name(endpoint.host()))?;
     }
-    Ok(channel.connect_lazy())
+    Ok(match in_process {
+        Some(server) => channel.connect_with_connector_lazy(InProcessConnector(server.clone())),
+        None => channel.connect_lazy(),
+    })
 }
 
 fn unusable(endpoint: &EtcdEndpoint, source: Cause) -> SettingsError {

@@ -140,6 +140,9 @@ fn help_of_run() {
                                                 registrator
                                                 [env: KONTENA_REGISTRATOR_HOST_ID] [default: the Docker
                                                 Engine's ID]
+              --embedded-access <ACCESS>        What everybody else who reaches the embedded etcd may do
+                                                there: read, or also write. It has no passwords
+                                                [env: KONTENA_REGISTRATOR_EMBEDDED_ACCESS] [default: read]
               --on-exit <ACTION>                What becomes of the nodes when the program is asked to end:
                                                 keep them until the lease expires, for a restart to adopt,
                                                 or release them at once
