@@ -52,6 +52,9 @@ use watch::WatchService;
 /// How long clients may take for their last answers after a shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// The most bytes that keys and leases take unless told otherwise.
+pub const DEFAULT_QUOTA: usize = 64 << 20;
+
 /// How often a quiet watch that asked for it is told its progress, as in etcd.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -88,6 +91,7 @@ pub struct Server {
     history: HistoryLimit,
     progress_interval: Duration,
     rights_outside: Rights,
+    quota: usize,
 }
 
 impl Default for Server {
@@ -109,6 +113,7 @@ impl Server {
             history: HistoryLimit::default(),
             progress_interval: PROGRESS_INTERVAL,
             rights_outside: Rights::default(),
+            quota: DEFAULT_QUOTA,
         }
     }
 
@@ -137,6 +142,12 @@ impl Server {
             progress_interval,
             ..self
         }
+    }
+
+    /// How many bytes keys and leases may take, [`DEFAULT_QUOTA`] unless told otherwise; see [`Store::with_quota`].
+    #[must_use]
+    pub fn quota(self, quota: usize) -> Self {
+        Self { quota, ..self }
     }
 
     /// Whoever comes by the network may only read. Other requests are refused with etcd's "permission denied" and this
@@ -169,7 +180,7 @@ impl Server {
         let address = listener.local_addr().map_err(ServeError::Address)?;
         let (stop, stopping) = tokio::sync::watch::channel(false);
         let seed = RandomState::new().hash_one(address);
-        let store = Store::new(self.revision, seed, self.history);
+        let store = Store::new(self.revision, seed, self.history).with_quota(self.quota);
         let member = Arc::new(Member::new(store, self.clock, stopping, seed, address));
         let routes = |rights| Explained::new(routes(&member, self.progress_interval, rights));
         let outside = tonic::transport::Server::builder().serve_with_incoming_shutdown(

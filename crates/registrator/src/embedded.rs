@@ -3,7 +3,7 @@
 //! The registrator reaches it within the process. What listens on a socket is for others, and by default only to read:
 //! whoever could write there could tell a process of root which names to register.
 
-use crate::settings::EmbeddedAccess;
+use crate::settings::{EmbeddedAccess, EmbeddedSettings};
 use etcd_mem::server::{InProcess, Server, in_process};
 use std::io;
 use std::net::SocketAddr;
@@ -46,13 +46,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Serves an empty etcd: to this process without limits, and at `address` to everybody else as far as `access` goes.
+    /// Serves an empty etcd: to this process without limits, and at `address` to everybody else as far as `settings` let them.
     ///
     /// # Errors
     /// The address cannot be listened on.
     pub async fn start(
         address: SocketAddr,
-        access: EmbeddedAccess,
+        settings: &EmbeddedSettings,
     ) -> Result<Embedded, EmbeddedError> {
         let listener = TcpListener::bind(address)
             .await
@@ -69,7 +69,7 @@ impl Embedded {
             let _ = stopped.await;
         };
         let (inside, connections) = in_process();
-        let task = tokio::spawn(server(access).serve_with(listener, connections, shutdown));
+        let task = tokio::spawn(server(settings).serve_with(listener, connections, shutdown));
         Ok(Embedded {
             address,
             inside,
@@ -100,9 +100,10 @@ impl Embedded {
     }
 }
 
-fn server(access: EmbeddedAccess) -> Server {
-    match access {
-        EmbeddedAccess::Read => Server::new().read_only_outside(READ_ONLY),
-        EmbeddedAccess::Write => Server::new(),
+fn server(settings: &EmbeddedSettings) -> Server {
+    let server = Server::new().quota(settings.quota);
+    match settings.access {
+        EmbeddedAccess::Read => server.read_only_outside(READ_ONLY),
+        EmbeddedAccess::Write => server,
     }
 }

@@ -155,6 +155,20 @@ pub(super) fn check_path(
     })
 }
 
+/// By how many bytes the chosen operations make the keys bigger and by how many smaller, estimated. What they delete does
+/// not count.
+pub(super) fn growth(history: &History, txn: &Txn, path: &Path) -> (usize, usize) {
+    let mut ops = Vec::new();
+    collect_chosen(&mut ops, txn, path);
+    let puts = ops.iter().filter_map(|op| match op {
+        Op::Put(put) => Some(write::growth(history, put)),
+        Op::Range(_) | Op::Delete(_) | Op::Txn(_) => None,
+    });
+    puts.fold((0, 0), |(bigger, smaller), (more, less)| {
+        (bigger + more, smaller + less)
+    })
+}
+
 fn collect_chosen<'a>(ops: &mut Vec<&'a Op>, txn: &'a Txn, path: &Path) {
     let mut within = path.within.iter();
     for op in txn.chosen(path.succeeded) {

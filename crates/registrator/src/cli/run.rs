@@ -56,9 +56,9 @@ async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Resu
 }
 
 async fn embed(settings: &RunSettings) -> anyhow::Result<Embedded> {
-    let access = settings.embedded.access;
-    let embedded = Embedded::start(settings.host.etcd.embedded_listen, access).await?;
-    let may = match access {
+    let address = settings.host.etcd.embedded_listen;
+    let embedded = Embedded::start(address, &settings.embedded).await?;
+    let may = match settings.embedded.access {
         EmbeddedAccess::Read => "read it",
         EmbeddedAccess::Write => "read it and write to it",
     };

@@ -268,6 +268,15 @@ pub struct EmbeddedSettings {
         hide_possible_values = true
     )]
     pub access: EmbeddedAccess,
+    /// The most memory that the keys in the embedded etcd may take, as in 64MiB: from 1MiB to 4GiB
+    #[arg(
+        long = "embedded-quota",
+        env = "KONTENA_REGISTRATOR_EMBEDDED_QUOTA",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = values::quota
+    )]
+    pub quota: usize,
 }
 
 /// Why there is no password for etcd.

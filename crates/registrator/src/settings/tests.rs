@@ -108,6 +108,7 @@ fn without_anything_the_defaults_hold() {
             },
             embedded: EmbeddedSettings {
                 access: Read,
+                quota: 67108864,
             },
             on_exit: Keep,
             on_conflict: Refuse,

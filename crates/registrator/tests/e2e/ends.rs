@@ -15,6 +15,7 @@ on! {
     Embedded as embedded:
         etcdctl_works
         others_only_read
+        a_full_embedded_etcd_recovers
         a_taken_port_is_an_error;
 }
 
@@ -161,6 +162,36 @@ fn others_only_read(mut world: World) {
     assert!(held.contains("/t/a"), "{held}");
     world.rm("a");
     world.wait_for_nodes("/t/", &[("/t/b", "1")]);
+    assert_eq!(world.program_mut().terminate(), Some(0));
+}
+
+fn a_full_embedded_etcd_recovers(mut world: World) {
+    world.let_others_write();
+    world.arguments.push("--embedded-quota=1MiB".into());
+    started(&mut world);
+    let value = "v".repeat(100_000);
+    let fill = |world: &World, n| world.run_etcdctl(&["put", &format!("/fill/{n}"), &value]);
+    let full = (0..11).find(|n| !fill(&world, *n).status.success());
+    let refused = fill(&world, full.expect("it is full after 1 MiB"));
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        text.contains("etcdserver: mvcc: database space exceeded"),
+        "{text}"
+    );
+    world.etcdctl(&["put", "/fill/last", &"v".repeat(40_000)]);
+    // The program's own writes count as well.
+    let label = "value=".to_owned() + &"v".repeat(50_000);
+    world.policy("p", &by_name("container.label(\"value\") or \"1\""));
+    world.run("big", &["--label", &label]);
+    world.program().wait_for_line(&["database space exceeded"]);
+    world.rm("a");
+    // What is there stays, under a lease that is renewed, and what is gone goes as soon as there is room.
+    let lease = world.node("/t/b").unwrap().lease;
+    assert!(world.seconds_left(lease) > 0);
+    world.etcdctl(&["del", "--prefix", "/fill/"]);
+    let big = "v".repeat(50_000);
+    world.wait_for_nodes("/t/", &[("/t/b", "1"), ("/t/big", &big)]);
+    assert_eq!(world.node("/t/b").unwrap().lease, lease);
     assert_eq!(world.program_mut().terminate(), Some(0));
 }
 
