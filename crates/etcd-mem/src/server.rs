@@ -3,12 +3,15 @@
 //! It listens where the caller says, without TLS or passwords: give it a loopback address. Everything is lost at its
 //! end. Streams of clients are ended at once on shutdown; an idle server sleeps until the next lease ends.
 
+mod accept;
 mod clock;
+mod connection;
 mod convert;
 mod explained;
 mod in_process;
 mod kv;
 mod lease;
+mod limits;
 mod maintenance;
 mod member;
 mod rights;
@@ -31,26 +34,40 @@ use etcd_api::lease_server::LeaseServer;
 use etcd_api::maintenance_server::MaintenanceServer;
 use etcd_api::watch_server::WatchServer;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 
 pub use clock::{Clock, ManualClock};
 pub use in_process::{InProcess, InProcessListener, in_process};
+pub use limits::{Limits, Trouble};
 pub use maintenance::VERSION;
 
 use crate::store::{HistoryLimit, Revision, Store};
+use accept::{Report, accept};
 use explained::Explained;
 use kv::KvService;
 use lease::LeaseService;
 use maintenance::MaintenanceService;
 use member::Member;
 use rights::Rights;
-use watch::WatchService;
+use watch::{Places, WatchService};
 
 /// How long clients may take for their last answers after a shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How often a client that says nothing is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long it may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much of a request may come before it is looked at, in bytes.
+const STREAM_WINDOW: u32 = 64 << 10;
+
+/// The same for all requests of a connection.
+const CONNECTION_WINDOW: u32 = 128 << 10;
 
 /// The most bytes that keys and leases take unless told otherwise.
 pub const DEFAULT_QUOTA: usize = 64 << 20;
@@ -92,6 +109,8 @@ pub struct Server {
     progress_interval: Duration,
     rights_outside: Rights,
     quota: usize,
+    limits: Limits,
+    report: Report,
 }
 
 impl Default for Server {
@@ -114,6 +133,8 @@ impl Server {
             progress_interval: PROGRESS_INTERVAL,
             rights_outside: Rights::default(),
             quota: DEFAULT_QUOTA,
+            limits: Limits::default(),
+            report: None,
         }
     }
 
@@ -150,6 +171,19 @@ impl Server {
         Self { quota, ..self }
     }
 
+    /// How much of the server others may take.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Tells `report` what keeps others from being served.
+    #[must_use]
+    pub fn report(self, report: mpsc::UnboundedSender<Trouble>) -> Self {
+        let report = Some(report);
+        Self { report, ..self }
+    }
+
     /// Whoever comes by the network may only read. Other requests are refused with etcd's "permission denied" and this
     /// reason.
     #[must_use]
@@ -182,18 +216,37 @@ impl Server {
         let seed = RandomState::new().hash_one(address);
         let store = Store::new(self.revision, seed, self.history).with_quota(self.quota);
         let member = Arc::new(Member::new(store, self.clock, stopping, seed, address));
-        let routes = |rights| Explained::new(routes(&member, self.progress_interval, rights));
-        let outside = tonic::transport::Server::builder().serve_with_incoming_shutdown(
-            routes(self.rights_outside),
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            member.stopped(),
-        );
+        let routes = |rights, watches| {
+            let watches = Places::new(watches);
+            Explained::new(routes(&member, self.progress_interval, rights, watches))
+        };
+        let (accepted, connections) = mpsc::channel(1);
+        let accepting = accept(listener, self.limits, self.report, accepted);
+        let outside = tonic::transport::Server::builder()
+            .max_concurrent_streams(self.limits.streams)
+            .http2_keepalive_interval(Some(PING_INTERVAL))
+            .http2_keepalive_timeout(Some(PING_TIMEOUT))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .serve_with_incoming_shutdown(
+                routes(self.rights_outside, self.limits.watches),
+                ReceiverStream::new(connections).map(Ok::<_, std::io::Error>),
+                member.stopped(),
+            );
         let inside = tonic::transport::Server::builder().serve_with_incoming_shutdown(
-            routes(Rights::default()),
+            routes(Rights::default(), Places::UNLIMITED),
             UnboundedReceiverStream::new(inside.connections).map(Ok::<_, std::io::Error>),
             member.stopped(),
         );
         let serving = async { tokio::try_join!(outside, inside) };
+        let accepting = async {
+            tokio::select! {
+                () = accepting => {}
+                // The port is free for a successor from here on.
+                () = member.stopped() => {}
+            }
+            std::future::pending().await
+        };
         let end = async {
             shutdown.await;
             stop.send_replace(true);
@@ -204,13 +257,19 @@ impl Server {
                 Ok(_) => Ok(()),
                 Err(source) => Err(ServeError::Transport { address, source }),
             },
+            () = accepting => Ok(()),
             () = member.expire_leases() => Ok(()),
             () = end => Ok(()),
         }
     }
 }
 
-fn routes(member: &Arc<Member>, progress_interval: Duration, rights: Rights) -> Routes {
+fn routes(
+    member: &Arc<Member>,
+    progress_interval: Duration,
+    rights: Rights,
+    watches: Places,
+) -> Routes {
     let maintenance = || MaintenanceService::new(member.clone(), rights.clone());
     Routes::new(KvServer::new(KvService::new(
         member.clone(),
@@ -219,6 +278,7 @@ fn routes(member: &Arc<Member>, progress_interval: Duration, rights: Rights) -> 
     .add_service(WatchServer::new(WatchService::new(
         member.clone(),
         progress_interval,
+        watches,
     )))
     .add_service(LeaseServer::new(LeaseService::new(
         member.clone(),

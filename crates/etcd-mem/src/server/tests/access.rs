@@ -1,45 +1,15 @@
 //! Who may change something: this process always, others as the settings say.
 
 use std::collections::BTreeSet;
-use std::future::{Ready, ready};
-use std::io;
-use std::task::{Context, Poll};
 
 use etcd_api::alarm_request::AlarmAction;
 use etcd_api::auth_client::AuthClient;
 use etcd_api::cluster_client::ClusterClient;
 use etcd_api::maintenance_client::MaintenanceClient;
 use etcd_api::request_op::Request;
-use hyper_util::rt::TokioIo;
-use tokio::io::DuplexStream;
 use tonic::Status;
-use tonic::codegen::Service;
-use tonic::codegen::http::Uri;
 
 use super::*;
-
-struct Within(InProcess);
-
-impl Service<Uri> for Within {
-    type Response = TokioIo<DuplexStream>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<TokioIo<DuplexStream>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        ready(self.0.connect().map(TokioIo::new))
-    }
-}
-
-impl Running {
-    fn channel_within(&self) -> Channel {
-        let endpoint = Endpoint::from_static("http://within");
-        endpoint.connect_with_connector_lazy(Within(self.inside.clone()))
-    }
-}
 
 /// The calls of the API, and whether they change something.
 const CALLS: [(&str, bool); 16] = [

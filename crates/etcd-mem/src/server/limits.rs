@@ -1,0 +1,42 @@
+//! How much of the server those who come by the network may take, all together.
+
+use std::io;
+use std::time::Duration;
+
+/// What others may have at once. Connections of this process count nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections; more are closed at once.
+    pub connections: usize,
+    /// Calls under way on one connection, watches' streams among them; more wait at the client.
+    pub streams: u32,
+    /// Watches; more are refused.
+    pub watches: usize,
+    /// How long a client may take to begin to speak HTTP/2, and how long to take what was sent to it, before its connection is
+    /// closed.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    /// Plenty for the readers of one host: 128 connections of 64 streams, 256 watches, 5 s.
+    fn default() -> Self {
+        Self {
+            connections: 128,
+            streams: 64,
+            watches: 256,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Something that the owner of the server should know. Each kind is told at most once a minute.
+#[derive(Debug)]
+pub enum Trouble {
+    /// There are as many connections as [`Limits`] allow, so one was closed.
+    Full {
+        /// How many that is.
+        connections: usize,
+    },
+    /// No connection can be accepted now. It is tried again.
+    Accept(io::Error),
+}
