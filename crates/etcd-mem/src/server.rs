@@ -25,6 +25,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use etcd_api::auth_server::AuthServer;
@@ -221,7 +222,11 @@ impl Server {
             Explained::new(routes(&member, self.progress_interval, rights, watches))
         };
         let (accepted, connections) = mpsc::channel(1);
-        let accepting = accept(listener, self.limits, self.report, accepted);
+        let next = move |context: &mut Context<'_>| {
+            let accepted = listener.poll_accept(context);
+            accepted.map_ok(|(stream, _)| stream)
+        };
+        let accepting = accept(next, self.limits, self.report, accepted);
         let outside = tonic::transport::Server::builder()
             .max_concurrent_streams(self.limits.streams)
             .http2_keepalive_interval(Some(PING_INTERVAL))

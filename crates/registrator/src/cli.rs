@@ -7,6 +7,7 @@ mod run;
 
 use crate::exit::Exit;
 use crate::logging;
+use crate::open_files;
 use crate::settings::{CommandSettings, Environment};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -28,6 +29,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         warn!("environment variable {name} is not one of this program's: is it misspelt?");
     }
     debug!("{settings:?}");
+    open_files::raise_limit();
     let done = match settings {
         CommandSettings::Run(settings) => run::run(settings, environment),
         CommandSettings::Check(settings) => check::check(&settings, environment),

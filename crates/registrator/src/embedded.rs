@@ -3,13 +3,16 @@
 //! The registrator reaches it within the process. What listens on a socket is for others, and by default only to read:
 //! whoever could write there could tell a process of root which names to register.
 
+use crate::error_chain::error_chain;
+use crate::open_files;
 use crate::settings::{EmbeddedAccess, EmbeddedSettings};
-use etcd_mem::server::{InProcess, Server, in_process};
+use etcd_mem::server::{InProcess, Limits, Server, Trouble, in_process};
 use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 /// What clients are told whose request would change something.
 const READ_ONLY: &str = "this embedded etcd is read-only. Start kontena-registrator with --embedded-access write \
@@ -69,7 +72,10 @@ impl Embedded {
             let _ = stopped.await;
         };
         let (inside, connections) = in_process();
-        let task = tokio::spawn(server(settings).serve_with(listener, connections, shutdown));
+        let (report, troubles) = mpsc::unbounded_channel();
+        tokio::spawn(tell(address, troubles));
+        let server = server(settings).report(report);
+        let task = tokio::spawn(server.serve_with(listener, connections, shutdown));
         Ok(Embedded {
             address,
             inside,
@@ -101,9 +107,33 @@ impl Embedded {
 }
 
 fn server(settings: &EmbeddedSettings) -> Server {
-    let server = Server::new().quota(settings.quota);
+    let server = Server::new().quota(settings.quota).limits(limits());
     match settings.access {
         EmbeddedAccess::Read => server.read_only_outside(READ_ONLY),
         EmbeddedAccess::Write => server,
+    }
+}
+
+/// Others together never have more than a quarter of the files and connections that this process may have open.
+fn limits() -> Limits {
+    let limits = Limits::default();
+    Limits {
+        connections: limits.connections.min(open_files::limit() / 4),
+        ..limits
+    }
+}
+
+/// Logs what keeps others from being served, until the server ends.
+async fn tell(address: SocketAddr, mut troubles: mpsc::UnboundedReceiver<Trouble>) {
+    while let Some(trouble) = troubles.recv().await {
+        match trouble {
+            Trouble::Full { connections } => warn!(
+                "the embedded etcd on {address} has {connections} connections of others, and accepts no more; `ss -tnp` shows whose they are"
+            ),
+            Trouble::Accept(error) => warn!(
+                "the embedded etcd on {address} cannot accept connections of others now: {}",
+                error_chain(&error)
+            ),
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Takes connections from the network, as many as may be.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -20,9 +22,9 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Whom to tell of troubles; nobody if there is none.
 pub(super) type Report = Option<mpsc::UnboundedSender<Trouble>>;
 
-/// Hands connections of `listener` to `accepted` until nobody takes them any more.
+/// Hands the connections that `next` gives to `accepted`, until nobody takes them any more.
 pub(super) async fn accept(
-    listener: TcpListener,
+    mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<TcpStream>>,
     limits: Limits,
     report: Report,
     accepted: mpsc::Sender<Connection>,
@@ -31,8 +33,8 @@ pub(super) async fn accept(
     let mut full = Occasional::new(report.clone());
     let mut failed = Occasional::new(report);
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let stream = match poll_fn(&mut next).await {
+            Ok(stream) => stream,
             Err(error) if is_of_the_client(&error) => continue,
             Err(error) => {
                 failed.tell(|| Trouble::Accept(error));
@@ -85,5 +87,46 @@ impl Occasional {
             // Nobody may listen any more.
             let _ = report.send(trouble());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often it is tried in a tenth of a second, and what is told.
+    async fn failing_with(error: fn() -> io::Error) -> (usize, usize) {
+        let mut tries = 0;
+        let next = |context: &mut Context<'_>| {
+            tries += 1;
+            // It comes late at every other time, so that others have their turn.
+            if tries % 2 == 0 {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(error()))
+        };
+        let (report, mut troubles) = mpsc::unbounded_channel();
+        let (accepted, _connections) = mpsc::channel(1);
+        let accepting = accept(next, Limits::default(), Some(report), accepted);
+        let end = tokio::time::timeout(PAUSE / 10, accepting).await;
+        end.expect_err("it goes on");
+        let mut told = 0;
+        while let Ok(Trouble::Accept(_)) = troubles.try_recv() {
+            told += 1;
+        }
+        (tries, told)
+    }
+
+    #[tokio::test]
+    async fn without_descriptors_it_waits() {
+        let (tries, told) = failing_with(|| io::Error::from_raw_os_error(24)).await;
+        assert_eq!((tries, told), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_went_away_costs_no_time() {
+        let (tries, told) = failing_with(|| io::ErrorKind::ConnectionAborted.into()).await;
+        assert!(tries > 10 && told == 0, "{tries}, {told}");
     }
 }

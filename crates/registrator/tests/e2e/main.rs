@@ -34,6 +34,7 @@ mod configurations;
 mod containers;
 mod drain;
 mod dynamic;
+mod embedded;
 mod ends;
 mod plan;
 mod policies;

@@ -144,8 +144,8 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         library: "rustix",
-        to: RUBY,
-        why: "only `ruby` runs interpreters",
+        to: RUSTIX,
+        why: "only `ruby` runs interpreters, and `open_files` asks for the limit",
     },
     Reserved {
         library: "clap",
@@ -161,7 +161,10 @@ const ETCD: &[&str] = &[
     "crates/etcd-mem/",
 ];
 const POLICY: &[&str] = &["crates/registrator-policy/"];
-const RUBY: &[&str] = &["crates/registrator-policy/src/ruby"];
+const RUSTIX: &[&str] = &[
+    "crates/registrator-policy/src/ruby",
+    "crates/registrator/src/open_files.rs",
+];
 const SETTINGS: &[&str] = &[
     "crates/registrator/src/settings",
     "crates/registrator/src/logging",
