@@ -4,6 +4,7 @@
 //! end. Streams of clients are ended at once on shutdown; an idle server sleeps until the next lease ends.
 
 mod accept;
+mod authority;
 mod clock;
 mod connection;
 mod convert;

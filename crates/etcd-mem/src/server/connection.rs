@@ -12,13 +12,21 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
+use super::authority::Requests;
+
 /// HTTP/2's preface, and the head of the first frame. From then on the server's pings tell who is there.
 const BEGINNING: usize = 24 + 9;
+
+/// How much is read at once, in bytes.
+const CHUNK: usize = 8 << 10;
 
 /// A client's connection. Reading fails when the client has not begun to speak in time, writing when it takes nothing.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    requests: Requests,
+    /// What was read and is not handed on yet.
+    ready: Vec<u8>,
     patience: Duration,
     /// What is left of [`BEGINNING`].
     missing: usize,
@@ -33,12 +41,34 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Self {
         Self {
             stream,
+            requests: Requests::new(),
+            ready: Vec::new(),
             patience,
             missing: BEGINNING,
             begins: Box::pin(tokio::time::sleep(patience)),
             stalled: None,
             _place: place,
         }
+    }
+
+    /// Reads what has come; `false` at the end.
+    fn poll_come(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut bytes = [0; CHUNK];
+        let mut come = ReadBuf::new(&mut bytes);
+        if Pin::new(&mut self.stream)
+            .poll_read(context, &mut come)?
+            .is_pending()
+        {
+            return Poll::Pending;
+        }
+        let come = come.filled();
+        self.missing = self.missing.saturating_sub(come.len());
+        if come.is_empty() {
+            self.ready = self.requests.take_rest();
+        } else {
+            self.requests.take(come, &mut self.ready);
+        }
+        Poll::Ready(Ok(!come.is_empty()))
     }
 
     /// Watches over what came of an attempt to write.
@@ -69,14 +99,21 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let bytes = buffer.filled().len() - before;
-        self.missing = self.missing.saturating_sub(bytes);
-        if read.is_pending() && self.missing > 0 {
-            return self.begins.as_mut().poll(context).map(|()| Err(too_slow()));
+        let this = &mut *self;
+        while this.ready.is_empty() {
+            match this.poll_come(context)? {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => break,
+                Poll::Pending if this.missing > 0 => {
+                    return this.begins.as_mut().poll(context).map(|()| Err(too_slow()));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        read
+        let now = this.ready.len().min(buffer.remaining());
+        buffer.put_slice(this.ready.get(..now).unwrap_or_default());
+        this.ready.drain(..now);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of what only this server has: its clock, its end, its answers to calls it lacks.
 
 mod access;
+mod authority;
 mod limits;
 
 use std::future::{Ready, ready};

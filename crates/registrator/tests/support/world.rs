@@ -373,7 +373,7 @@ impl World {
         let mut command = Command::new("etcdctl");
         command
             .env("ETCDCTL_API", "3")
-            .args(["--endpoints", self.etcd.url().trim_start_matches("http://")])
+            .args(["--endpoints", &self.etcd.url()])
             .args(args);
         command.output().expect("etcdctl runs")
     }
