@@ -4,6 +4,7 @@
 //! end. Streams of clients are ended at once on shutdown; an idle server sleeps until the next lease ends.
 
 mod accept;
+mod answers;
 mod authority;
 mod clock;
 mod connection;
@@ -48,6 +49,7 @@ pub use maintenance::VERSION;
 
 use crate::store::{HistoryLimit, Revision, Store};
 use accept::{Report, accept};
+use answers::Rationed;
 use explained::Explained;
 use kv::KvService;
 use lease::LeaseService;
@@ -235,7 +237,11 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .serve_with_incoming_shutdown(
-                routes(self.rights_outside, self.limits.watches),
+                Rationed::new(
+                    routes(self.rights_outside.with(&self.limits), self.limits.watches),
+                    self.limits.answers,
+                    self.limits.patience,
+                ),
                 ReceiverStream::new(connections).map(Ok::<_, std::io::Error>),
                 member.stopped(),
             );

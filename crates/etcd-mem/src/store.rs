@@ -138,6 +138,12 @@ impl Store {
         Ok(result)
     }
 
+    /// Whether a transaction's readings and conditions, of all its branches together, touch at most so many bytes of keys, estimated.
+    /// It takes no longer than reading that much.
+    pub fn reads_at_most(&self, txn: &Txn, bytes: usize) -> bool {
+        txn::reads_within(&self.history, txn, bytes).is_some()
+    }
+
     /// Forgets the states before `revision`; it and all later ones stay readable.
     pub fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
         self.history.compact(revision)

@@ -72,6 +72,8 @@ impl api::kv_server::Kv for KvService {
         self.rights.check_txn(request.get_ref())?;
         status::check_entry(request.get_ref())?;
         let request = convert::txn(request.into_inner()).map_err(status::from_store)?;
+        self.member
+            .read(|store| self.rights.check_reads(store, &request))?;
         let (result, revision) = self.member.apply(|store, _| store.txn(&request));
         let result = result.map_err(status::from_store)?;
         Ok(Response::new(convert::txn_response(

@@ -12,18 +12,24 @@ pub struct Limits {
     pub streams: u32,
     /// Watches; more are refused.
     pub watches: usize,
-    /// How long a client may take to begin to speak HTTP/2, and how long to take what was sent to it, before its connection is
-    /// closed.
+    /// Answers that are being made, or are big and not taken yet; further calls wait.
+    pub answers: usize,
+    /// The most that one transaction may read, in bytes of keys and values, whichever way its conditions go.
+    pub txn_reads: usize,
+    /// How long a client may take to begin to speak HTTP/2, to send a request, and to take anything of what was sent to it. It has
+    /// twice as long to take a whole answer.
     pub patience: Duration,
 }
 
 impl Default for Limits {
-    /// Plenty for the readers of one host: 128 connections of 64 streams, 256 watches, 5 s.
+    /// Plenty for the readers of one host: 128 connections of 64 streams, 256 watches, 8 answers, 32 MiB, 5 s.
     fn default() -> Self {
         Self {
             connections: 128,
             streams: 64,
             watches: 256,
+            answers: 8,
+            txn_reads: 32 << 20,
             patience: Duration::from_secs(5),
         }
     }

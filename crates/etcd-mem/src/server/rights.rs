@@ -1,4 +1,4 @@
-//! What a caller may do: everything, or only read.
+//! What a caller may do: everything, or only read, and how much at once.
 
 use std::sync::Arc;
 
@@ -6,11 +6,16 @@ use etcd_api::request_op::Request;
 use etcd_api::{RequestOp, TxnRequest};
 use tonic::Status;
 
+use super::limits::Limits;
+use crate::store::{Store, Txn};
+
 /// The rights of all who come the same way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rights {
     /// Why nothing may be changed; `None` if it may.
     read_only: Option<Arc<str>>,
+    /// The most that a transaction may read, in bytes; `None` for all there is.
+    txn_reads: Option<usize>,
 }
 
 impl Rights {
@@ -18,6 +23,27 @@ impl Rights {
     pub(super) fn to_read(reason: Arc<str>) -> Self {
         Self {
             read_only: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    /// The same rights within limits.
+    pub(super) fn with(self, limits: &Limits) -> Self {
+        Self {
+            txn_reads: Some(limits.txn_reads),
+            ..self
+        }
+    }
+
+    /// Refuses a transaction that may read too much. One request can ask for everything a hundred thousand times over.
+    pub(super) fn check_reads(&self, store: &Store, txn: &Txn) -> Result<(), Status> {
+        match self.txn_reads {
+            Some(limit) if !store.reads_at_most(txn, limit) => {
+                Err(Status::resource_exhausted(format!(
+                    "etcd-mem: the transaction may read more than {limit} bytes; ask for less at once"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

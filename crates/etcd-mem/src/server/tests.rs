@@ -3,6 +3,7 @@
 mod access;
 mod authority;
 mod limits;
+mod wire;
 
 use std::future::{Ready, ready};
 use std::io;

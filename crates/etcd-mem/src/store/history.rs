@@ -45,6 +45,9 @@ impl Default for HistoryLimit {
     }
 }
 
+/// What a scan that finds nothing counts for where readings are limited.
+const SCAN_BYTES: usize = 200;
+
 /// A key after one change. A deletion has only key and mod revision.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -135,6 +138,18 @@ impl History {
             .into_iter()
             .flatten()
             .filter_map(move |(_, versions)| at(versions, revision))
+    }
+
+    /// What is left of `bytes` after a scan, which costs something even if it finds nothing; `None` if it touches more.
+    pub(super) fn scan_within(
+        &self,
+        keys: &KeyRange,
+        revision: Revision,
+        bytes: usize,
+    ) -> Option<usize> {
+        let left = bytes.checked_sub(SCAN_BYTES)?;
+        let mut found = self.scan(keys, revision);
+        found.try_fold(left, |left, record| left.checked_sub(record_size(record)))
     }
 
     /// Takes a change into the versions; [`Self::commit`] must follow.

@@ -169,6 +169,24 @@ pub(super) fn growth(history: &History, txn: &Txn, path: &Path) -> (usize, usize
     })
 }
 
+/// What is left of `bytes` after all readings and conditions, those within included; `None` if they touch more.
+pub(super) fn reads_within(history: &History, txn: &Txn, bytes: usize) -> Option<usize> {
+    let conditions = txn.compare.iter();
+    let left = conditions.fold(Some(bytes), |left, compare| {
+        history.scan_within(&compare.keys, Revision::MAX, left?)
+    });
+    let mut ops = txn.success.iter().chain(&txn.failure);
+    ops.try_fold(left?, |left, op| match op {
+        Op::Range(range) => {
+            let now = range.revision <= 0;
+            let revision = if now { Revision::MAX } else { range.revision };
+            history.scan_within(&range.keys, revision, left)
+        }
+        Op::Txn(within) => reads_within(history, within, left),
+        Op::Put(_) | Op::Delete(_) => Some(left),
+    })
+}
+
 fn collect_chosen<'a>(ops: &mut Vec<&'a Op>, txn: &'a Txn, path: &Path) {
     let mut within = path.within.iter();
     for op in txn.chosen(path.succeeded) {

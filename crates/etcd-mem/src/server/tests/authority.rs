@@ -5,19 +5,8 @@ use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::wire::{PREFACE, field, frame};
 use super::*;
-
-/// A frame of this kind and with these flags, on a stream.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("short");
-    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-/// The name of a header that both sides know by its number, or that is in `field`, with a new value.
-fn field(head: &[u8], value: &str) -> Vec<u8> {
-    let length = u8::try_from(value.len()).expect("short");
-    [head, &[length], value.as_bytes()].concat()
-}
 
 /// The kinds of the frames that come for each stream, until so many streams have ended or the connection has.
 async fn answers(client: &mut TcpStream, streams: usize) -> BTreeMap<u8, Vec<u8>> {
@@ -49,7 +38,7 @@ async fn an_url_as_the_name_of_the_host_is_taken_again_and_again() {
     // `:path`, `:authority` and the others are in the table now, the last of them as number 62.
     let again = [0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe];
     let stream = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        PREFACE.to_vec(),
         frame(4, 0, 0, &[]),
         frame(1, 4, 1, &request),
         frame(0, 1, 1, &[0; 5]),

@@ -4,9 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Status;
 
+use super::wire::{PREFACE, field, frame};
 use super::*;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn limits() -> Limits {
     Limits {
@@ -164,4 +163,106 @@ async fn watches_beyond_the_limit_are_refused() {
     requests.send(create(9)).await.expect("room");
     let created = message(&mut answers).await;
     assert!(created.created && !created.canceled, "{created:?}");
+}
+
+/// The beginning of a call of Range, on a stream.
+fn calls_range(stream: u8) -> Vec<u8> {
+    let path = field(&[0x44], "/etcdserverpb.KV/Range");
+    let kind = field(&[0x5f], "application/grpc");
+    frame(1, 4, stream, &[vec![0x83, 0x86], path, kind].concat())
+}
+
+/// Everybody is served who sends and takes, whatever others leave unsent and untaken.
+#[tokio::test]
+async fn calls_that_stand_still_hold_up_nobody_for_long() {
+    let limits = Limits {
+        answers: 1,
+        patience: Duration::from_secs(1),
+        ..limits()
+    };
+    let running = start(Server::new().limits(limits)).await;
+    let big = PutRequest {
+        key: "a".into(),
+        value: vec![b'v'; 1 << 20],
+        ..PutRequest::default()
+    };
+    let mut kv = KvClient::new(running.channel_within());
+    kv.put(big).await.expect("written");
+    let mut still = connect(&running).await;
+    // It takes nothing: its windows are closed.
+    let closed_windows = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let key_a = frame(0, 1, 1, &[0, 0, 0, 0, 3, 0x0a, 1, b'a']);
+    let untaken = [PREFACE, &closed_windows, &calls_range(1), &key_a].concat();
+    still.write_all(&untaken).await.expect("written");
+    // Its second request never comes.
+    still.write_all(&calls_range(3)).await.expect("written");
+    for _ in 0..3 {
+        let answer = tokio::time::timeout(PATIENCE, range(&running.channel)).await;
+        answer.expect("in time").expect("answered");
+    }
+    drop(still);
+}
+
+#[tokio::test]
+async fn a_transaction_cannot_read_without_end() {
+    let limits = Limits {
+        txn_reads: 100_000,
+        ..limits()
+    };
+    let running = start(Server::new().limits(limits)).await;
+    for key in 0..100 {
+        running.put(&format!("a{key}"), 0).await;
+    }
+    let all = || RangeRequest {
+        key: vec![0],
+        range_end: vec![0],
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    let reads = |count| TxnRequest {
+        success: vec![
+            RequestOp {
+                request: Some(request_op::Request::RequestRange(all()))
+            };
+            count
+        ],
+        ..TxnRequest::default()
+    };
+    let within = |txn| TxnRequest {
+        failure: vec![
+            RequestOp {
+                request: Some(request_op::Request::RequestTxn(txn))
+            };
+            4
+        ],
+        ..TxnRequest::default()
+    };
+    let compares = TxnRequest {
+        compare: vec![
+            Compare {
+                key: vec![0],
+                range_end: vec![0],
+                ..Compare::default()
+            };
+            5
+        ],
+        ..TxnRequest::default()
+    };
+    let mut outside = KvClient::new(running.channel.clone());
+    let mut inside = KvClient::new(running.channel_within());
+    outside.txn(reads(4)).await.expect("little");
+    for much in [reads(5), within(reads(2)), compares] {
+        let refused = outside.txn(much.clone()).await.expect_err("much");
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (
+                Code::ResourceExhausted,
+                "etcd-mem: the transaction may read more than 100000 bytes; ask for less at once"
+            )
+        );
+        inside
+            .txn(much)
+            .await
+            .expect("this process is not concerned");
+    }
 }
