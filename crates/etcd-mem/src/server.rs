@@ -16,8 +16,10 @@ mod lease;
 mod limits;
 mod maintenance;
 mod member;
+mod rationed;
 mod rights;
 mod status;
+mod turns;
 mod watch;
 
 #[cfg(test)]
@@ -49,12 +51,12 @@ pub use maintenance::VERSION;
 
 use crate::store::{HistoryLimit, Revision, Store};
 use accept::{Report, accept};
-use answers::Rationed;
 use explained::Explained;
 use kv::KvService;
 use lease::LeaseService;
 use maintenance::MaintenanceService;
 use member::Member;
+use rationed::Rationed;
 use rights::Rights;
 use watch::{Places, WatchService};
 
@@ -66,6 +68,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long it may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The biggest message that a client sends in a stream: it has the names of two keys.
+const STREAM_MESSAGE_BYTES: usize = 64 << 10;
 
 /// How much of a request may come before it is looked at, in bytes.
 const STREAM_WINDOW: u32 = 64 << 10;
@@ -239,7 +244,7 @@ impl Server {
             .serve_with_incoming_shutdown(
                 Rationed::new(
                     routes(self.rights_outside.with(&self.limits), self.limits.watches),
-                    self.limits.answers,
+                    self.limits.big_messages,
                     self.limits.patience,
                 ),
                 ReceiverStream::new(connections).map(Ok::<_, std::io::Error>),
@@ -287,15 +292,18 @@ fn routes(
         member.clone(),
         rights.clone(),
     )))
-    .add_service(WatchServer::new(WatchService::new(
-        member.clone(),
-        progress_interval,
-        watches,
-    )))
-    .add_service(LeaseServer::new(LeaseService::new(
-        member.clone(),
-        rights.clone(),
-    )))
+    .add_service(
+        WatchServer::new(WatchService::new(
+            member.clone(),
+            progress_interval,
+            watches,
+        ))
+        .max_decoding_message_size(STREAM_MESSAGE_BYTES),
+    )
+    .add_service(
+        LeaseServer::new(LeaseService::new(member.clone(), rights.clone()))
+            .max_decoding_message_size(STREAM_MESSAGE_BYTES),
+    )
     .add_service(MaintenanceServer::new(maintenance()))
     .add_service(ClusterServer::new(maintenance()))
     .add_service(AuthServer::new(maintenance()))

@@ -138,6 +138,11 @@ impl Store {
         Ok(result)
     }
 
+    /// Whether a reading touches at most so many bytes of keys, estimated. It takes no longer than reading that much.
+    pub fn range_at_most(&self, request: &Range, bytes: usize) -> bool {
+        request.count_only || range::reads_within(&self.history, request, bytes).is_some()
+    }
+
     /// Whether a transaction's readings and conditions, of all its branches together, touch at most so many bytes of keys, estimated.
     /// It takes no longer than reading that much.
     pub fn reads_at_most(&self, txn: &Txn, bytes: usize) -> bool {

@@ -1,111 +1,23 @@
-//! Answers to those who come by the network: a few big ones at a time, and each for a bounded time.
+//! An answer on its way to a client that may not take it.
 //!
-//! HTTP/2 lets a client ask a hundred times for everything and take nothing. So a call waits until it has a place. A small
-//! answer gives its place back at once. A big one keeps it until it is taken or the time is up, and then its memory is free,
-//! whatever the client does: it goes out in parts that are copies.
+//! HTTP/2 lets a client ask a hundred times for everything and take nothing. So a big answer has a bounded time, and then its
+//! memory is free, whatever the client does: it goes out in parts that are copies.
 
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tonic::Status;
-use tonic::body::Body;
-use tonic::codegen::http::{HeaderMap, Request, Response};
-use tonic::codegen::{Body as _, Bytes, Service};
+use tonic::codegen::Bytes;
+use tonic::codegen::http::HeaderMap;
 
-use super::explained::Explained;
-
-/// What an answer may have without a place of its own, and the size of the parts in which a bigger one is sent.
-const PART: usize = 16 << 10;
-
-/// How much longer a big answer may take than a request.
-const ANSWER_PATIENCE: u32 = 2;
-
-/// Calls whose requests and answers are streams; these have limits of their own.
-const STREAMS: [&str; 2] = [
-    "/etcdserverpb.Watch/Watch",
-    "/etcdserverpb.Lease/LeaseKeepAlive",
-];
-
-/// The routes for those who come by the network.
-#[derive(Clone, Debug)]
-pub(super) struct Rationed {
-    routes: Explained,
-    places: Arc<Semaphore>,
-    patience: Duration,
-}
-
-impl Rationed {
-    /// Makes so many answers at a time. A request must have come within `patience`, a big answer be taken in twice that time.
-    pub(super) fn new(routes: Explained, answers: usize, patience: Duration) -> Self {
-        Self {
-            routes,
-            places: Arc::new(Semaphore::new(answers)),
-            patience,
-        }
-    }
-}
-
-impl Service<Request<Body>> for Rationed {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.routes.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if STREAMS.contains(&request.uri().path()) {
-            return self.routes.call(request);
-        }
-        let (places, patience) = (self.places.clone(), self.patience);
-        let mut routes = self.routes.clone();
-        Box::pin(async move {
-            // It is never closed.
-            let place = places.acquire_owned().await.ok();
-            let made = tokio::time::timeout(patience, answer(&mut routes, request)).await;
-            let Ok((head, data, trailers)) = made else {
-                let text = "etcd-mem: the request did not come in time";
-                return Ok(Status::deadline_exceeded(text).into_http());
-            };
-            if data.is_empty() && trailers.is_none() {
-                // A refusal: its head is all there is, and must say so.
-                return Ok(head.map(|()| Body::empty()));
-            }
-            let answer = Answer::new(data, trailers, place, patience * ANSWER_PATIENCE);
-            Ok(head.map(|()| Body::new(answer)))
-        })
-    }
-}
-
-/// The whole answer: its head, its data and its trailers.
-async fn answer(
-    routes: &mut Explained,
-    request: Request<Body>,
-) -> (Response<()>, Bytes, Option<HeaderMap>) {
-    let Ok(response) = routes.call(request).await;
-    let (head, mut body) = response.into_parts();
-    let (mut data, mut trailers) = (Bytes::new(), None);
-    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        match frame.into_data() {
-            // There is one message, which comes in one piece.
-            Ok(piece) if data.is_empty() => data = piece,
-            Ok(piece) => data = [data, piece].concat().into(),
-            Err(frame) => trailers = frame.into_trailers().ok(),
-        }
-    }
-    (Response::from_parts(head, ()), data, trailers)
-}
+use super::turns::{Held, SMALL};
 
 /// An answer on its way to the client.
-struct Answer {
+pub(super) struct Answer {
     kept: Arc<Mutex<Option<Kept>>>,
     /// Ends the watch over the time.
     overdue: Option<AbortHandle>,
@@ -115,20 +27,21 @@ struct Answer {
 /// What is left of it.
 struct Kept {
     data: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
+    _turn: Option<Held>,
 }
 
 impl Answer {
-    fn new(
+    /// `data` is the whole message; a big one keeps `turn` until it is taken, at most for `patience`.
+    pub(super) fn new(
         data: Bytes,
         trailers: Option<HeaderMap>,
-        place: Option<OwnedSemaphorePermit>,
+        turn: Option<Held>,
         patience: Duration,
     ) -> Self {
-        let is_big = data.len() > PART;
+        let is_big = data.len() > SMALL;
         let kept = Arc::new(Mutex::new(Some(Kept {
             data,
-            _place: place.filter(|_| is_big),
+            _turn: turn.filter(|_| is_big),
         })));
         let overdue = is_big.then(|| {
             let kept = kept.clone();
@@ -155,8 +68,8 @@ impl Answer {
         if data.is_empty() {
             return None;
         }
-        if data.len() > PART {
-            return Some(Ok(Bytes::copy_from_slice(&data.split_to(PART))));
+        if data.len() > SMALL {
+            return Some(Ok(Bytes::copy_from_slice(&data.split_to(SMALL))));
         }
         let last = Bytes::copy_from_slice(data);
         *data = Bytes::new();
@@ -198,18 +111,24 @@ impl Drop for Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::turns::{OfConnection, Turn};
     use super::*;
+    use http_body::Body as _;
+    use std::future::poll_fn;
+    use tokio::sync::Semaphore;
     use tonic::codegen::http::HeaderValue;
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn answer_of(data: &[u8], patience: Duration) -> (Answer, Arc<Semaphore>) {
+    async fn answer_of(data: &[u8], patience: Duration) -> (Answer, Arc<Semaphore>) {
         let places = Arc::new(Semaphore::new(1));
-        let place = places.clone().try_acquire_owned().ok();
+        let turn = Turn::new(OfConnection::new(), places.clone());
+        turn.take().await;
         let status = HeaderValue::from_static("0");
         let trailers = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), status)]);
         let data = Bytes::copy_from_slice(data);
-        (Answer::new(data, Some(trailers), place, patience), places)
+        let answer = Answer::new(data, Some(trailers), turn.hand_on(), patience);
+        (answer, places)
     }
 
     async fn next(answer: &mut Answer) -> Option<Result<Frame<Bytes>, Status>> {
@@ -218,10 +137,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_comes_whole_and_in_parts() {
-        for length in [1, PART, PART + 1, 3 * PART, 100_000] {
+        for length in [1, SMALL, SMALL + 1, 3 * SMALL, 100_000] {
             let whole: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
-            let (mut answer, places) = answer_of(&whole, LONG);
-            assert_eq!(places.available_permits(), usize::from(length <= PART));
+            let (mut answer, places) = answer_of(&whole, LONG).await;
+            assert_eq!(places.available_permits(), usize::from(length <= SMALL));
             let mut taken = Vec::new();
             let trailers = loop {
                 let frame = next(&mut answer)
@@ -243,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_not_taken_frees_its_memory_and_its_place() {
-        let (mut answer, places) = answer_of(&vec![7; 4 * PART], Duration::from_millis(50));
+        let (mut answer, places) = answer_of(&vec![7; 4 * SMALL], Duration::from_millis(50)).await;
         next(&mut answer).await.expect("a part").expect("in time");
         let free = tokio::time::timeout(LONG, places.acquire()).await;
         drop(free.expect("in time").expect("open"));

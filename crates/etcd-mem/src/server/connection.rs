@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
 use super::authority::Requests;
+use super::turns::OfConnection;
 
 /// HTTP/2's preface, and the head of the first frame. From then on the server's pings tell who is there.
 const BEGINNING: usize = 24 + 9;
@@ -150,9 +151,11 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = OfConnection;
 
-    fn connect_info(&self) -> Self::ConnectInfo {}
+    fn connect_info(&self) -> OfConnection {
+        OfConnection::new()
+    }
 }
 
 #[cfg(test)]

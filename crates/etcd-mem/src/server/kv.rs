@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::member::Member;
 use super::rights::Rights;
+use super::turns::{self, SMALL};
 use super::{convert, status};
 
 pub(super) struct KvService {
@@ -26,7 +27,13 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::RangeRequest>,
     ) -> Result<Response<api::RangeResponse>, Status> {
-        let request = convert::range(request.into_inner()).map_err(status::from_store)?;
+        let (_, extensions, request) = request.into_parts();
+        let request = convert::range(request).map_err(status::from_store)?;
+        let is_small = || {
+            self.member
+                .read(|store| store.range_at_most(&request, SMALL))
+        };
+        turns::for_answer(&extensions, is_small).await;
         let (result, revision) = self.member.apply(|store, _| store.range(&request));
         let result = result.map_err(status::from_store)?;
         Ok(Response::new(convert::range_response(
@@ -71,9 +78,15 @@ impl api::kv_server::Kv for KvService {
     ) -> Result<Response<api::TxnResponse>, Status> {
         self.rights.check_txn(request.get_ref())?;
         status::check_entry(request.get_ref())?;
-        let request = convert::txn(request.into_inner()).map_err(status::from_store)?;
+        let (_, extensions, request) = request.into_parts();
+        let request = convert::txn(request).map_err(status::from_store)?;
         self.member
             .read(|store| self.rights.check_reads(store, &request))?;
+        let is_small = || {
+            self.member
+                .read(|store| store.reads_at_most(&request, SMALL))
+        };
+        turns::for_answer(&extensions, is_small).await;
         let (result, revision) = self.member.apply(|store, _| store.txn(&request));
         let result = result.map_err(status::from_store)?;
         Ok(Response::new(convert::txn_response(

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::member::Member;
 use super::rights::Rights;
-use super::status;
+use super::{status, turns};
 
 /// Answers that may wait for a client; more make it wait with its requests.
 const WAITING_ANSWERS: usize = 16;
@@ -79,7 +79,8 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<api::LeaseTimeToLiveRequest>,
     ) -> Result<Response<api::LeaseTimeToLiveResponse>, Status> {
-        let request = request.into_inner();
+        let (_, extensions, request) = request.into_parts();
+        turns::for_answer(&extensions, || !request.keys).await;
         let (state, revision) = self
             .member
             .apply(|store, now| store.time_to_live(now, request.id));
@@ -99,8 +100,9 @@ impl api::lease_server::Lease for LeaseService {
 
     async fn lease_leases(
         &self,
-        _request: Request<api::LeaseLeasesRequest>,
+        request: Request<api::LeaseLeasesRequest>,
     ) -> Result<Response<api::LeaseLeasesResponse>, Status> {
+        turns::for_answer(request.extensions(), || false).await;
         let (ids, revision) = self.member.apply(|store, _| store.leases());
         let leases = ids.into_iter().map(|id| api::LeaseStatus { id }).collect();
         Ok(Response::new(api::LeaseLeasesResponse {

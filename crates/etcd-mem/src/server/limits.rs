@@ -12,8 +12,9 @@ pub struct Limits {
     pub streams: u32,
     /// Watches; more are refused.
     pub watches: usize,
-    /// Answers that are being made, or are big and not taken yet; further calls wait.
-    pub answers: usize,
+    /// Requests that are coming, and answers that are made or taken, of more than 16 KiB each. Further ones wait, and of one
+    /// connection all but one.
+    pub big_messages: usize,
     /// The most that one transaction may read, in bytes of keys and values, whichever way its conditions go.
     pub txn_reads: usize,
     /// How long a client may take to begin to speak HTTP/2, to send a request, and to take anything of what was sent to it. It has
@@ -22,13 +23,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Plenty for the readers of one host: 128 connections of 64 streams, 256 watches, 8 answers, 32 MiB, 5 s.
+    /// Plenty for the readers of one host: 128 connections of 64 streams, 256 watches, 8 big messages, 32 MiB, 5 s.
     fn default() -> Self {
         Self {
             connections: 128,
             streams: 64,
             watches: 256,
-            answers: 8,
+            big_messages: 8,
             txn_reads: 32 << 20,
             patience: Duration::from_secs(5),
         }

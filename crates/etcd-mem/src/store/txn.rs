@@ -177,11 +177,7 @@ pub(super) fn reads_within(history: &History, txn: &Txn, bytes: usize) -> Option
     });
     let mut ops = txn.success.iter().chain(&txn.failure);
     ops.try_fold(left?, |left, op| match op {
-        Op::Range(range) => {
-            let now = range.revision <= 0;
-            let revision = if now { Revision::MAX } else { range.revision };
-            history.scan_within(&range.keys, revision, left)
-        }
+        Op::Range(range) => range::reads_within(history, range, left),
         Op::Txn(within) => reads_within(history, within, left),
         Op::Put(_) | Op::Delete(_) => Some(left),
     })

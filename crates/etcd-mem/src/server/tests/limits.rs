@@ -165,21 +165,16 @@ async fn watches_beyond_the_limit_are_refused() {
     assert!(created.created && !created.canceled, "{created:?}");
 }
 
-/// The beginning of a call of Range, on a stream.
-fn calls_range(stream: u8) -> Vec<u8> {
-    let path = field(&[0x44], "/etcdserverpb.KV/Range");
+/// The beginning of a call, on a stream.
+fn calls(path: &str, stream: u8) -> Vec<u8> {
+    let path = field(&[0x44], path);
     let kind = field(&[0x5f], "application/grpc");
     frame(1, 4, stream, &[vec![0x83, 0x86], path, kind].concat())
 }
 
-/// Everybody is served who sends and takes, whatever others leave unsent and untaken.
-#[tokio::test]
-async fn calls_that_stand_still_hold_up_nobody_for_long() {
-    let limits = Limits {
-        answers: 1,
-        patience: Duration::from_secs(1),
-        ..limits()
-    };
+/// Stores something big as `a`, and has one client that asks for it and takes nothing, and one that does not send a big request to
+/// its end.
+async fn with_calls_that_stand_still(limits: Limits) -> (Running, [TcpStream; 2]) {
     let running = start(Server::new().limits(limits)).await;
     let big = PutRequest {
         key: "a".into(),
@@ -188,19 +183,57 @@ async fn calls_that_stand_still_hold_up_nobody_for_long() {
     };
     let mut kv = KvClient::new(running.channel_within());
     kv.put(big).await.expect("written");
-    let mut still = connect(&running).await;
-    // It takes nothing: its windows are closed.
+    let mut takes_nothing = connect(&running).await;
     let closed_windows = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let range = calls("/etcdserverpb.KV/Range", 1);
     let key_a = frame(0, 1, 1, &[0, 0, 0, 0, 3, 0x0a, 1, b'a']);
-    let untaken = [PREFACE, &closed_windows, &calls_range(1), &key_a].concat();
-    still.write_all(&untaken).await.expect("written");
-    // Its second request never comes.
-    still.write_all(&calls_range(3)).await.expect("written");
+    let asked = [PREFACE, &closed_windows, &range, &key_a].concat();
+    takes_nothing.write_all(&asked).await.expect("written");
+    let mut sends_half = connect(&running).await;
+    let put = calls("/etcdserverpb.KV/Put", 1);
+    let begun = frame(0, 0, 1, &[0, 0, 1, 0, 0]);
+    let part = frame(0, 0, 1, &[0; 200]);
+    let half = [
+        PREFACE,
+        &frame(4, 0, 0, &[]),
+        &put,
+        &begun,
+        &part.repeat(100),
+    ]
+    .concat();
+    sends_half.write_all(&half).await.expect("written");
+    (running, [takes_nothing, sends_half])
+}
+
+#[tokio::test]
+async fn calls_that_stand_still_hold_up_others_for_a_bounded_time() {
+    let limits = Limits {
+        big_messages: 1,
+        patience: Duration::from_secs(1),
+        ..limits()
+    };
+    let (running, _still) = with_calls_that_stand_still(limits).await;
     for _ in 0..3 {
         let answer = tokio::time::timeout(PATIENCE, range(&running.channel)).await;
         answer.expect("in time").expect("answered");
     }
-    drop(still);
+}
+
+#[tokio::test]
+async fn small_calls_and_this_process_wait_for_nobody() {
+    let limits = Limits {
+        big_messages: 1,
+        patience: Duration::from_secs(3600),
+        ..limits()
+    };
+    let (running, _still) = with_calls_that_stand_still(limits).await;
+    running.put("b", 0).await;
+    assert_eq!(running.count().await, 2);
+    range(&running.channel_within())
+        .await
+        .expect("this process");
+    let early = tokio::time::timeout(Duration::from_millis(200), range(&running.channel)).await;
+    assert!(early.is_err(), "a big one waits: {early:?}");
 }
 
 #[tokio::test]
