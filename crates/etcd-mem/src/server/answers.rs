@@ -17,7 +17,7 @@ use tonic::codegen::http::HeaderMap;
 use super::turns::{Held, SMALL};
 
 /// An answer on its way to the client.
-pub(super) struct Answer {
+pub(super) struct Outgoing {
     kept: Arc<Mutex<Option<Kept>>>,
     /// Ends the watch over the time.
     overdue: Option<AbortHandle>,
@@ -30,7 +30,7 @@ struct Kept {
     _turn: Option<Held>,
 }
 
-impl Answer {
+impl Outgoing {
     /// `data` is the whole message; a big one keeps `turn` until it is taken, at most for `patience`.
     pub(super) fn new(
         data: Bytes,
@@ -81,7 +81,7 @@ fn lock(kept: &Mutex<Option<Kept>>) -> MutexGuard<'_, Option<Kept>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for Outgoing {
     type Data = Bytes;
     type Error = Status;
 
@@ -99,7 +99,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for Outgoing {
     fn drop(&mut self) {
         // At once, not only when the watch over the time has ended.
         *lock(&self.kept) = None;
@@ -120,18 +120,18 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    async fn answer_of(data: &[u8], patience: Duration) -> (Answer, Arc<Semaphore>) {
+    async fn answer_of(data: &[u8], patience: Duration) -> (Outgoing, Arc<Semaphore>) {
         let places = Arc::new(Semaphore::new(1));
         let turn = Turn::new(OfConnection::new(), places.clone());
         turn.take().await;
         let status = HeaderValue::from_static("0");
         let trailers = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), status)]);
         let data = Bytes::copy_from_slice(data);
-        let answer = Answer::new(data, Some(trailers), turn.hand_on(), patience);
+        let answer = Outgoing::new(data, Some(trailers), turn.hand_on(), patience);
         (answer, places)
     }
 
-    async fn next(answer: &mut Answer) -> Option<Result<Frame<Bytes>, Status>> {
+    async fn next(answer: &mut Outgoing) -> Option<Result<Frame<Bytes>, Status>> {
         poll_fn(|context| Pin::new(&mut *answer).poll_frame(context)).await
     }
 

@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn everything_else_is_left_alone() {
-        let same = |frame: Vec<u8>| check(&[frame.clone()], &[frame]);
+        let same =
+            |frame: Vec<u8>| check(std::slice::from_ref(&frame), std::slice::from_ref(&frame));
         same(frame(HEADERS, 4, &[BEFORE, HOST]));
         same(frame(HEADERS, 4, &[BEFORE, &[0x41, 4], b"http"]));
         // The same bytes in data, in another field, behind something broken, and cut off.

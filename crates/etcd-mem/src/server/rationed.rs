@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::codegen::{Body as _, Bytes, Service};
 
-use super::answers::Answer;
+use super::answers::Outgoing;
 use super::explained::Explained;
 use super::turns::{OfConnection, SMALL, Turn};
 
@@ -75,7 +75,7 @@ impl Service<Request<Body>> for Rationed {
                 // A refusal: its head is all there is, and must say so.
                 return Ok(head.map(|()| Body::empty()));
             }
-            let answer = Answer::new(data, trailers, turn.hand_on(), patience * ANSWER_PATIENCE);
+            let answer = Outgoing::new(data, trailers, turn.hand_on(), patience * ANSWER_PATIENCE);
             Ok(head.map(|()| Body::new(answer)))
         })
     }

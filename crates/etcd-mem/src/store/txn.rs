@@ -171,9 +171,9 @@ pub(super) fn growth(history: &History, txn: &Txn, path: &Path) -> (usize, usize
 
 /// What is left of `bytes` after all readings and conditions, those within included; `None` if they touch more.
 pub(super) fn reads_within(history: &History, txn: &Txn, bytes: usize) -> Option<usize> {
-    let conditions = txn.compare.iter();
-    let left = conditions.fold(Some(bytes), |left, compare| {
-        history.scan_within(&compare.keys, Revision::MAX, left?)
+    let mut conditions = txn.compare.iter();
+    let left = conditions.try_fold(bytes, |left, compare| {
+        history.scan_within(&compare.keys, Revision::MAX, left)
     });
     let mut ops = txn.success.iter().chain(&txn.failure);
     ops.try_fold(left?, |left, op| match op {

@@ -33,34 +33,16 @@ const CALLS: [(&str, bool); 16] = [
 
 /// Makes the call, so that it changes something if it can.
 async fn call(name: &str, channel: &Channel, lease: i64) -> Result<(), Status> {
-    let channel = channel.clone();
-    let mut kv = KvClient::new(channel.clone());
-    let mut leases = LeaseClient::new(channel.clone());
-    let mut maintenance = MaintenanceClient::new(channel.clone());
     match name {
-        "Alarm" => {
-            let request = AlarmRequest {
-                action: AlarmAction::Deactivate.into(),
-                ..AlarmRequest::default()
-            };
-            maintenance.alarm(request).await.map(drop)
-        }
-        "AuthStatus" => AuthClient::new(channel)
-            .auth_status(AuthStatusRequest {})
-            .await
-            .map(drop),
-        "Authenticate" => {
-            let answer = AuthClient::new(channel)
-                .authenticate(AuthenticateRequest::default())
-                .await;
-            // Etcd's way to say that it asks nobody for a password.
-            let status = answer.expect_err("no users");
-            assert_eq!(
-                status.message(),
-                "etcdserver: authentication is not enabled"
-            );
-            Ok(())
-        }
+        "Compact" | "DeleteRange" | "Put" | "Range" | "Txn" => call_kv(name, channel).await,
+        _ if name.starts_with("Lease") => call_lease(name, channel, lease).await,
+        _ => call_other(name, channel.clone()).await,
+    }
+}
+
+async fn call_kv(name: &str, channel: &Channel) -> Result<(), Status> {
+    let mut kv = KvClient::new(channel.clone());
+    match name {
         "Compact" => {
             let revision = range(&mut kv).await?;
             let request = CompactionRequest {
@@ -70,54 +52,78 @@ async fn call(name: &str, channel: &Channel, lease: i64) -> Result<(), Status> {
             kv.compact(request).await.map(drop)
         }
         "DeleteRange" => kv.delete_range(delete()).await.map(drop),
-        "LeaseGrant" => leases
-            .lease_grant(LeaseGrantRequest { ttl: 60, id: 0 })
-            .await
-            .map(drop),
+        "Put" => kv.put(put()).await.map(drop),
+        "Txn" => {
+            let request = txn(vec![op(Request::RequestPut(put()))], vec![]);
+            kv.txn(request).await.map(drop)
+        }
+        _ => range(&mut kv).await.map(drop),
+    }
+}
+
+async fn call_lease(name: &str, channel: &Channel, id: i64) -> Result<(), Status> {
+    let mut leases = LeaseClient::new(channel.clone());
+    match name {
+        "LeaseGrant" => {
+            let request = LeaseGrantRequest { ttl: 60, id: 0 };
+            leases.lease_grant(request).await.map(drop)
+        }
         "LeaseKeepAlive" => {
-            let renewals = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
+            let renewals = tokio_stream::once(LeaseKeepAliveRequest { id });
             let mut answers = leases.lease_keep_alive(renewals).await?.into_inner();
             answers.message().await.map(drop)
         }
         "LeaseLeases" => leases.lease_leases(LeaseLeasesRequest {}).await.map(drop),
-        "LeaseRevoke" => leases
-            .lease_revoke(LeaseRevokeRequest { id: lease })
-            .await
-            .map(drop),
+        "LeaseRevoke" => {
+            let request = LeaseRevokeRequest { id };
+            leases.lease_revoke(request).await.map(drop)
+        }
         "LeaseTimeToLive" => {
-            let request = LeaseTimeToLiveRequest {
-                id: lease,
-                keys: true,
-            };
+            let request = LeaseTimeToLiveRequest { id, keys: true };
             leases.lease_time_to_live(request).await.map(drop)
+        }
+        _ => panic!("say how {name} is called"),
+    }
+}
+
+async fn call_other(name: &str, channel: Channel) -> Result<(), Status> {
+    let mut auth = AuthClient::new(channel.clone());
+    let mut maintenance = MaintenanceClient::new(channel.clone());
+    match name {
+        "Alarm" => {
+            let request = AlarmRequest {
+                action: AlarmAction::Deactivate.into(),
+                ..AlarmRequest::default()
+            };
+            maintenance.alarm(request).await.map(drop)
+        }
+        "AuthStatus" => auth.auth_status(AuthStatusRequest {}).await.map(drop),
+        "Authenticate" => {
+            let answer = auth.authenticate(AuthenticateRequest::default()).await;
+            // Etcd's way to say that it asks nobody for a password.
+            assert_eq!(
+                answer.expect_err("no users").message(),
+                "etcdserver: authentication is not enabled"
+            );
+            Ok(())
         }
         "MemberList" => {
             let request = MemberListRequest::default();
-            ClusterClient::new(channel)
-                .member_list(request)
-                .await
-                .map(drop)
+            let mut cluster = ClusterClient::new(channel);
+            cluster.member_list(request).await.map(drop)
         }
-        "Put" => kv.put(put()).await.map(drop),
-        "Range" => range(&mut kv).await.map(drop),
         "Status" => maintenance.status(StatusRequest {}).await.map(drop),
-        "Txn" => kv
-            .txn(txn(vec![op(Request::RequestPut(put()))], vec![]))
-            .await
-            .map(drop),
         "Watch" => {
+            let create = WatchCreateRequest {
+                key: "a".into(),
+                ..WatchCreateRequest::default()
+            };
             let create = WatchRequest {
-                request_union: Some(RequestUnion::CreateRequest(WatchCreateRequest {
-                    key: "a".into(),
-                    ..WatchCreateRequest::default()
-                })),
+                request_union: Some(RequestUnion::CreateRequest(create)),
             };
             let requests = tokio_stream::once(create).chain(tokio_stream::pending());
-            let mut answers = WatchClient::new(channel)
-                .watch(requests)
-                .await?
-                .into_inner();
-            assert!(message(&mut answers).await.created);
+            let answers = WatchClient::new(channel).watch(requests).await?;
+            assert!(message(&mut answers.into_inner()).await.created);
             Ok(())
         }
         _ => panic!("say how {name} is called"),
