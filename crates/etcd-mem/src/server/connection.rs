@@ -166,6 +166,8 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::Semaphore;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     async fn pair(patience: Duration) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -181,15 +183,16 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up() {
         let (mut connection, client) = pair(Duration::from_millis(100)).await;
         // More than the system keeps for a connection.
-        let error = connection.write_all(&vec![0; 64 << 20]).await;
-        assert_eq!(error.expect_err("too slow").kind(), io::ErrorKind::TimedOut);
+        let bytes = vec![0; 64 << 20];
+        let written = tokio::time::timeout(LONG, connection.write_all(&bytes)).await;
+        let error = written.expect("it is given up").expect_err("too slow");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(client);
     }
 
     #[tokio::test]
     async fn a_client_that_takes_a_little_at_a_time_is_served() {
-        let patience = Duration::from_secs(60);
-        let (mut connection, mut client) = pair(patience).await;
+        let (mut connection, mut client) = pair(LONG).await;
         let bytes = vec![0; 16 << 20];
         let take = async {
             let mut taken = 0;
