@@ -193,7 +193,7 @@ impl Server {
         Self { report, ..self }
     }
 
-    /// Whoever comes by the network may only read. Other requests are refused with etcd's "permission denied" and this
+    /// Network clients may only read. Other requests are refused with etcd's "permission denied" and this
     /// reason.
     #[must_use]
     pub fn read_only_outside(self, reason: &str) -> Self {

@@ -1,7 +1,7 @@
 //! The embedded etcd: one host needs no other.
 //!
 //! The registrator reaches it within the process. What listens on a socket is for others, and by default only to read:
-//! whoever could write there could tell a process of root which names to register.
+//! a user who could write there could tell a process of root which names to register.
 
 use crate::error_chain::error_chain;
 use crate::open_files;

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What the system says of the limit. `EMFILE` has this number on every Linux.
 const REACHED: &str = "(os error 24)";
 
-/// Raises the limit as far as whoever started this process allows. systemd starts services with 1,024, of up to 524,288.
+/// Raises the soft limit to the hard one. systemd starts services with a soft limit of 1,024 and a hard one of 524,288.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

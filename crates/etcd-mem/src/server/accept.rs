@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a trouble that was told is not told again.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Whom to tell of troubles; nobody if there is none.
+/// Where troubles are told, if anywhere.
 pub(super) type Report = Option<mpsc::UnboundedSender<Trouble>>;
 
 /// Hands the connections that `next` gives to `accepted`, until nobody takes them any more.
@@ -84,7 +84,7 @@ impl Occasional {
         }
         self.last = Some(Instant::now());
         if let Some(report) = &self.report {
-            // Nobody may listen any more.
+            // If the owner does not listen any more, there is nobody to tell.
             let _ = report.send(trouble());
         }
     }

@@ -1,9 +1,9 @@
-//! How much of the server those who come by the network may take, all together.
+//! How much of the server all network clients together may take.
 
 use std::io;
 use std::time::Duration;
 
-/// What others may have at once. Connections of this process count nowhere.
+/// What network clients may have at once. Connections within the process do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections; more are closed at once.

@@ -1,4 +1,4 @@
-//! The routes for those who come by the network: what a call may cost while it is under way.
+//! The routes for network clients: what a call may cost while it is under way.
 //!
 //! Small requests with small answers, as those of a name server, wait for nobody. Others take turns.
 

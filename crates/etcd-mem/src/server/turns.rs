@@ -1,4 +1,4 @@
-//! Who may have a big message now: a few at a time of all who come by the network, and one of each connection.
+//! Who may have a big message now: a few of all network clients, and one of each connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! The program's own etcd, for those who come by the network.
+//! The program's own etcd, as others see it.
 
 use crate::by_name;
 use crate::world::World;
@@ -165,7 +165,7 @@ fn crowds_of_others_hold_up_nobody_but_others(mut world: World) {
         .program()
         .wait_for_line(&["WARN", "has 128 connections of others"]);
     assert!(open_files(&world) < before + 200, "{}", open_files(&world));
-    // Those who say nothing lose their places to those who do, though they hold on to their ends.
+    // Silent clients lose their places, although they hold on to their ends.
     world.wait_until("a place for etcdctl", |world| {
         world.run_etcdctl(&["get", "/t/b"]).status.success()
     });
