@@ -29,7 +29,7 @@ pub use watch::{Event, EventKind, Watch, WatchBatch, WatchRequest};
 pub use write::{Delete, DeleteResult, Put, PutResult};
 
 use history::History;
-use lease::Leases;
+use lease::{LEASE_BYTES, Leases};
 use write::Writer;
 
 /// The number of one state of the store. A fresh store of etcd has 1; 0 in a request means the newest.
@@ -45,6 +45,7 @@ pub type LeaseId = i64;
 pub struct Store {
     history: History,
     leases: Leases,
+    quota: usize,
 }
 
 impl Default for Store {
@@ -64,7 +65,15 @@ impl Store {
         Self {
             history: History::new(revision.max(1), limit),
             leases: Leases::new(seed),
+            quota: usize::MAX,
         }
+    }
+
+    /// Refuses what would make keys and leases together bigger than so many bytes, estimated: [`StoreError::NoSpace`]. What
+    /// does not make them bigger goes on. History has a limit of its own.
+    #[must_use]
+    pub fn with_quota(self, quota: usize) -> Self {
+        Self { quota, ..self }
     }
 
     /// The present revision.
@@ -75,6 +84,11 @@ impl Store {
     /// The oldest revision that can be read, below 1 if nothing was ever forgotten.
     pub fn compact_revision(&self) -> Revision {
         self.history.compacted()
+    }
+
+    /// What counts for the quota, in bytes.
+    pub fn used(&self) -> usize {
+        self.history.live_bytes() + self.leases.bytes()
     }
 
     /// The memory for keys, values and history in bytes, estimated. Walks over all keys.
@@ -95,6 +109,7 @@ impl Store {
         txn_check::request_size(request.content_size())?;
         write::check_lease(&self.leases, request)?;
         write::check_kept(&self.history, request)?;
+        self.check_space(write::growth(&self.history, request))?;
         let mut writer = self.writer();
         let result = writer.put(request);
         writer.commit();
@@ -116,10 +131,22 @@ impl Store {
         txn_check::txn(request)?;
         let path = txn::choose(&self.history, request);
         txn::check_path(&self.history, &self.leases, request, &path)?;
+        self.check_space(txn::growth(&self.history, request, &path))?;
         let mut writer = self.writer();
         let mut result = txn::apply(&mut writer, request, &path);
         result.revision = writer.commit();
         Ok(result)
+    }
+
+    /// Whether a reading touches at most so many bytes of keys, estimated. It takes no longer than reading that much.
+    pub fn range_at_most(&self, request: &Range, bytes: usize) -> bool {
+        request.count_only || range::reads_within(&self.history, request, bytes).is_some()
+    }
+
+    /// Whether a transaction's readings and conditions, of all its branches together, touch at most so many bytes of keys, estimated.
+    /// It takes no longer than reading that much.
+    pub fn reads_at_most(&self, txn: &Txn, bytes: usize) -> bool {
+        txn::reads_within(&self.history, txn, bytes).is_some()
     }
 
     /// Forgets the states before `revision`; it and all later ones stay readable.
@@ -134,6 +161,7 @@ impl Store {
         id: LeaseId,
         ttl: i64,
     ) -> Result<GrantedLease, StoreError> {
+        self.check_space((LEASE_BYTES, 0))?;
         self.leases.grant(now, id, ttl)
     }
 
@@ -191,6 +219,15 @@ impl Store {
     /// Big answers are spread over several calls: poll until `None`.
     pub fn poll(&self, watch: &mut Watch) -> Result<Option<WatchBatch>, StoreError> {
         watch::poll(&self.history, watch)
+    }
+
+    /// Whether there is room for so many bytes more, after so many have become free.
+    fn check_space(&self, (bigger, smaller): (usize, usize)) -> Result<(), StoreError> {
+        let after = self.used().saturating_add(bigger).saturating_sub(smaller);
+        if bigger > smaller && after > self.quota {
+            return Err(StoreError::NoSpace);
+        }
+        Ok(())
     }
 
     fn writer(&mut self) -> Writer<'_> {

@@ -9,6 +9,7 @@ mod secrets;
 use crate::error_chain::error_chain;
 use crate::exit::Exit;
 use crate::logging;
+use crate::open_files;
 use crate::settings::{CommandSettings, Environment, UsageError};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -34,6 +35,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         warn!("environment variable {name} is not one of this program's: is it misspelt?");
     }
     debug!("{settings:?}");
+    open_files::raise_limit();
     let done = connect::given_places(settings.common()).and_then(|()| match settings {
         CommandSettings::Run(settings) => run::run(settings, environment),
         CommandSettings::Check(settings) => check::check(&settings, environment),

@@ -1,5 +1,6 @@
 //! Prints an error together with what caused it.
 
+use crate::open_files;
 use std::error::Error;
 
 /// The error, what caused it, what caused that, and so on.
@@ -21,6 +22,10 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
             text.push_str(": ");
             text.push_str(&message);
         }
+    }
+    if let Some(explanation) = open_files::explanation(&text) {
+        text.push_str(": ");
+        text.push_str(&explanation);
     }
     text
 }

@@ -23,6 +23,7 @@ mod exit;
 mod files;
 mod host;
 mod logging;
+mod open_files;
 mod report;
 mod settings;
 

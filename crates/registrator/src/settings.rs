@@ -9,10 +9,10 @@ mod values;
 
 pub use environment::Environment;
 pub use groups::{
-    BrakeSettings, CommonSettings, DockerSettings, EtcdSettings, EvaluationSettings,
-    HostFactSettings, HostSettings,
+    BrakeSettings, CommonSettings, DockerSettings, EmbeddedSettings, EtcdSettings,
+    EvaluationSettings, HostFactSettings, HostSettings,
 };
-pub use values::{OnExit, OnNameConflict, OrNever};
+pub use values::{EmbeddedAccess, OnExit, OnNameConflict, OrNever};
 
 use crate::exit::Exit;
 use clap::{Args, Subcommand};
@@ -39,6 +39,9 @@ pub struct RunSettings {
     /// Docker, etcd, and who this process is.
     #[command(flatten)]
     pub host: HostSettings,
+    /// Who may do what in the embedded etcd.
+    #[command(flatten)]
+    pub embedded: EmbeddedSettings,
     /// What becomes of the nodes when the program is asked to end: keep them until the lease expires, for a restart to
     /// adopt, or release them at once
     #[arg(

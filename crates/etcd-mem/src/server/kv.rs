@@ -6,15 +6,18 @@ use etcd_api as api;
 use tonic::{Request, Response, Status};
 
 use super::member::Member;
+use super::rights::Rights;
+use super::turns::{self, SMALL};
 use super::{convert, status};
 
 pub(super) struct KvService {
     member: Arc<Member>,
+    rights: Rights,
 }
 
 impl KvService {
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member }
+    pub(super) fn new(member: Arc<Member>, rights: Rights) -> Self {
+        Self { member, rights }
     }
 }
 
@@ -24,7 +27,13 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::RangeRequest>,
     ) -> Result<Response<api::RangeResponse>, Status> {
-        let request = convert::range(request.into_inner()).map_err(status::from_store)?;
+        let (_, extensions, request) = request.into_parts();
+        let request = convert::range(request).map_err(status::from_store)?;
+        let is_small = || {
+            self.member
+                .read(|store| store.range_at_most(&request, SMALL))
+        };
+        turns::for_answer(&extensions, is_small).await;
         let (result, revision) = self.member.apply(|store, _| store.range(&request));
         let result = result.map_err(status::from_store)?;
         Ok(Response::new(convert::range_response(
@@ -37,6 +46,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::PutRequest>,
     ) -> Result<Response<api::PutResponse>, Status> {
+        self.rights.check_change()?;
         status::check_entry(request.get_ref())?;
         let request = convert::put(request.into_inner());
         let (result, revision) = self.member.apply(|store, _| store.put(&request));
@@ -51,6 +61,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::DeleteRangeRequest>,
     ) -> Result<Response<api::DeleteRangeResponse>, Status> {
+        self.rights.check_change()?;
         status::check_entry(request.get_ref())?;
         let request = convert::delete(request.into_inner());
         let (result, revision) = self.member.apply(|store, _| store.delete(&request));
@@ -65,8 +76,17 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::TxnRequest>,
     ) -> Result<Response<api::TxnResponse>, Status> {
+        self.rights.check_txn(request.get_ref())?;
         status::check_entry(request.get_ref())?;
-        let request = convert::txn(request.into_inner()).map_err(status::from_store)?;
+        let (_, extensions, request) = request.into_parts();
+        let request = convert::txn(request).map_err(status::from_store)?;
+        self.member
+            .read(|store| self.rights.check_reads(store, &request))?;
+        let is_small = || {
+            self.member
+                .read(|store| store.reads_at_most(&request, SMALL))
+        };
+        turns::for_answer(&extensions, is_small).await;
         let (result, revision) = self.member.apply(|store, _| store.txn(&request));
         let result = result.map_err(status::from_store)?;
         Ok(Response::new(convert::txn_response(
@@ -80,6 +100,7 @@ impl api::kv_server::Kv for KvService {
         &self,
         request: Request<api::CompactionRequest>,
     ) -> Result<Response<api::CompactionResponse>, Status> {
+        self.rights.check_change()?;
         let oldest = request.into_inner().revision;
         let (result, revision) = self.member.apply(|store, _| store.compact(oldest));
         result.map_err(status::from_store)?;

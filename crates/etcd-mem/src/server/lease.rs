@@ -8,18 +8,20 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::member::Member;
-use super::status;
+use super::rights::Rights;
+use super::{status, turns};
 
 /// Answers that may wait for a client; more make it wait with its requests.
 const WAITING_ANSWERS: usize = 16;
 
 pub(super) struct LeaseService {
     member: Arc<Member>,
+    rights: Rights,
 }
 
 impl LeaseService {
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member }
+    pub(super) fn new(member: Arc<Member>, rights: Rights) -> Self {
+        Self { member, rights }
     }
 }
 
@@ -33,6 +35,7 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<api::LeaseGrantRequest>,
     ) -> Result<Response<api::LeaseGrantResponse>, Status> {
+        self.rights.check_change()?;
         let api::LeaseGrantRequest { ttl, id } = request.into_inner();
         let (granted, revision) = self.member.apply(|store, now| store.grant(now, id, ttl));
         let granted = granted.map_err(status::from_store)?;
@@ -49,6 +52,7 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<api::LeaseRevokeRequest>,
     ) -> Result<Response<api::LeaseRevokeResponse>, Status> {
+        self.rights.check_change()?;
         let id = request.into_inner().id;
         let (result, revision) = self.member.apply(|store, _| store.revoke(id));
         result.map_err(status::from_store)?;
@@ -61,6 +65,7 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<Streaming<api::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        self.rights.check_change()?;
         let (answers, stream) = mpsc::channel(WAITING_ANSWERS);
         let member = self.member.clone();
         tokio::spawn(async move {
@@ -74,7 +79,8 @@ impl api::lease_server::Lease for LeaseService {
         &self,
         request: Request<api::LeaseTimeToLiveRequest>,
     ) -> Result<Response<api::LeaseTimeToLiveResponse>, Status> {
-        let request = request.into_inner();
+        let (_, extensions, request) = request.into_parts();
+        turns::for_answer(&extensions, || !request.keys).await;
         let (state, revision) = self
             .member
             .apply(|store, now| store.time_to_live(now, request.id));
@@ -94,8 +100,9 @@ impl api::lease_server::Lease for LeaseService {
 
     async fn lease_leases(
         &self,
-        _request: Request<api::LeaseLeasesRequest>,
+        request: Request<api::LeaseLeasesRequest>,
     ) -> Result<Response<api::LeaseLeasesResponse>, Status> {
+        turns::for_answer(request.extensions(), || false).await;
         let (ids, revision) = self.member.apply(|store, _| store.leases());
         let leases = ids.into_iter().map(|id| api::LeaseStatus { id }).collect();
         Ok(Response::new(api::LeaseLeasesResponse {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use etcd_api as api;
+use etcd_api::alarm_request::AlarmAction;
 use tonic::{Request, Response, Status};
 
 use super::member::{MEMBER_ID, Member, RAFT_TERM};
+use super::rights::Rights;
 use crate::store::Revision;
 
 /// The version that is reported. The calls and fields are those of 3.5, and clients take from a version of at least
@@ -14,11 +16,12 @@ pub const VERSION: &str = "3.5.8";
 
 pub(super) struct MaintenanceService {
     member: Arc<Member>,
+    rights: Rights,
 }
 
 impl MaintenanceService {
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member }
+    pub(super) fn new(member: Arc<Member>, rights: Rights) -> Self {
+        Self { member, rights }
     }
 
     fn header(&self) -> Option<api::ResponseHeader> {
@@ -33,7 +36,11 @@ impl api::maintenance_server::Maintenance for MaintenanceService {
         &self,
         request: Request<api::AlarmRequest>,
     ) -> Result<Response<api::AlarmResponse>, Status> {
-        if request.get_ref().action() == api::alarm_request::AlarmAction::Activate {
+        let action = request.get_ref().action();
+        if action != AlarmAction::Get {
+            self.rights.check_change()?;
+        }
+        if action == AlarmAction::Activate {
             return Err(Status::unimplemented(
                 "this embedded etcd has no alarms to raise; use a real etcd for it",
             ));

@@ -25,6 +25,7 @@ pub(super) fn from_store(error: StoreError) -> Status {
         | StoreError::RequestTooLarge
         | StoreError::EmptyWatchRange
         | StoreError::DuplicateWatchId => Code::InvalidArgument,
+        StoreError::NoSpace => Code::ResourceExhausted,
         StoreError::Compacted { .. }
         | StoreError::FutureRevision
         | StoreError::LeaseTtlTooLarge => Code::OutOfRange,

@@ -1,5 +1,13 @@
 //! Tests of what only this server has: its clock, its end, its answers to calls it lacks.
 
+mod access;
+mod authority;
+mod limits;
+mod wire;
+
+use std::future::{Ready, ready};
+use std::io;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use etcd_api::kv_client::KvClient;
@@ -7,10 +15,14 @@ use etcd_api::lease_client::LeaseClient;
 use etcd_api::watch_client::WatchClient;
 use etcd_api::watch_request::RequestUnion;
 use etcd_api::*;
+use hyper_util::rt::TokioIo;
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::Service;
+use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 
@@ -19,21 +31,27 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Running {
+    address: SocketAddr,
     channel: Channel,
+    inside: InProcess,
     shutdown: oneshot::Sender<()>,
     served: JoinHandle<Result<(), ServeError>>,
 }
 
 async fn start(server: Server) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let address = listener.local_addr().expect("an address");
     let (shutdown, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(server.serve(listener, async { drop(stopped.await) }));
-    let channel = Endpoint::from_shared(endpoint)
+    let (inside, connections) = in_process();
+    let shutdown_asked = async { drop(stopped.await) };
+    let served = tokio::spawn(server.serve_with(listener, connections, shutdown_asked));
+    let channel = Endpoint::from_shared(format!("http://{address}"))
         .expect("a URL")
         .connect_lazy();
     Running {
+        address,
         channel,
+        inside,
         shutdown,
         served,
     }
@@ -99,6 +117,30 @@ impl Running {
         let mut responses = response.expect("a stream").into_inner();
         assert!(message(&mut responses).await.created);
         (requests, responses)
+    }
+}
+
+/// Connects to the server in this process.
+struct Within(InProcess);
+
+impl Service<Uri> for Within {
+    type Response = TokioIo<DuplexStream>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<TokioIo<DuplexStream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        ready(self.0.connect().map(TokioIo::new))
+    }
+}
+
+impl Running {
+    fn channel_within(&self) -> Channel {
+        let endpoint = Endpoint::from_static("http://within");
+        endpoint.connect_with_connector_lazy(Within(self.inside.clone()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use etcd_api as api;
 use etcd_api::watch_request::RequestUnion;
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -23,16 +23,48 @@ const WAITING_MESSAGES: usize = 4;
 /// The id that means no watch, or all watches of the stream.
 const NO_WATCH: i64 = -1;
 
+/// How many watches all clients together may have.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    places: Arc<Semaphore>,
+    all: usize,
+}
+
+impl Places {
+    /// More than there can ever be.
+    pub(super) const UNLIMITED: usize = Semaphore::MAX_PERMITS;
+
+    pub(super) fn new(all: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(all)),
+            all,
+        }
+    }
+
+    /// A place for one watch, until it is dropped; if there is none, why.
+    fn take(&self) -> Result<OwnedSemaphorePermit, String> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map_err(|_| {
+            format!(
+                "etcd-mem: there are {} watches, and no more are allowed at once",
+                self.all
+            )
+        })
+    }
+}
+
 pub(super) struct WatchService {
     member: Arc<Member>,
     progress_interval: Duration,
+    places: Places,
 }
 
 impl WatchService {
-    pub(super) fn new(member: Arc<Member>, progress_interval: Duration) -> Self {
+    pub(super) fn new(member: Arc<Member>, progress_interval: Duration, places: Places) -> Self {
         Self {
             member,
             progress_interval,
+            places,
         }
     }
 }
@@ -49,11 +81,13 @@ impl api::watch_server::Watch for WatchService {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (answers, stream) = mpsc::channel(WAITING_MESSAGES);
         let member = self.member.clone();
+        let places = self.places.clone();
         let progress = progress_ticks(self.progress_interval);
         tokio::spawn(async move {
             let watches = Watches {
                 member: member.clone(),
                 answers: answers.clone(),
+                places,
                 running: BTreeMap::new(),
                 next_id: 0,
             };
@@ -80,6 +114,7 @@ struct Gone;
 struct Watches {
     member: Arc<Member>,
     answers: mpsc::Sender<Answer>,
+    places: Places,
     running: BTreeMap<i64, Running>,
     next_id: i64,
 }
@@ -90,6 +125,7 @@ struct Running {
     progress_notify: bool,
     /// Nothing was sent since the last tick.
     quiet: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Watches {
@@ -133,11 +169,18 @@ impl Watches {
             .member
             .apply(|store, _| store.watch(convert::watch(request)));
         let watch = match watch {
-            Err(error @ StoreError::EmptyWatchRange) => return self.refuse(&error, revision).await,
+            Err(error @ StoreError::EmptyWatchRange) => {
+                return self.refuse(error.to_string(), revision).await;
+            }
             watch => watch,
         };
+        let place = match self.places.take() {
+            Ok(place) => place,
+            Err(reason) => return self.refuse(reason, revision).await,
+        };
         let Ok(id) = self.choose_id(wished_id) else {
-            return self.refuse(&StoreError::DuplicateWatchId, revision).await;
+            let reason = StoreError::DuplicateWatchId.to_string();
+            return self.refuse(reason, revision).await;
         };
         self.send(api::WatchResponse {
             watch_id: id,
@@ -154,6 +197,7 @@ impl Watches {
                         fragment,
                         progress_notify,
                         quiet: true,
+                        _place: place,
                     },
                 );
                 Ok(())
@@ -179,12 +223,12 @@ impl Watches {
         Ok(id)
     }
 
-    async fn refuse(&mut self, error: &StoreError, revision: Revision) -> Result<(), Gone> {
+    async fn refuse(&mut self, reason: String, revision: Revision) -> Result<(), Gone> {
         let refusal = api::WatchResponse {
             watch_id: NO_WATCH,
             created: true,
             canceled: true,
-            cancel_reason: error.to_string(),
+            cancel_reason: reason,
             ..self.answer(revision)
         };
         self.send(refusal).await

@@ -32,6 +32,9 @@ pub enum StoreError {
     /// A request is bigger than [`super::MAX_REQUEST_BYTES`].
     #[error("etcdserver: request is too large")]
     RequestTooLarge,
+    /// The keys and leases would take more than the quota.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
     /// The revision is forgotten.
     #[error("etcdserver: mvcc: required revision has been compacted")]
     Compacted {

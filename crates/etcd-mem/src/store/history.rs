@@ -45,6 +45,9 @@ impl Default for HistoryLimit {
     }
 }
 
+/// What a scan that finds nothing counts for where readings are limited.
+const SCAN_BYTES: usize = 200;
+
 /// A key after one change. A deletion has only key and mod revision.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -79,6 +82,8 @@ pub(super) struct History {
     keys: BTreeMap<Vec<u8>, Versions>,
     log: VecDeque<Commit>,
     log_bytes: usize,
+    /// Of the records that are the newest of their keys, deletions apart.
+    live_bytes: usize,
     limit: HistoryLimit,
 }
 
@@ -91,6 +96,7 @@ impl History {
             keys: BTreeMap::new(),
             log: VecDeque::new(),
             log_bytes: 0,
+            live_bytes: 0,
             limit,
         }
     }
@@ -134,12 +140,28 @@ impl History {
             .filter_map(move |(_, versions)| at(versions, revision))
     }
 
+    /// What is left of `bytes` after a scan, which costs something even if it finds nothing; `None` if it touches more.
+    pub(super) fn scan_within(
+        &self,
+        keys: &KeyRange,
+        revision: Revision,
+        bytes: usize,
+    ) -> Option<usize> {
+        let left = bytes.checked_sub(SCAN_BYTES)?;
+        let mut found = self.scan(keys, revision);
+        found.try_fold(left, |left, record| left.checked_sub(record_size(record)))
+    }
+
     /// Takes a change into the versions; [`Self::commit`] must follow.
     pub(super) fn append(&mut self, record: Arc<Record>) {
-        self.keys
-            .entry(record.kv.key.clone())
-            .or_default()
-            .push_back(record);
+        let versions = self.keys.entry(record.kv.key.clone()).or_default();
+        if let Some(before) = versions.back().filter(|before| !before.deleted) {
+            self.live_bytes -= record_size(before);
+        }
+        if !record.deleted {
+            self.live_bytes += record_size(&record);
+        }
+        versions.push_back(record);
     }
 
     /// Makes the appended changes the next revision, which is returned; without a change nothing happens.
@@ -173,6 +195,11 @@ impl History {
         self.keys
             .retain(|_, versions| keep_from(versions, revision));
         Ok(())
+    }
+
+    /// The memory for the keys as they are now in bytes, estimated.
+    pub(super) fn live_bytes(&self) -> usize {
+        self.live_bytes
     }
 
     /// The memory for keys, values and history in bytes, estimated.
@@ -233,7 +260,12 @@ fn change_size(change: &Change) -> usize {
     record_size(&change.record) + change.prev.as_ref().map_or(0, |prev| record_size(prev))
 }
 
-/// Bytes of a record: its texts (the key is in the map too), and about 200 for the structures around them.
 fn record_size(record: &Record) -> usize {
-    200 + 2 * record.kv.key.len() + record.kv.value.len()
+    key_size(record.kv.key.len(), record.kv.value.len())
+}
+
+/// Bytes for a key of this length with such a value: the texts (the key is in the map too), and about 200 for the structures
+/// around them.
+pub(super) fn key_size(key: usize, value: usize) -> usize {
+    200 + 2 * key + value
 }

@@ -12,6 +12,9 @@ pub const MIN_TTL: i64 = 2;
 /// The longest time to live in seconds, as in etcd.
 pub const MAX_TTL: i64 = 9_000_000_000;
 
+/// The memory for one lease, estimated.
+pub(super) const LEASE_BYTES: usize = 200;
+
 /// A new lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantedLease {
@@ -54,6 +57,11 @@ impl Leases {
             deadlines: BTreeSet::new(),
             seed,
         }
+    }
+
+    /// The memory for the leases without their keys in bytes, estimated.
+    pub(super) fn bytes(&self) -> usize {
+        self.by_id.len() * LEASE_BYTES
     }
 
     pub(super) fn contains(&self, id: LeaseId) -> bool {

@@ -80,6 +80,17 @@ pub struct RangeResult {
     pub count: usize,
 }
 
+/// What is left of `bytes` after a reading, whatever its answer leaves out; `None` if it touches more.
+pub(super) fn reads_within(history: &History, request: &Range, bytes: usize) -> Option<usize> {
+    let is_now = request.revision <= 0;
+    let revision = if is_now {
+        Revision::MAX
+    } else {
+        request.revision
+    };
+    history.scan_within(&request.keys, revision, bytes)
+}
+
 /// Refuses revisions that are forgotten or not reached.
 pub(super) fn check_revision(history: &History, revision: Revision) -> Result<(), StoreError> {
     if revision > history.revision() {

@@ -197,6 +197,15 @@ impl Run {
             );
         }
         self.check_leases();
+        self.check_used();
+    }
+
+    /// What counts for the quota is what the keys and leases of now take, however they came about.
+    fn check_used(&self) {
+        let kvs = self.store.range(&Range::new(all())).expect("a range").kvs;
+        let keys = kvs.iter().map(|kv| 200 + 2 * kv.key.len() + kv.value.len());
+        let leases = 200 * self.store.leases().len();
+        assert_eq!(self.store.used(), keys.sum::<usize>() + leases);
     }
 
     /// A key names its lease exactly if the lease has the key.
@@ -308,6 +317,82 @@ fn memory_is_bounded() {
             .count,
         1
     );
+}
+
+#[test]
+fn a_full_store_takes_what_does_not_make_it_bigger() {
+    let put = |key: &str, bytes| Put::new(key, vec![0; bytes]);
+    let mut store = Store::default().with_quota(10_000);
+    let lease = store.grant(Duration::ZERO, 7, 60).expect("room").id;
+    store.put(&put("a", 4_000)).expect("room");
+    store
+        .put(&Put {
+            lease,
+            ..put("b", 4_000)
+        })
+        .expect("room");
+    let before = (store.revision(), store.used());
+
+    assert_eq!(store.put(&put("c", 2_000)), Err(StoreError::NoSpace));
+    assert_eq!(store.put(&put("a", 6_000)), Err(StoreError::NoSpace));
+    let nested = Txn {
+        success: vec![Op::Put(put("c", 2_000))],
+        ..Txn::default()
+    };
+    let outer = |inner: &Txn| Txn {
+        success: vec![Op::Txn(inner.clone())],
+        ..Txn::default()
+    };
+    assert_eq!(store.txn(&outer(&nested)), Err(StoreError::NoSpace));
+    let together = ["c", "d"].map(|key| Op::Put(put(key, 500)));
+    let together = Txn {
+        success: together.into(),
+        ..Txn::default()
+    };
+    assert_eq!(
+        store.txn(&together),
+        Err(StoreError::NoSpace),
+        "though each has room"
+    );
+    let mut leases = 0;
+    while store.grant(Duration::ZERO, 0, 60).is_ok() {
+        leases += 1;
+        assert!(leases < 50, "leases count");
+    }
+    for id in store.leases() {
+        if id != lease {
+            store.revoke(id).expect("revoked");
+        }
+    }
+    assert_eq!(
+        (store.revision(), store.used()),
+        before,
+        "what was refused left nothing"
+    );
+
+    store.put(&put("a", 4_000)).expect("not bigger");
+    store.put(&put("a", 3_000)).expect("smaller");
+    let kept = Put {
+        ignore_value: true,
+        lease,
+        ..Put::new("a", "")
+    };
+    store.put(&kept).expect("the same value");
+    store.keep_alive(Duration::ZERO, lease).expect("renewed");
+    let other_branch = Txn {
+        failure: vec![Op::Put(put("c", 5_000))],
+        ..Txn::default()
+    };
+    store.txn(&other_branch).expect("it is not what runs");
+    store.compact(store.revision()).expect("compacted");
+    store
+        .delete(&Delete::new(KeyRange::key("a")))
+        .expect("deleted");
+    store.put(&put("c", 3_000)).expect("there is room again");
+    store.revoke(lease).expect("revoked");
+    store
+        .put(&put("d", 4_000))
+        .expect("a lease's keys are free when it ends");
 }
 
 #[test]

@@ -155,6 +155,34 @@ pub(super) fn check_path(
     })
 }
 
+/// By how many bytes the chosen operations make the keys bigger and by how many smaller, estimated. What they delete does
+/// not count.
+pub(super) fn growth(history: &History, txn: &Txn, path: &Path) -> (usize, usize) {
+    let mut ops = Vec::new();
+    collect_chosen(&mut ops, txn, path);
+    let puts = ops.iter().filter_map(|op| match op {
+        Op::Put(put) => Some(write::growth(history, put)),
+        Op::Range(_) | Op::Delete(_) | Op::Txn(_) => None,
+    });
+    puts.fold((0, 0), |(bigger, smaller), (more, less)| {
+        (bigger + more, smaller + less)
+    })
+}
+
+/// What is left of `bytes` after all readings and conditions, those within included; `None` if they touch more.
+pub(super) fn reads_within(history: &History, txn: &Txn, bytes: usize) -> Option<usize> {
+    let mut conditions = txn.compare.iter();
+    let left = conditions.try_fold(bytes, |left, compare| {
+        history.scan_within(&compare.keys, Revision::MAX, left)
+    });
+    let mut ops = txn.success.iter().chain(&txn.failure);
+    ops.try_fold(left?, |left, op| match op {
+        Op::Range(range) => range::reads_within(history, range, left),
+        Op::Txn(within) => reads_within(history, within, left),
+        Op::Put(_) | Op::Delete(_) => Some(left),
+    })
+}
+
 fn collect_chosen<'a>(ops: &mut Vec<&'a Op>, txn: &'a Txn, path: &Path) {
     let mut within = path.within.iter();
     for op in txn.chosen(path.succeeded) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::history::{Change, History, KeyValue, Record};
+use super::history::{Change, History, KeyValue, Record, key_size};
 use super::lease::Leases;
 use super::{KeyRange, LeaseId, Revision, StoreError};
 
@@ -91,6 +91,19 @@ pub(super) fn check_kept(history: &History, put: &Put) -> Result<(), StoreError>
         return Err(StoreError::KeyNotFound);
     }
     Ok(())
+}
+
+/// By how many bytes a put makes the keys bigger and by how many smaller, estimated.
+pub(super) fn growth(history: &History, put: &Put) -> (usize, usize) {
+    let Some(before) = history.latest(&put.key) else {
+        return (key_size(put.key.len(), put.value.len()), 0);
+    };
+    let before = before.kv.value.len();
+    if put.ignore_value {
+        (0, 0)
+    } else {
+        (put.value.len(), before)
+    }
 }
 
 /// Collects the changes of one revision. Requests are checked before, so nothing here fails.

@@ -17,8 +17,8 @@ pub async fn run(target: &Target, kind: Kind) {
         );
         return;
     };
-    // Without the scheme: the etcdctl of 3.4 sends `http://…` as the name of the host, which is no valid HTTP/2.
-    let endpoint = target.endpoint.trim_start_matches("http://").to_owned();
+    // With the scheme, the etcdctl of 3.4 sends `http://…` as the name of the host in some calls, which is no valid HTTP/2.
+    let endpoint = target.endpoint.clone();
     let compacts = kind != Kind::Running;
     // The server of this process needs this thread while the commands run.
     tokio::task::spawn_blocking(move || {

@@ -8,7 +8,7 @@ use crate::etcd::SessionRequest;
 use crate::evaluators::{Deadlines, Evaluators};
 use crate::event_loop::{self, Attached, End, Inputs, News, Results, SessionTask, Signals, Work};
 use crate::exit::Exit;
-use crate::settings::{self, Environment, RunSettings};
+use crate::settings::{self, EmbeddedAccess, Environment, RunSettings};
 use crate::{docker, etcd, files};
 use registrator_core::reconciler::{OnExit, Reconciler, Settings};
 use std::collections::BTreeMap;
@@ -49,11 +49,8 @@ async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Resu
     } else {
         Some(embed(&settings).await?)
     };
-    let endpoints = match &embedded {
-        Some(embedded) => vec![embedded.endpoint()],
-        None => settings.host.etcd.etcd_endpoints.clone(),
-    };
-    let end = attach(&settings, environment, &endpoints).await;
+    let etcd_settings = session_settings(&settings, embedded.as_ref())?;
+    let end = attach(&settings, environment, etcd_settings).await;
     if let Some(embedded) = embedded {
         info!("the embedded etcd ends with this process, and the nodes with it");
         embedded.stop().await;
@@ -62,14 +59,19 @@ async fn serve(settings: RunSettings, environment: &Environment) -> anyhow::Resu
 }
 
 async fn embed(settings: &RunSettings) -> anyhow::Result<Embedded> {
-    let embedded = Embedded::start(settings.host.etcd.embedded_listen).await?;
+    let address = settings.host.etcd.embedded_listen;
+    let embedded = Embedded::start(address, &settings.embedded).await?;
+    let may = match settings.embedded.access {
+        EmbeddedAccess::Read => "read it",
+        EmbeddedAccess::Write => "read it and write to it",
+    };
     info!(
-        "no etcd endpoint is given: serving an embedded etcd on {}",
+        "no etcd endpoint is given: serving an embedded etcd on {}; every user of this host may {may}",
         embedded.endpoint()
     );
     if embedded.exposed() {
         warn!(
-            "the embedded etcd listens beyond this host and has no passwords: anybody who can reach it may read and write"
+            "the embedded etcd listens beyond this host and has no passwords: anybody who can reach it may {may}"
         );
     }
     Ok(embedded)
@@ -87,14 +89,13 @@ struct SessionParts {
 async fn attach(
     settings: &RunSettings,
     environment: &Environment,
-    endpoints: &[String],
+    etcd_settings: etcd::Settings,
 ) -> anyhow::Result<End> {
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
     secrets::warn_of_exposed(&settings.host, environment);
     let docker = connect::docker(&settings.host.docker, environment)?;
-    let etcd_settings = session_settings(settings, endpoints)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;
 
     let (file_updates, files) = channel(QUEUE);
@@ -167,8 +168,12 @@ async fn attach(
 /// The name matters to the session only, which gets it as soon as it is known.
 fn session_settings(
     settings: &RunSettings,
-    endpoints: &[String],
+    embedded: Option<&Embedded>,
 ) -> anyhow::Result<etcd::Settings> {
+    let endpoints = match embedded {
+        Some(embedded) => &[embedded.endpoint()],
+        None => settings.host.etcd.etcd_endpoints.as_slice(),
+    };
     let host_id = settings.host.host_id.as_deref().unwrap_or("unknown");
     Ok(etcd::Settings {
         on_conflict: match settings.on_conflict {
@@ -176,6 +181,7 @@ fn session_settings(
             settings::OnNameConflict::Wait => etcd::OnConflict::Wait,
         },
         stale_after: settings.stale_after.0,
+        in_process: embedded.map(Embedded::inside),
         ..connect::etcd(&settings.host.etcd, endpoints, host_id)?
     })
 }

@@ -4,6 +4,7 @@
 //! one attempt. A call moves on by itself where that cannot make it happen twice; everything else is the caller's choice.
 
 mod connect;
+mod in_process;
 mod login;
 mod streams;
 

@@ -1,6 +1,7 @@
 //! What the etcd side must be told.
 
 use super::endpoint::EtcdEndpoint;
+use etcd_mem::server::InProcess;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub struct Settings {
     /// The addresses of one etcd cluster; at least one.
     pub endpoints: Vec<EtcdEndpoint>,
+    /// How the one endpoint is reached if it is served by this process; `None` for those in the network.
+    pub in_process: Option<InProcess>,
     pub tls: TlsFiles,
     /// User and password, if etcd wants them.
     pub credentials: Option<Credentials>,
@@ -119,6 +122,7 @@ impl Settings {
     pub fn new(endpoints: Vec<EtcdEndpoint>, host_id: &str) -> Settings {
         Settings {
             endpoints,
+            in_process: None,
             tls: TlsFiles::default(),
             credentials: None,
             lease_ttl: Duration::from_secs(30),

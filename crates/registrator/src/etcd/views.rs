@@ -107,16 +107,38 @@ async fn read_at_once(
     keys: &[Key],
     revision: Revision,
 ) -> Result<Vec<(Key, View)>, Error> {
-    let reads = keys.iter().flat_map(|key| reads(layout, key, revision));
-    let request = never_writing(layout, reads.collect());
-    let answer = client.txn(request).await?;
-    let views = keys.iter().zip(answer.responses.chunks(2));
+    let reads = || keys.iter().flat_map(|key| reads(layout, key, revision));
+    let request = never_writing(layout, reads().collect());
+    let answers = match client.txn(request).await {
+        Ok(answer) => answer.responses,
+        // Who may only read, as an onlooker, reads one by one. All is of one revision, so it makes no difference.
+        Err(Error::Refused {
+            forbidden: true, ..
+        }) if revision > 0 => read_singly(client, reads()).await?,
+        Err(error) => return Err(error),
+    };
+    let views = keys.iter().zip(answers.chunks(2));
     views
         .map(|(key, answers)| match decode(layout, answers) {
             Some(view) => Ok((key.clone(), view)),
             None => Err(unexpected(client)),
         })
         .collect()
+}
+
+/// The answers to readings, as a transaction gives them.
+async fn read_singly(
+    client: &EtcdClient,
+    reads: impl Iterator<Item = RequestOp>,
+) -> Result<Vec<ResponseOp>, Error> {
+    let mut answers = Vec::new();
+    for read in reads {
+        if let Some(Operation::RequestRange(request)) = read.request {
+            let response = Some(Answer::ResponseRange(client.range(request).await?));
+            answers.push(ResponseOp { response });
+        }
+    }
+    Ok(answers)
 }
 
 /// A transaction that only reads, dressed as one that may write: its condition never holds. See [`EtcdClient::txn`].

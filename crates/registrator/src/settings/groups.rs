@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use super::values::{self, OrNever, Secret};
+use super::values::{self, EmbeddedAccess, OrNever, Secret};
 use crate::aside;
 use crate::logging::{Format, Level};
 use clap::builder::NonEmptyStringValueParser;
@@ -292,6 +292,31 @@ pub struct EtcdSettings {
         value_parser = values::prefix
     )]
     pub allow_prefixes: Vec<String>,
+}
+
+/// What the embedded etcd lets others do.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "etcd")]
+pub struct EmbeddedSettings {
+    /// What everybody else who reaches the embedded etcd may do there: read, or also write. It has no passwords
+    #[arg(
+        long = "embedded-access",
+        env = "KONTENA_REGISTRATOR_EMBEDDED_ACCESS",
+        value_name = "ACCESS",
+        default_value = "read",
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    pub access: EmbeddedAccess,
+    /// The most memory that the keys in the embedded etcd may take, as in 64MiB: from 1MiB to 4GiB
+    #[arg(
+        long = "embedded-quota",
+        env = "KONTENA_REGISTRATOR_EMBEDDED_QUOTA",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = values::quota
+    )]
+    pub quota: usize,
 }
 
 /// Why there is no password for etcd.

@@ -120,6 +120,10 @@ fn without_anything_the_defaults_hold() {
                 },
                 host_id: None,
             },
+            embedded: EmbeddedSettings {
+                access: Read,
+                quota: 67108864,
+            },
             on_exit: Keep,
             on_conflict: Refuse,
             stale_after: OrNever(
@@ -216,6 +220,17 @@ fn docker_tls_is_on_with_any_value_as_docker_has_it() {
     check("--docker-tls-verify", "", true);
     check("--docker-tls-verify=1", "", true);
     check("--docker-tls-verify=", "1", false);
+}
+
+#[test]
+fn others_may_write_to_the_embedded_etcd_only_if_that_is_said() {
+    let check = |line, value, expected| {
+        let variables = [("KONTENA_REGISTRATOR_EMBEDDED_ACCESS", value)];
+        assert_eq!(run(line, &variables).embedded.access, expected);
+    };
+    check("", "", EmbeddedAccess::Read);
+    check("", "Write", EmbeddedAccess::Write);
+    check("--embedded-access read", "write", EmbeddedAccess::Read);
 }
 
 #[test]

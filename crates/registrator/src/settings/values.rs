@@ -27,6 +27,14 @@ pub enum OnNameConflict {
 /// A time, or `None` for `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrNever(pub Option<Duration>);
+/// What others may do in the embedded etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EmbeddedAccess {
+    /// They read and watch.
+    Read,
+    /// They write, too.
+    Write,
+}
 
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +65,10 @@ pub(super) enum ValueError {
     Time,
     #[error("it must be from {0:?} to {1:?}")]
     Bounds(Duration, Duration),
+    #[error("write a number with a unit, as in 500KiB, 64MiB or 1GiB")]
+    Size,
+    #[error("it must be from {0} to {1}")]
+    SizeBounds(&'static str, &'static str),
     #[error("it must be whole seconds")]
     WholeSeconds,
     #[error("an item of the list is empty: separate items by one comma")]
@@ -155,6 +167,30 @@ pub(super) fn lease_ttl(text: &str) -> Result<Duration, ValueError> {
 
 pub(super) fn evaluation_timeout(text: &str) -> Result<Duration, ValueError> {
     bounded(text, Duration::from_millis(10), Duration::from_secs(60))
+}
+
+/// Bytes: `512`, `500KiB`, `64MiB`, `1GiB`.
+fn size(text: &str) -> Result<u64, ValueError> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    plain(number)?;
+    let shift = match text.strip_prefix(number) {
+        Some("") => 0,
+        Some("KiB") => 10,
+        Some("MiB") => 20,
+        Some("GiB") => 30,
+        _ => return Err(ValueError::Size),
+    };
+    let number: u64 = number.parse().map_err(|_| ValueError::Size)?;
+    number.checked_mul(1 << shift).ok_or(ValueError::Size)
+}
+
+/// How big the embedded etcd may become.
+pub(super) fn quota(text: &str) -> Result<usize, ValueError> {
+    let bytes = size(text).map_err(|_| ValueError::Size)?;
+    if !(1 << 20..=4 << 30).contains(&bytes) {
+        return Err(ValueError::SizeBounds("1MiB", "4GiB"));
+    }
+    usize::try_from(bytes).map_err(|_| ValueError::Size)
 }
 
 /// An address that others can reach a host at. Whether this host has it, and who reaches it, cannot be told from it.
@@ -275,6 +311,33 @@ mod tests {
         let minutes = OrNever(Some(Duration::from_secs(300)));
         assert_eq!(stale_after("5m"), Ok(minutes));
         assert!(stale_after("9s").is_err());
+    }
+
+    #[test]
+    fn sizes_are_bytes_with_units() {
+        let check = |text, expected| assert_eq!(quota(text), expected, "{text:?}");
+        check("64MiB", Ok(64 << 20));
+        check("1GiB", Ok(1 << 30));
+        check("2048KiB", Ok(2 << 20));
+        check("1048576", Ok(1 << 20));
+        for bad in [
+            "",
+            "MiB",
+            "64MB",
+            "64M",
+            "64 MiB",
+            "-1MiB",
+            "+1MiB",
+            "1.5MiB",
+            "99999999999999999999",
+            "99999999999GiB",
+            "64mib",
+        ] {
+            check(bad, Err(ValueError::Size));
+        }
+        for bad in ["0", "1023KiB", "5GiB"] {
+            check(bad, Err(ValueError::SizeBounds("1MiB", "4GiB")));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ def docker_container(container, config):
 "#;
 
 fn instances_follow_etcd(mut world: World) {
+    world.let_others_write();
     world.policy("dyn", POLICY);
     world.policy("still", &crate::by_name("\"still\""));
     world.run("web", &[]);

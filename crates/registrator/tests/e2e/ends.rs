@@ -2,7 +2,6 @@
 
 use crate::by_name;
 use crate::world::{Change, World};
-use std::net::TcpListener;
 
 on! {
     V3_4 as etcd_3_4:
@@ -12,9 +11,6 @@ on! {
         a_second_signal_aborts;
     V3_5 as etcd_3_5: kept_nodes_are_adopted released_nodes_are_gone_at_once;
     V3_6 as etcd_3_6: kept_nodes_are_adopted released_nodes_are_gone_at_once;
-    Embedded as embedded:
-        etcdctl_works
-        a_taken_port_is_an_error;
 }
 
 fn started(world: &mut World) {
@@ -94,46 +90,4 @@ fn a_second_signal_aborts(mut world: World) {
         .program()
         .wait_for_line(&["ERROR", "aborted by a second signal"]);
     world.etcd.real().thaw();
-}
-
-fn etcdctl_works(mut world: World) {
-    started(&mut world);
-    world
-        .program()
-        .wait_for_line(&["INFO", "serving an embedded etcd", &world.etcd.url()]);
-    assert_eq!(
-        world.etcdctl(&["get", "--prefix", "/t/"]),
-        "/t/a\n1\n/t/b\n1\n"
-    );
-    assert_eq!(world.etcdctl(&["put", "/mine", "value"]), "OK\n");
-    assert_eq!(
-        world.etcdctl(&["get", "--print-value-only", "/mine"]),
-        "value\n"
-    );
-    assert_eq!(world.etcdctl(&["del", "/mine"]), "1\n");
-    let granted = world.etcdctl(&["lease", "grant", "60"]);
-    let lease = granted.split(' ').nth(1).unwrap();
-    world.etcdctl(&["put", &format!("--lease={lease}"), "/leased", "1"]);
-    world.etcdctl(&["lease", "revoke", lease]);
-    assert_eq!(world.etcdctl(&["get", "/leased"]), "");
-    assert!(
-        world
-            .etcdctl(&["endpoint", "status"])
-            .contains(world.etcd.url().trim_start_matches("http://"))
-    );
-    assert_eq!(world.program_mut().terminate(), Some(0));
-}
-
-fn a_taken_port_is_an_error(mut world: World) {
-    let address = world.etcd.url().replace("http://", "");
-    let _taken = TcpListener::bind(&address).unwrap();
-    world.policy("p", &by_name("1"));
-    world.launch();
-    assert_eq!(world.program_mut().exit_code(), Some(1));
-    world.program().wait_for_line(&[
-        &address,
-        "--etcd-endpoint",
-        "ETCD_ENDPOINT",
-        "--embedded-listen",
-    ]);
 }

@@ -35,6 +35,7 @@ mod configurations;
 mod containers;
 mod drain;
 mod dynamic;
+mod embedded;
 mod ends;
 mod plan;
 mod policies;

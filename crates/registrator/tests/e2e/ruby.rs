@@ -30,6 +30,7 @@ fn has_ruby() -> bool {
 }
 
 fn skydns_with_configurations_from_a_file_and_from_etcd(mut world: World) {
+    world.let_others_write();
     if !has_ruby() {
         return;
     }

@@ -92,6 +92,7 @@ fn bad_keys_are_errors(mut world: World) {
 }
 
 fn foreign_keys_are_respected(mut world: World) {
+    world.let_others_write();
     world.policy("p", &crate::by_name("\"ours\""));
     world.run("free", &[]);
     world.start();
@@ -131,6 +132,7 @@ fn foreign_keys_are_respected(mut world: World) {
 }
 
 fn hand_edits_are_repaired(mut world: World) {
+    world.let_others_write();
     world.policy("p", &crate::by_name("\"ours\""));
     world.run("web", &[]);
     world.start();

@@ -206,6 +206,13 @@ impl World {
         }
     }
 
+    /// Lets the test write into the program's own etcd as well. To be called before the program starts.
+    pub(crate) fn let_others_write(&mut self) {
+        if matches!(self.etcd, EtcdServer::Embedded(_)) {
+            self.arguments.push("--embedded-access=write".to_owned());
+        }
+    }
+
     /// The daemon.
     pub(crate) fn docker(&self) -> &Dockerd {
         match &self.docker {
@@ -356,14 +363,19 @@ impl World {
     /// Runs `etcdctl`, whose output is returned.
     #[track_caller]
     pub(crate) fn etcdctl(&self, args: &[&str]) -> String {
+        let output = self.run_etcdctl(args);
+        assert!(output.status.success(), "etcdctl {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs `etcdctl`, which may fail.
+    pub(crate) fn run_etcdctl(&self, args: &[&str]) -> Output {
         let mut command = Command::new("etcdctl");
         command
             .env("ETCDCTL_API", "3")
-            .args(["--endpoints", self.etcd.url().trim_start_matches("http://")])
+            .args(["--endpoints", &self.etcd.url()])
             .args(args);
-        let output = command.output().expect("etcdctl runs");
-        assert!(output.status.success(), "etcdctl {args:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        command.output().expect("etcdctl runs")
     }
 
     /// A client of the etcd.

@@ -101,8 +101,11 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         library: "hyper_util",
-        to: DOCKER,
-        why: "only `docker` talks HTTP to the engine",
+        to: &[
+            "crates/registrator/src/docker",
+            "crates/registrator/src/etcd/client/in_process.rs",
+        ],
+        why: "only `docker` talks HTTP to the engine, and `in_process` wraps a stream for tonic",
     },
     Reserved {
         library: "http",
@@ -141,8 +144,8 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         library: "rustix",
-        to: RUBY,
-        why: "only `ruby` runs interpreters",
+        to: RUSTIX,
+        why: "only `ruby` runs interpreters, and `open_files` asks for the limit",
     },
     Reserved {
         library: "clap",
@@ -158,7 +161,10 @@ const ETCD: &[&str] = &[
     "crates/etcd-mem/",
 ];
 const POLICY: &[&str] = &["crates/registrator-policy/"];
-const RUBY: &[&str] = &["crates/registrator-policy/src/ruby"];
+const RUSTIX: &[&str] = &[
+    "crates/registrator-policy/src/ruby",
+    "crates/registrator/src/open_files.rs",
+];
 const SETTINGS: &[&str] = &[
     "crates/registrator/src/settings",
     "crates/registrator/src/logging",

@@ -206,7 +206,7 @@ const DIRECT_USERS: &[(&str, &[&str])] = &[
     ("notify", &["registrator"]),
     ("tracing", &["registrator"]),
     ("tokio", &["etcd-mem", "registrator"]),
-    ("rustix", &["registrator-policy"]),
+    ("rustix", &["registrator-policy", "registrator"]),
 ];
 
 #[test]

@@ -3,12 +3,14 @@
 //! The files for TLS are read at the start, and again for each connection that takes the place of one that failed: certificates of a
 //! short life are replaced on disk. New files that cannot be used leave the former in use.
 
+use super::in_process::InProcessConnector;
 use crate::aside::{self, Aside};
 use crate::error_chain::error_chain;
 use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::endpoint::EtcdEndpoint;
 use crate::etcd::error::{Cause, Error};
 use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
+use etcd_mem::server::InProcess;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +56,7 @@ impl Remote {
             aside: Aside::default(),
             failed: AtomicBool::new(false),
             state: Mutex::new(RemoteState {
-                channel: connection.connect_lazy(),
+                channel: channel(&connection, settings.in_process.as_ref()),
                 problem: None,
             }),
         })
@@ -154,6 +156,14 @@ fn connection(
     }
     let tls = tls_config(files)?.domain_name(endpoint.host());
     connection.tls_config(tls).map_err(unusable)
+}
+
+/// The server in this process, if there is one, and what the endpoint names if not.
+fn channel(connection: &tonic::transport::Endpoint, in_process: Option<&InProcess>) -> Channel {
+    match in_process {
+        Some(server) => connection.connect_with_connector_lazy(InProcessConnector(server.clone())),
+        None => connection.connect_lazy(),
+    }
 }
 
 fn unusable(endpoint: &EtcdEndpoint, source: Cause) -> SettingsError {

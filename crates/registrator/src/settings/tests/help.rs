@@ -147,6 +147,12 @@ fn help_of_run() {
                                                 registrator
                                                 [env: KONTENA_REGISTRATOR_HOST_ID] [default: the Docker
                                                 Engine's ID]
+              --embedded-access <ACCESS>        What everybody else who reaches the embedded etcd may do
+                                                there: read, or also write. It has no passwords
+                                                [env: KONTENA_REGISTRATOR_EMBEDDED_ACCESS] [default: read]
+              --embedded-quota <SIZE>           The most memory that the keys in the embedded etcd may take,
+                                                as in 64MiB: from 1MiB to 4GiB
+                                                [env: KONTENA_REGISTRATOR_EMBEDDED_QUOTA] [default: 64MiB]
               --on-exit <ACTION>                What becomes of the nodes when the program is asked to end:
                                                 keep them until the lease expires, for a restart to adopt,
                                                 or release them at once
