@@ -2,7 +2,7 @@
 # Keeps network, mounts and processes apart from the machine's for as long as standard input is open: a place for a Docker
 # Engine of one's own. To be run by
 #
-#   unshare --net --mount --pid --fork --kill-child sh scripts/namespaces.sh
+#   unshare --net --mount --propagation=slave --pid --fork --kill-child sh scripts/namespaces.sh
 #
 # Prints the id of the process whose namespaces they are, for `nsenter --target ID --net --mount --pid`. When standard input
 # ends, as it does with the process that holds its other end, however that one ends, the kernel kills everything inside and

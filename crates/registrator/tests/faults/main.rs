@@ -12,6 +12,7 @@ mod burst;
 mod docker;
 mod etcd;
 mod identity;
+mod machine;
 mod process;
 mod recorder;
 mod world;

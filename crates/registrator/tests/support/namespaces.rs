@@ -20,7 +20,8 @@ impl Namespaces {
     pub(crate) fn make(path: &str) -> Self {
         let mut command = Command::new("unshare");
         command
-            .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
+            .args(["--net", "--mount", "--propagation=slave"])
+            .args(["--pid", "--fork", "--kill-child"])
             .args(["sh", "-c", KEEPER]);
         command
             .env_clear()
