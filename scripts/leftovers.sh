@@ -1,6 +1,9 @@
 #!/bin/bash
 # Removes what killed tests and demos have left behind: their folders, and the cgroups of their containers.
 #
+#   scripts/leftovers.sh             what nobody has any more
+#   scripts/leftovers.sh FOLDER...   these, by their owner
+#
 # Whoever makes such a folder holds a lock (flock) on it: one without a lock belongs to nobody any more. Their processes,
 # interfaces and mounts have gone with their namespaces: scripts/namespaces.sh. Prints what it removes.
 set -euo pipefail
@@ -14,30 +17,43 @@ thaw() {
     local state
     while read -r state; do
         echo THAWED >"$state"
-    done < <(find "$1" -name freezer.state -not -path "$1/freezer.state")
+    done < <(find "$1" -mindepth 2 -name freezer.state)
 }
 
-# The cgroup has the name of the folder.
+# The cgroup of a folder has its name.
 remove_cgroups() {
-    local cgroup deadline=$((SECONDS + PATIENCE_SECONDS))
-    for cgroup in /sys/fs/cgroup/"$1"/ /sys/fs/cgroup/*/"$1"/; do
-        thaw "${cgroup%/}"
+    local cgroup all=() deadline=$((SECONDS + PATIENCE_SECONDS))
+    # In the only hierarchy of the second version, or in each of the first.
+    for cgroup in /sys/fs/cgroup/"$1" /sys/fs/cgroup/*/"$1"; do
+        [ ! -d "$cgroup" ] || all+=("$cgroup")
+    done
+    for cgroup in "${all[@]}"; do
+        thaw "$cgroup"
+    done
+    for cgroup in "${all[@]}"; do
         until find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null; do
-            [ -d "$cgroup" ] || break
             [ "$SECONDS" -lt "$deadline" ] || { echo "The cgroup $cgroup is in use." >&2; return 1; }
             sleep 0.1
         done
     done
 }
 
+remove() {
+    # A run of tests has one cgroup for all of its engines.
+    remove_cgroups "${REGISTRATOR_TEST_RUN:+$REGISTRATOR_TEST_RUN/}${1##*/}" && rm -rf "$1"
+}
+
 outcome=0
+for folder in "$@"; do
+    remove "$folder" || outcome=1
+done
+[ "$#" -eq 0 ] || exit "$outcome"
 for folder in "$BASE"/registrator-{engine,demo,test}-*/; do
     folder=${folder%/}
     # Its owner may remove it in this moment.
     { exec {lock}<"$folder"; } 2>/dev/null || continue
     if flock --nonblock "$lock"; then
-        if remove_cgroups "${folder##*/}"; then
-            rm -rf "$folder"
+        if remove "$folder"; then
             echo "Removed $folder, left by a run that was killed."
         else
             outcome=1

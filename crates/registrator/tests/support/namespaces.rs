@@ -27,13 +27,16 @@ impl Namespaces {
             .env_clear()
             .env("PATH", path)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut keeper = command.spawn().expect("unshare runs");
         let mut line = String::new();
         let mut lines = BufReader::new(keeper.stdout.take().expect("a pipe"));
         lines.read_line(&mut line).expect("the keeper speaks");
-        let id = line.trim().parse();
-        let id = id.expect("namespaces can be made: the reason that they cannot is above");
+        let Ok(id) = line.trim().parse() else {
+            let output = keeper.wait_with_output().expect("the keeper ends");
+            panic!("no namespaces: {}", String::from_utf8_lossy(&output.stderr));
+        };
         Self { keeper, id }
     }
 
