@@ -39,6 +39,12 @@ remove_cgroups() {
 }
 
 remove() {
+    local inner
+    # A test of these scripts.
+    for inner in "$1"/registrator-test-*/; do
+        inner=${inner%/}
+        remove_cgroups "${inner##*/}" || return 1
+    done
     # A run of tests has one cgroup for all of its engines.
     remove_cgroups "${REGISTRATOR_TEST_RUN:+$REGISTRATOR_TEST_RUN/}${1##*/}" && rm -rf "$1"
 }

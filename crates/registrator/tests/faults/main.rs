@@ -11,6 +11,7 @@ mod authorities;
 mod burst;
 mod docker;
 mod etcd;
+mod guest;
 mod identity;
 mod machine;
 mod process;

@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 
 /// Where Debian has `ip`, which the PATH of a plain user leaves out.
 const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+/// Locked by the run that looks for a number: one file for the machine, wherever a run has its temporary files.
+const LOCK: &str = "/tmp/registrator-tests-of-hosts.lock";
 /// Nobody has this hardware address: what is sent to it is lost.
 const NOBODY: &str = "02:00:00:00:00:01";
 /// The hosts of a subnet from which places have theirs; the first is the tests' own.
@@ -61,7 +63,7 @@ impl Network {
 
     /// One run at a time, so that nobody removes what another has just made in the place of something abandoned.
     fn reserve() -> Network {
-        let lock = fs::File::create(std::env::temp_dir().join("registrator-tests-of-hosts.lock"));
+        let lock = fs::File::create(LOCK);
         let lock = lock.expect("a lock file");
         lock.lock().expect("a lock");
         let numbers = (0..=u8::MAX).map(|number| Network { number, places: 0 });
@@ -185,7 +187,8 @@ impl Place {
     }
 }
 
-/// Whether it was made by a process that is no more. A number that the kernel gave anew began at another time.
+/// Whether it was made by a process that is no more. A number that the kernel gave anew began at another time; a process of
+/// another table is not seen from here, and takes its network along when the table goes.
 fn is_abandoned(link: &str) -> bool {
     let alias = fs::read_to_string(format!("/sys/class/net/{link}/ifalias")).unwrap_or_default();
     let alias = alias.trim();
@@ -193,14 +196,21 @@ fn is_abandoned(link: &str) -> bool {
         .split_whitespace()
         .nth(1)
         .and_then(|pid| pid.parse().ok());
-    pid.is_some_and(|pid| owner(pid).as_deref() != Some(alias))
+    let is_seen = table().is_some_and(|table| alias.ends_with(&format!("in {table}")));
+    is_seen && pid.is_some_and(|pid| owner(pid).as_deref() != Some(alias))
 }
 
 /// Tells a process from all others of this boot.
 fn owner(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let began = stat.rsplit(')').next()?.split_whitespace().nth(19)?;
-    Some(format!("pid {pid} began {began}"))
+    Some(format!("pid {pid} began {began} in {}", table()?))
+}
+
+/// The table of processes that this one sees, as in `pid:[4026531836]`.
+fn table() -> Option<String> {
+    let table = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(table.to_string_lossy().into_owned())
 }
 
 /// Why there can be no network here.
