@@ -11,9 +11,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly PATIENCE_SECONDS=10
-# Docker's networks and containers come and go with these.
-readonly OTHERS='veth[^ ]* master |/registrator-(engine|demo|test)-|/run/(user|docker/netns|netns/rgh)|/var/lib/docker/'
-readonly OTHERS_NAMES=' (dev )?(rgt|rgh)[0-9]+p?( |$)| (registrator-(engine|demo|test)-|rgt[0-9]|rgh[0-9])'
+# Of the machine's engine, for its containers come and go; and of other runs of the tests.
+readonly OTHERS='interface veth[^ ]* master |/(run|var/lib)/(docker|containerd|containers)/|/run/user/|[/ ]registrator-(engine|demo|test)-|[/ ]rgh[0-9]'
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export LC_ALL=C
 
@@ -64,7 +63,7 @@ engine() {
     done
 }
 
-mine_or_the_machines() { state | grep -vE "$OTHERS|$OTHERS_NAMES" | sort -u; }
+mine_or_the_machines() { state | grep -vE "$OTHERS" | sort -u; }
 
 # Cgroups of engines of this run.
 left_cgroups() {
@@ -85,7 +84,8 @@ left_interfaces() {
 differences() {
     local after
     after=$(mine_or_the_machines)
-    comm -23 <(echo "$before") <(echo "$after") | sed 's/^/  took /'
+    # A veth that belonged to no bridge was about to.
+    comm -23 <(echo "$before") <(echo "$after") | sed '/^interface veth/d; s/^/  took /'
     comm -13 <(echo "$before") <(echo "$after") | sed 's/^/  left /'
     left_interfaces
 }
@@ -140,28 +140,31 @@ other_processes() {
     [ "${#others[@]}" -gt 0 ]
 }
 
+main() {
+    local outcome=0 interrupted="" guest left=""
+    scripts/leftovers.sh || say "WARNING: what a killed run has left could not be removed."
+    make_folder
+    run=${folder##*/}
+    before=$(mine_or_the_machines)
+    setpriv --pdeathsig KILL unshare --mount --propagation=slave --pid --fork --kill-child scripts/guest.sh inside "$folder" "$@" &
+    guest=$!
+    # It cannot be asked: the first process of a table takes no signal that it does not handle.
+    trap 'interrupted=yes; kill -KILL "$guest"' INT TERM HUP
+    wait "$guest" 2>/dev/null || outcome=$?
+    trap '' INT TERM HUP
+    processes=$(cat "$folder/processes")
+    # What is killed does not clean up.
+    [ -n "$interrupted" ] || left=$(left_cgroups)
+    scripts/leftovers.sh "$folder" || outcome=1
+    compare "$left${left:+$'\n'}" || outcome=1
+    return "$outcome"
+}
+
+# Read to its end before it runs: it may be edited meanwhile.
 if [ "$1" = inside ]; then
     shift
     inside "$@"
-    exit
+else
+    main "$@"
 fi
-
-scripts/leftovers.sh || say "WARNING: what a killed run has left could not be removed."
-make_folder
-run=${folder##*/}
-before=$(mine_or_the_machines)
-outcome=0
-interrupted=""
-setpriv --pdeathsig KILL unshare --mount --propagation=slave --pid --fork --kill-child scripts/guest.sh inside "$folder" "$@" &
-guest=$!
-# It cannot be asked: the first process of a table takes no signal that it does not handle.
-trap 'interrupted=yes; kill -KILL "$guest"' INT TERM HUP
-wait "$guest" 2>/dev/null || outcome=$?
-trap '' INT TERM HUP
-processes=$(cat "$folder/processes")
-# What is killed does not clean up.
-left=""
-[ -n "$interrupted" ] || left=$(left_cgroups)
-scripts/leftovers.sh "$folder" || outcome=1
-compare "$left${left:+$'\n'}" || outcome=1
-exit "$outcome"
+exit

@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What may be harmed: interfaces and to which they belong, addresses, routes, forwarding, mounts, what engines keep.
-const STATE: &str = "ip -br link; ip -o link | grep -o 'master .*'; ip -4 -br address; ip -4 route show table all; \
-    cat /proc/sys/net/ipv[46]/conf/all/forwarding; cat /proc/mounts; ls /run/* /etc/docker";
+const STATE: &str = "ip -o link | sed 's/<.* master/master/; s/ state .*//; s/<.*//'; ip -4 -o address; \
+    ip -4 route show table all | sed 's/ linkdown//'; cat /proc/sys/net/ipv[46]/conf/all/forwarding; cat /proc/mounts; \
+    ls /run/* /etc/docker";
 
 /// Has the name of the run of tests that this one is part of.
 const RUN: &str = "REGISTRATOR_TEST_RUN";
