@@ -11,8 +11,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly PATIENCE_SECONDS=10
-# Of the machine's engine, for its containers come and go; and of other runs of the tests.
-readonly OTHERS='interface veth[^ ]* master |/(run|var/lib)/(docker|containerd|containers)/|/run/user/|[/ ]registrator-(engine|demo|test)-|[/ ]rgh[0-9]'
+# Of the machine's engine, for its containers come and go; and of other runs of the tests, older ones too.
+readonly OTHERS='interface veth[^ ]* master |/(run|var/lib)/(docker|containerd|containers)/|/run/user/|[/ ]registrator-(engine|demo|test)-|[/ ]rg[ht][0-9]|/rgt[A-Za-z0-9]{6}/'
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export LC_ALL=C
 
@@ -40,9 +40,17 @@ state() {
     sed 's/^/forwarding of IPv4 /' /proc/sys/net/ipv4/ip_forward
     firewall
     awk '{ print "mount", $5 }' /proc/self/mountinfo
-    find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -printf 'cgroup %p\n'
+    cgroups
     find /run/netns -mindepth 1 -printf 'network namespace %f\n' 2>/dev/null || true
     engine
+}
+
+# Those at the top: below them, services and sessions come and go.
+cgroups() {
+    local depth=2
+    # The second version has one hierarchy, right here.
+    [ ! -e /sys/fs/cgroup/cgroup.procs ] || depth=1
+    find /sys/fs/cgroup -mindepth "$depth" -maxdepth "$depth" -type d -printf 'cgroup %p\n'
 }
 
 firewall() {

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 /// What may be harmed: interfaces and to which they belong, addresses, routes, forwarding, mounts, what engines keep.
 const STATE: &str = "ip -o link | sed 's/<.* master/master/; s/ state .*//; s/<.*//'; ip -4 -o address; \
-    ip -4 route show table all | sed 's/ linkdown//'; cat /proc/sys/net/ipv[46]/conf/all/forwarding; cat /proc/mounts; \
-    ls /run/* /etc/docker";
+    ip -4 route show table all | sed 's/ linkdown//'; cat /proc/sys/net/ipv[46]/conf/all/forwarding; ls /run/* /etc/docker; \
+    grep -e \" $TMPDIR/\" -e ' /run tmpfs' -e ' /etc/docker ' /proc/mounts";
 
 /// Has the name of the run of tests that this one is part of.
 const RUN: &str = "REGISTRATOR_TEST_RUN";
