@@ -14,7 +14,6 @@ readonly PATIENCE_SECONDS=10
 # Of the machine's engine, for its containers come and go; and of other runs of the tests, older ones too.
 readonly OTHERS='interface veth[^ ]* master |/(run|var/lib)/(docker|containerd|containers)/|/run/user/|[/ ]registrator-(engine|demo|test)-|[/ ]rg[ht][0-9]|/rgt[A-Za-z0-9]{6}/'
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-export LC_ALL=C
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -71,7 +70,7 @@ engine() {
     done
 }
 
-mine_or_the_machines() { state | grep -vE "$OTHERS" | sort -u; }
+mine_or_the_machines() { state | grep -vE "$OTHERS" | LC_ALL=C sort -u; }
 
 # Cgroups of engines of this run.
 left_cgroups() {
@@ -93,8 +92,8 @@ differences() {
     local after
     after=$(mine_or_the_machines)
     # A veth that belonged to no bridge was about to.
-    comm -23 <(echo "$before") <(echo "$after") | sed '/^interface veth/d; s/^/  took /'
-    comm -13 <(echo "$before") <(echo "$after") | sed 's/^/  left /'
+    LC_ALL=C comm -23 <(echo "$before") <(echo "$after") | sed '/^interface veth/d; s/^/  took /'
+    LC_ALL=C comm -13 <(echo "$before") <(echo "$after") | sed 's/^/  left /'
     left_interfaces
 }
 
@@ -118,13 +117,13 @@ inside() {
     trap 'exit 143' TERM
     mount -t proc proc /proc
     readlink /proc/self/ns/pid >"$folder/processes"
-    mkdir -p /run/netns "$folder/tmp"
+    mkdir -p /run/netns
     mount -t tmpfs tmpfs /run/netns
     for socket in /run/docker.sock /run/containerd/containerd.sock; do
         [ ! -S "$socket" ] || mount --bind /dev/null "$socket"
     done
-    unset DOCKER_CONTEXT
-    export REGISTRATOR_TEST_RUN=${folder##*/} TMPDIR=$folder/tmp DOCKER_HOST=unix:///run/no-engine-for-guests
+    unset DOCKER_HOST
+    export REGISTRATOR_TEST_RUN=${folder##*/} TMPDIR=$folder DOCKER_CONTEXT=default
     "$@" || outcome=$?
     deadline=$((SECONDS + PATIENCE_SECONDS))
     while other_processes && [ "$SECONDS" -lt "$deadline" ]; do
@@ -172,7 +171,8 @@ main() {
 if [ "$1" = inside ]; then
     shift
     inside "$@"
+    exit
 else
     main "$@"
+    exit
 fi
-exit

@@ -27,7 +27,7 @@ private_docker_start() {
     fi
     PRIVATE_DOCKER_HOST=unix://$folder/docker.sock
     setsid nsenter --target "$id" --net --mount --pid -- dockerd --host "$PRIVATE_DOCKER_HOST" --pidfile "$folder/pid" \
-        --data-root "$folder/data" --exec-root "$folder/exec" --exec-opt native.cgroupdriver=cgroupfs \
+        --data-root "$folder/data" --exec-root /run/docker --exec-opt native.cgroupdriver=cgroupfs \
         --cgroup-parent "/${REGISTRATOR_TEST_RUN:+$REGISTRATOR_TEST_RUN/}${folder##*/}" \
         --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false --userland-proxy=false \
         >>"$folder/log" 2>&1 </dev/null &

@@ -115,14 +115,12 @@ impl Dockerd {
         let mut command = self.command_inside("dockerd");
         let flag = |name: &str, path: &str| format!("--{name}={}", self.path(path).display());
         command
-            .args([
-                flag("data-root", "data"),
-                flag("exec-root", "exec"),
-                flag("pidfile", "docker.pid"),
-            ])
+            .args([flag("data-root", "data"), flag("pidfile", "docker.pid")])
             .arg(flag("containerd", "containerd.sock"))
             .args([
                 format!("--host={}", self.host()),
+                // Its sockets have long names, and no other daemon sees this folder.
+                "--exec-root=/run/docker".to_owned(),
                 format!("--bip=10.213.{}.1/24", self.number),
                 format!(
                     "--default-address-pool=base=10.214.{}.0/24,size=28",
@@ -304,13 +302,8 @@ impl Dockerd {
     }
 
     fn launch_containerd(&mut self) {
-        let [root, state, socket, config] = [
-            "containerd",
-            "containerd-state",
-            "containerd.sock",
-            "containerd.toml",
-        ]
-        .map(|name| self.path(name));
+        let [root, socket, config] =
+            ["containerd", "containerd.sock", "containerd.toml"].map(|name| self.path(name));
         fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n")
             .expect("a configuration file");
         let mut command = self.command_inside("containerd");
@@ -319,8 +312,7 @@ impl Dockerd {
             .arg(config)
             .arg("--root")
             .arg(root)
-            .arg("--state")
-            .arg(state);
+            .arg("--state=/run/containerd-state");
         command.arg("--address").arg(&socket);
         self.containerd = Some(self.spawn(command, "containerd.log"));
         self.wait_for("the socket of containerd", "containerd.log", |_| {
