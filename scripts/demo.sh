@@ -54,8 +54,8 @@ clean_up() {
         own_containers | xargs -r docker rm --force --volumes >/dev/null || outcome=1
     fi
     [ -z "$image_is_ours" ] || docker rmi "$IMAGE" >/dev/null || outcome=1
-    private_docker_stop || outcome=1
-    [ -z "$work" ] || rm -rf "$work"
+    private_docker_stop
+    [ -z "$work" ] || scripts/leftovers.sh "$work" || outcome=1
     exit "$outcome"
 }
 trap clean_up EXIT
@@ -69,6 +69,14 @@ build() {
     PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin" cargo build --locked --package registrator --bin kontena-registrator
 }
 
+# Locked for as long as this script lives, so that nobody takes it for a leftover: scripts/leftovers.sh.
+make_folder() {
+    until [ -d "$work" ]; do
+        work=$(mktemp -d -t registrator-demo-XXXXXX)
+        { exec {lock}<"$work"; } && flock "$lock" || true
+    done
+}
+
 # The daemon that `docker` talks to, or else a private one. The registrator is told the same address.
 find_docker() {
     if docker info >/dev/null 2>&1; then
@@ -79,7 +87,7 @@ find_docker() {
     fi
     [ "$(id -u)" -eq 0 ] || fail "no Docker Engine answers. Start Docker, or let this user reach it (group docker), or run 'sudo make run'."
     say "No Docker Engine answers here, so the demo starts one of its own."
-    private_docker_start "$work/docker" kr-demo || fail "the Docker Engine does not start; see above"
+    private_docker_start "$work" || fail "the Docker Engine does not start; see above"
     export DOCKER_HOST=$PRIVATE_DOCKER_HOST
 }
 
@@ -131,8 +139,9 @@ choose_listen_address() {
 
 start_registrator() {
     say "$program run --policies etc/policies/ --services etc/services/ --embedded-listen $listen"
-    # Its own session: ^C reaches this script alone, which then ends things in order. No etcd of the caller's is written to.
-    env -u ETCD_ENDPOINT -u ETCD_ENDPOINTS setsid "$program" run --policies etc/policies/ --services etc/services/ \
+    # Its own session: ^C reaches this script alone, which then ends things in order; it ends with this script, whatever ends
+    # that. No etcd of the caller's is written to.
+    env -u ETCD_ENDPOINT -u ETCD_ENDPOINTS setsid setpriv --pdeathsig KILL "$program" run --policies etc/policies/ --services etc/services/ \
         --embedded-listen "$listen" >"$work/registrator.log" 2>&1 </dev/null &
     registrator=$!
 }
@@ -182,7 +191,7 @@ END
 
 follow_until_stopped() {
     cat "$work/registrator.log"
-    tail -n 0 -f "$work/registrator.log" &
+    setpriv --pdeathsig KILL tail -n 0 -f "$work/registrator.log" &
     follower=$!
     local outcome=0
     wait "$registrator" || outcome=$?
@@ -202,7 +211,8 @@ prove_and_end() {
 
 scripts/install-deps.sh run
 build
-work=$(mktemp -d)
+scripts/leftovers.sh
+make_folder
 step "Two containers"
 find_docker
 refuse_a_second_demo

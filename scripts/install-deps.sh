@@ -35,11 +35,14 @@ needed_to_run() {
     can_link || missing+=(gcc libc6-dev)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     need etcd-client etcdctl
+    need util-linux setpriv
+    need util-linux flock
     has_static_busybox || missing+=(busybox-static)
     if ! docker info >/dev/null 2>&1; then
         need docker.io dockerd
         need docker.io docker
         need iproute2 ip
+        need util-linux nsenter
     fi
 }
 

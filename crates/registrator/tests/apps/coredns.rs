@@ -328,9 +328,9 @@ impl Dns {
             "COREDNS_BIN",
             "scripts/fetch-coredns.sh builds it",
         )?;
+        let world = world()?;
         let (folder, address) = (tempfile::tempdir().unwrap(), free_port());
         let resolver = Resolver::new(address)?;
-        let world = world()?;
         let corefile = folder.path().join("Corefile");
         std::fs::write(
             &corefile,

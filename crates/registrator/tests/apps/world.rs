@@ -16,7 +16,8 @@ const HOST: &[&str] = &["--host-ip=192.0.2.10", "--host-name=node1"];
 /// The lease's time to live: the shortest that the program takes.
 pub(crate) const LEASE_TTL: Duration = Duration::from_secs(5);
 
-/// All that the readers need around them.
+/// All that the readers need around them. The test that makes it goes on in the network of its containers, with all that the
+/// test starts: these must reach them.
 pub(crate) struct World {
     pub(crate) docker: Dockerd,
     pub(crate) etcd: Etcd,
@@ -34,7 +35,9 @@ pub(crate) struct Host {
 impl World {
     /// With the shipped policies and configurations.
     pub(crate) fn shipped(kind: Kind) -> Option<World> {
-        let (docker, etcd) = (Dockerd::start()?, Etcd::start(kind)?);
+        let docker = Dockerd::start()?;
+        docker.enter_network();
+        let etcd = Etcd::start(kind)?;
         let services = shipped("services");
         let registrator = registrator("first", &docker, &etcd, &services);
         Some(World {
@@ -56,6 +59,7 @@ impl World {
         kind: Kind,
         configurations: &[(&str, &str)],
     ) -> Option<World> {
+        docker.enter_network();
         let files = write(configurations);
         let etcd = Etcd::start(kind)?;
         let registrator = registrator("first", &docker, &etcd, files.path());
@@ -71,6 +75,7 @@ impl World {
     pub(crate) fn neighbour(&self, configurations: &[(&str, &str)]) -> Option<Host> {
         let files = write(configurations);
         let docker = Dockerd::start()?;
+        self.docker.connect(&docker);
         let registrator = registrator("second", &docker, &self.etcd, files.path());
         Some(Host {
             docker,

@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used)]
 
 use crate::world::{NODES, World};
-use std::process::Command;
 
 /// A registrator among three containers that outlive their daemon.
 #[test]
@@ -41,7 +40,8 @@ fn a_container_that_ends_while_the_daemon_is_killed_disappears_after_it_is_back(
         .docker(&["inspect", "--format", "{{.State.Pid}}", "bb"]);
     world.docker.kill();
     program.wait_for_words("lost Docker", 1);
-    let killed = Command::new("kill").args(["-KILL", &process]).status();
+    let mut kill = world.docker.command_inside("kill");
+    let killed = kill.args(["-KILL", &process]).status();
     assert!(killed.is_ok_and(|status| status.success()));
     assert_eq!(recorder.deleted(NODES), [""; 0], "nobody knows yet");
     world.docker.launch();

@@ -4,7 +4,8 @@
 //! which the kernel does for one only. Its namespaces are called `rghN-...`, its subnet is `10.215.N.0/24`, and the link leads
 //! from the namespace that the tests run in to the switch. No rule of a firewall is made, and none applies: the switch has a
 //! namespace of its own. Everything goes away when the value is dropped, in a panic too. A link whose alias names a process
-//! that is no more was left behind by a killed run: the next run removes it with its namespaces and the processes in them.
+//! that is no more was left behind by a killed run: `scripts/leftovers.sh`, which the first engine of a run calls, removes it with
+//! its namespaces and the processes in them.
 
 use crate::program::wait_for;
 use std::fs;
@@ -13,6 +14,9 @@ use std::process::{Command, Stdio};
 
 /// Where Debian has `ip`, which the PATH of a plain user leaves out.
 const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+/// Locked by the run that looks for a number, and by `scripts/leftovers.sh`: one file for the machine, wherever a run has its
+/// temporary files.
+const LOCK: &str = "/tmp/registrator-tests-of-hosts.lock";
 /// Nobody has this hardware address: what is sent to it is lost.
 const NOBODY: &str = "02:00:00:00:00:01";
 /// The hosts of a subnet from which places have theirs; the first is the tests' own.
@@ -59,20 +63,14 @@ impl Network {
         Some(network)
     }
 
-    /// One run at a time, so that nobody removes what another has just made in the place of something abandoned.
+    /// Not while something abandoned is removed that has the same number.
     fn reserve() -> Network {
-        let lock = fs::File::create(std::env::temp_dir().join("registrator-tests-of-hosts.lock"));
+        let lock = fs::File::create(LOCK);
         let lock = lock.expect("a lock file");
         lock.lock().expect("a lock");
-        let numbers = (0..=u8::MAX).map(|number| Network { number, places: 0 });
-        // Dropping one would remove the network of another run.
-        let networks: Vec<_> = numbers.map(ManuallyDrop::new).collect();
-        for network in &networks {
-            if is_abandoned(&network.link()) {
-                network.remove();
-            }
-        }
-        for network in networks {
+        for number in 0..=u8::MAX {
+            // Dropping one would remove the network of another run.
+            let network = ManuallyDrop::new(Network { number, places: 0 });
             let (link, peer) = (network.link(), network.peer());
             if ip(&["link", "add", &link, "type", "veth", "peer", "name", &peer]) {
                 let alias = owner(std::process::id()).expect("this process");
@@ -185,22 +183,17 @@ impl Place {
     }
 }
 
-/// Whether it was made by a process that is no more. A number that the kernel gave anew began at another time.
-fn is_abandoned(link: &str) -> bool {
-    let alias = fs::read_to_string(format!("/sys/class/net/{link}/ifalias")).unwrap_or_default();
-    let alias = alias.trim();
-    let pid = alias
-        .split_whitespace()
-        .nth(1)
-        .and_then(|pid| pid.parse().ok());
-    pid.is_some_and(|pid| owner(pid).as_deref() != Some(alias))
-}
-
 /// Tells a process from all others of this boot.
 fn owner(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let began = stat.rsplit(')').next()?.split_whitespace().nth(19)?;
-    Some(format!("pid {pid} began {began}"))
+    Some(format!("pid {pid} began {began} in {}", table()?))
+}
+
+/// The table of processes that this one sees, as in `pid:[4026531836]`.
+fn table() -> Option<String> {
+    let table = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(table.to_string_lossy().into_owned())
 }
 
 /// Why there can be no network here.

@@ -1,14 +1,14 @@
 //! Private Docker daemons for tests: real ones, several at once, that may be stopped, killed and frozen.
 //!
 //! Needed: Linux, root, cgroups (v1 or v2), `dockerd` and `docker` (20.10 or newer), `containerd` with its runc shim, `ip`
-//! (iproute2), `tar`, and a static busybox as in Debian's `busybox-static`. No network and no registry: the image `busybox` is
+//! (iproute2), `unshare`, `nsenter` and `flock` (util-linux), `bash`, `tar`, and a static busybox as in Debian's `busybox-static`. No network and no registry: the image `busybox` is
 //! made of the busybox of the machine.
 //!
-//! Each daemon has all of its own: data, state, socket, a containerd (so that killing dockerd leaves containers running, as on
-//! a machine where systemd runs both), a bridge `rgtN` with the subnet `10.213.N.0/24`, networks out of `10.214.N.0/24`, a
-//! cgroup `rgtN`. The number N is reserved by creating the bridge, which the kernel does for one only. No iptables rules are
-//! made, so containers reach the host and each other but not the world. Everything goes away when the value is dropped, in a
-//! panic too; what a killed test run left behind is a bridge whose alias names a dead process: the next run takes it over.
+//! Each daemon has all of its own: data, state, socket, a cgroup, a containerd (so that killing dockerd leaves containers running,
+//! as on a machine where systemd runs both), and namespaces for its interfaces, mounts and processes, so that neither the
+//! machine's own engine nor anything else of the machine is touched. So its containers are reached from within its network
+//! alone: [`Dockerd::enter_network`]. Everything goes away when the value is dropped, in a panic too, and all but the folder and
+//! the cgroup when the process is killed: these the next one removes.
 
 // Each test crate that includes this file uses a part of it.
 #![allow(dead_code)]
@@ -19,10 +19,18 @@
     clippy::unwrap_used
 )]
 
+#[path = "folder.rs"]
+mod folder;
+#[path = "namespaces.rs"]
+mod namespaces;
+
+use folder::Folder;
+use namespaces::Namespaces;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a daemon may take to start or stop.
@@ -32,10 +40,13 @@ const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
 /// A daemon, running or not.
 pub(crate) struct Dockerd {
-    root: tempfile::TempDir,
-    bridge: Bridge,
     containerd: Option<Child>,
     process: Option<Child>,
+    /// Taken when it is dropped, before its cgroup is removed.
+    namespaces: Option<Namespaces>,
+    root: Folder,
+    /// Its subnets have it, so that no two containers of this process have one address.
+    number: u8,
     /// Let containers live on without their daemon: `--live-restore`.
     live_restore: bool,
     /// Let published ports of the host lead to their containers: `--userland-proxy`.
@@ -79,15 +90,13 @@ impl Dockerd {
             eprintln!("{skipped}");
             return None;
         }
-        let root = tempfile::Builder::new()
-            .prefix("rgt")
-            .tempdir()
-            .expect("a temporary folder");
+        static NUMBER: AtomicU8 = AtomicU8::new(0);
         let mut dockerd = Self {
-            root,
-            bridge: Bridge::reserve(),
             containerd: None,
             process: None,
+            namespaces: Some(Namespaces::make(&path())),
+            root: Folder::make(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
             live_restore: false,
             serve_published: false,
         };
@@ -103,25 +112,22 @@ impl Dockerd {
     /// Starts the daemon's process and waits until it answers.
     pub(crate) fn launch(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let name = &self.bridge.name;
-        let mut command = self.command("dockerd");
+        let mut command = self.command_inside("dockerd");
         let flag = |name: &str, path: &str| format!("--{name}={}", self.path(path).display());
         command
-            .args([
-                flag("data-root", "data"),
-                flag("exec-root", "exec"),
-                flag("pidfile", "docker.pid"),
-            ])
+            .args([flag("data-root", "data"), flag("pidfile", "docker.pid")])
             .arg(flag("containerd", "containerd.sock"))
             .args([
                 format!("--host={}", self.host()),
-                format!("--bridge={name}"),
-                format!("--cgroup-parent=/{name}"),
+                // Its sockets have long names, and no other daemon sees this folder.
+                "--exec-root=/run/docker".to_owned(),
+                format!("--bip=10.213.{}.1/24", self.number),
+                format!(
+                    "--default-address-pool=base=10.214.{}.0/24,size=28",
+                    self.number
+                ),
+                format!("--cgroup-parent=/{}", self.cgroup()),
             ])
-            .arg(format!(
-                "--default-address-pool=base=10.214.{}.0/24,size=28",
-                self.bridge.number
-            ))
             .arg("--exec-opt=native.cgroupdriver=cgroupfs")
             .arg(format!("--userland-proxy={}", self.serve_published))
             .args([
@@ -145,6 +151,50 @@ impl Dockerd {
         self.import_busybox();
     }
 
+    /// Takes the calling thread, with the processes and threads that it will start, into the network in which the containers are
+    /// reached.
+    pub(crate) fn enter_network(&self) {
+        self.namespaces().enter_network();
+    }
+
+    /// Lays a cable between the networks of two daemons: from each, the containers of both are reached.
+    pub(crate) fn connect(&self, other: &Dockerd) {
+        let ip = |at: &Dockerd, args: String| {
+            let mut ip = at.prepare(at.namespaces().command_in_network("ip"));
+            let status = ip.args(args.split(' ')).status();
+            assert!(status.is_ok_and(|status| status.success()), "ip {args}");
+        };
+        let ends = [(self, other), (other, self)];
+        let [link, peer] = ends.map(|(_, far)| format!("to-{}", far.number));
+        let far = other.namespaces().id();
+        ip(
+            self,
+            format!("link add {link} type veth peer name {peer} netns {far}"),
+        );
+        for (near, far) in ends {
+            let (link, number) = (format!("to-{}", far.number), far.number);
+            ip(near, format!("link set {link} up"));
+            let route = format!("10.213.{number}.0/24 via 10.213.{number}.1 dev {link} onlink");
+            ip(near, format!("route add {route}"));
+        }
+    }
+
+    /// A command that runs this program where the daemon lives.
+    pub(crate) fn command_inside(&self, program: &str) -> Command {
+        self.prepare(self.namespaces().command(program))
+    }
+
+    fn namespaces(&self) -> &Namespaces {
+        self.namespaces.as_ref().expect("until it is dropped")
+    }
+
+    /// Below this name are the cgroups of the containers. A whole run of tests has one for all of its daemons.
+    fn cgroup(&self) -> String {
+        let run = std::env::var("REGISTRATOR_TEST_RUN").ok();
+        let parts = run.into_iter().chain([self.root.name()]);
+        parts.collect::<Vec<_>>().join("/")
+    }
+
     /// Asks the daemon's process to end (SIGTERM) and waits until it has.
     pub(crate) fn terminate(&mut self) {
         end(self.process.take(), "TERM");
@@ -157,16 +207,12 @@ impl Dockerd {
 
     /// Freezes the daemon's process (SIGSTOP): it accepts connections, and says nothing.
     pub(crate) fn freeze(&self) {
-        self.process
-            .iter()
-            .for_each(|process| signal(process.id(), "STOP"));
+        self.process.iter().for_each(|child| signal(child, "STOP"));
     }
 
     /// Ends [`Dockerd::freeze`].
     pub(crate) fn thaw(&self) {
-        self.process
-            .iter()
-            .for_each(|process| signal(process.id(), "CONT"));
+        self.process.iter().for_each(|child| signal(child, "CONT"));
     }
 
     /// Runs `docker` with these arguments against this daemon; what it prints, trimmed.
@@ -201,11 +247,13 @@ impl Dockerd {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let path = std::env::var("PATH").unwrap_or_default();
+        self.prepare(Command::new(program))
+    }
+
+    fn prepare(&self, mut command: Command) -> Command {
         command
             .env_clear()
-            .env("PATH", format!("{path}:{SBIN}"))
+            .env("PATH", path())
             .env("DOCKER_CONFIG", self.path("client"));
         command
             .env("HOME", self.root.path())
@@ -254,23 +302,17 @@ impl Dockerd {
     }
 
     fn launch_containerd(&mut self) {
-        let [root, state, socket, config] = [
-            "containerd",
-            "containerd-state",
-            "containerd.sock",
-            "containerd.toml",
-        ]
-        .map(|name| self.path(name));
+        let [root, socket, config] =
+            ["containerd", "containerd.sock", "containerd.toml"].map(|name| self.path(name));
         fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n")
             .expect("a configuration file");
-        let mut command = self.command("containerd");
+        let mut command = self.command_inside("containerd");
         command
             .arg("--config")
             .arg(config)
             .arg("--root")
             .arg(root)
-            .arg("--state")
-            .arg(state);
+            .arg("--state=/run/containerd-state");
         command.arg("--address").arg(&socket);
         self.containerd = Some(self.spawn(command, "containerd.log"));
         self.wait_for("the socket of containerd", "containerd.log", |_| {
@@ -324,78 +366,36 @@ impl Dockerd {
             "the image was not imported"
         );
     }
-
-    /// Containers and networks, while there is a daemon that can remove them properly.
-    fn empty(&self) {
-        let list =
-            |args: &[&str]| String::from_utf8_lossy(&self.docker_output(args).stdout).into_owned();
-        for (list, remove) in [
-            (list(&["ps", "-aq"]), ["rm", "-f"].as_slice()),
-            (
-                list(&["network", "ls", "-q", "--filter", "type=custom"]),
-                ["network", "rm"].as_slice(),
-            ),
-        ] {
-            let ids: Vec<_> = list.split_whitespace().collect();
-            if !ids.is_empty() {
-                self.docker_output(&[remove, &ids].concat());
-            }
-        }
-    }
-
-    /// Shims and containers that outlived their daemon. The folder's name in their command lines says that they are ours.
-    fn end_orphans(&self) {
-        let root = self.root.path().to_string_lossy().into_owned();
-        let shims: Vec<u32> = processes()
-            .filter(|pid| command_line(*pid).contains(&root))
-            .collect();
-        let children: Vec<u32> = processes()
-            .filter(|pid| parent(*pid).is_some_and(|pid| shims.contains(&pid)))
-            .collect();
-        children
-            .into_iter()
-            .chain(shims)
-            .for_each(|pid| signal(pid, "KILL"));
-    }
-
-    fn unmount_all(&self) {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-        let mut ours: Vec<_> = points
-            .filter(|point| Path::new(point).starts_with(self.root.path()))
-            .collect();
-        ours.sort_unstable_by_key(|point| std::cmp::Reverse(point.len()));
-        for point in ours {
-            quietly(Command::new("umount").args(["-l", point]));
-        }
-    }
 }
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        if self.process.is_some() {
-            self.thaw();
-            self.empty();
+        thaw_cgroups(&self.cgroup());
+        self.namespaces.take();
+        for child in [&mut self.process, &mut self.containerd]
+            .into_iter()
+            .flatten()
+        {
+            _ = child.wait();
         }
-        self.terminate();
-        end(self.containerd.take(), "TERM");
-        self.end_orphans();
-        self.unmount_all();
-        remove_cgroups(&self.bridge.name);
+        remove_cgroups(&self.cgroup());
     }
 }
 
 /// Why there can be no daemon here.
 fn obstacle() -> Option<String> {
-    let path = format!("{}:{SBIN}", std::env::var("PATH").unwrap_or_default());
     let found =
-        |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+        |program: &str| std::env::split_paths(&path()).any(|folder| folder.join(program).is_file());
     let programs = [
         "dockerd",
         "docker",
         "containerd",
         "runc",
         "ip",
+        "unshare",
+        "nsenter",
+        "flock",
+        "bash",
         "tar",
         "busybox",
     ];
@@ -415,108 +415,30 @@ fn busybox() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A network bridge, and with it a number that no other daemon has.
-struct Bridge {
-    name: String,
-    number: u8,
+fn path() -> String {
+    format!("{}:{SBIN}", std::env::var("PATH").unwrap_or_default())
 }
 
-impl Bridge {
-    fn reserve() -> Self {
-        let start = std::process::id();
-        for offset in 0..=u32::from(u8::MAX) {
-            let number = u8::try_from((start + offset) % 256).unwrap_or(0);
-            let bridge = Self {
-                name: format!("rgt{number}"),
-                number,
-            };
-            bridge.remove_if_abandoned();
-            if ip(&["link", "add", "name", &bridge.name, "type", "bridge"]) {
-                bridge.configure();
-                return bridge;
-            }
-            // Dropping it would remove the bridge of another daemon.
-            std::mem::forget(bridge);
-        }
-        panic!("no bridge could be made: is the kernel's bridge module there?");
-    }
-
-    fn configure(&self) {
-        let address = format!("10.213.{}.1/24", self.number);
-        ip(&[
-            "link",
-            "set",
-            &self.name,
-            "alias",
-            &format!("pid {}", std::process::id()),
-        ]);
-        assert!(
-            ip(&["address", "add", &address, "dev", &self.name]),
-            "no address for {}",
-            self.name
-        );
-        assert!(
-            ip(&["link", "set", &self.name, "up"]),
-            "{} does not come up",
-            self.name
-        );
-    }
-
-    fn remove_if_abandoned(&self) {
-        let alias =
-            fs::read_to_string(format!("/sys/class/net/{}/ifalias", self.name)).unwrap_or_default();
-        let pid = alias.trim().strip_prefix("pid ");
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            ip(&["link", "delete", &self.name]);
-        }
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        let pool = format!("10.214.{}.", self.number);
-        let links = Command::new("ip")
-            .args(["-o", "-4", "address"])
-            .output()
-            .map(|output| output.stdout);
-        for line in String::from_utf8_lossy(&links.unwrap_or_default()).lines() {
-            let words: Vec<_> = line.split_whitespace().collect();
-            if let [_, link, "inet", address, ..] = words.as_slice()
-                && address.starts_with(&pool)
-            {
-                ip(&["link", "delete", link]);
-            }
-        }
-        ip(&["link", "delete", &self.name]);
-    }
-}
-
-fn ip(args: &[&str]) -> bool {
-    quietly(Command::new("ip").args(args))
-}
-
-fn quietly(command: &mut Command) -> bool {
-    let path = format!("{}:{SBIN}", std::env::var("PATH").unwrap_or_default());
-    let command = command
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-fn signal(pid: u32, name: &str) {
-    quietly(Command::new("kill").args(["-s", name, &pid.to_string()]));
+/// Sends a signal to the daemon that this child has started inside of the namespaces. When a daemon stands still, so does the
+/// child that waits for it.
+fn signal(child: &Child, name: &str) {
+    let daemons = processes().filter(|pid| parent(*pid) == Some(child.id()));
+    let daemons = daemons.map(|pid| pid.to_string());
+    let mut command = Command::new("kill");
+    command.args(["-s", name]).args(daemons);
+    command.args((name == "CONT").then(|| child.id().to_string()));
+    command.env("PATH", path()).stderr(Stdio::null());
+    _ = command.status();
 }
 
 /// Ends a child, by force if it does not end in time.
 fn end(child: Option<Child>, name: &str) {
     let Some(mut child) = child else { return };
-    signal(child.id(), name);
+    signal(&child, name);
     let deadline = Instant::now() + DEADLINE / 3;
     while matches!(child.try_wait(), Ok(None)) {
         if Instant::now() > deadline {
-            _ = child.kill();
+            signal(&child, "KILL");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -525,11 +447,6 @@ fn end(child: Option<Child>, name: &str) {
 fn processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn command_line(pid: u32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -542,20 +459,35 @@ fn parent(pid: u32) -> Option<u32> {
         .ok()
 }
 
-/// Empty cgroups stay behind where a shim was killed.
-fn remove_cgroups(name: &str) {
-    let hierarchies = fs::read_dir("/sys/fs/cgroup")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    for cgroup in hierarchies
-        .chain([PathBuf::from("/sys/fs/cgroup")])
-        .map(|hierarchy| hierarchy.join(name))
-    {
-        for child in fs::read_dir(&cgroup).into_iter().flatten().flatten() {
-            _ = fs::remove_dir(child.path());
+/// The directories of a cgroup, in the hierarchies of the first version or the only one of the second.
+fn cgroups(name: &str) -> impl Iterator<Item = PathBuf> {
+    let all = fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+    let hierarchies = all.flatten().map(|entry| entry.path());
+    let hierarchies = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]);
+    let directories = hierarchies.map(move |hierarchy| hierarchy.join(name));
+    directories.filter(|cgroup| cgroup.is_dir())
+}
+
+fn below(cgroup: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+}
+
+/// In the first version of cgroups, a frozen process does not even die.
+fn thaw_cgroups(name: &str) {
+    for container in cgroups(name).flat_map(|cgroup| below(&cgroup)) {
+        let state = container.join("freezer.state");
+        if state.exists() {
+            _ = fs::write(state, "THAWED");
         }
+    }
+}
+
+fn remove_cgroups(name: &str) {
+    for cgroup in cgroups(name) {
+        below(&cgroup).for_each(|container| _ = fs::remove_dir(container));
         _ = fs::remove_dir(cgroup);
     }
 }
