@@ -28,7 +28,7 @@ pub(super) enum Report {
     /// The watch is there again after [`Report::Trouble`].
     Restored,
     /// The changes since the last ones are lost: all must be read anew.
-    Lost(Error),
+    Lost,
 }
 
 /// Follows one range from a position on.
@@ -79,7 +79,7 @@ impl RangeFollower {
             match stream.next(self.next).await {
                 Ok(answer) if answer.events.is_empty() => {}
                 Ok(answer) => return self.take(answer.events),
-                Err(error @ Error::Compacted { .. }) => return Report::Lost(error),
+                Err(Error::Compacted { .. }) => return Report::Lost,
                 Err(_) => {
                     if opened.elapsed() > BACKOFF.longest {
                         self.attempts.succeeded();
@@ -102,7 +102,7 @@ impl RangeFollower {
 
     fn fail(&mut self, error: Error) -> Report {
         if matches!(error, Error::Compacted { .. }) {
-            return Report::Lost(error);
+            return Report::Lost;
         }
         self.in_trouble = true;
         self.pause = self.attempts.failed();

@@ -264,10 +264,10 @@ impl Serving {
             Report::Restored => {
                 self.followers.refused.remove(&root);
             }
-            Report::Lost(_) if self.followers.tasks.contains_key(&root) => {
+            Report::Lost if self.followers.tasks.contains_key(&root) => {
                 return Err(Interruption::Disturbed);
             }
-            Report::Lost(_) => {}
+            Report::Lost => {}
         }
         Ok(())
     }
@@ -433,7 +433,7 @@ impl Followers {
         let task = self.running.spawn(async move {
             loop {
                 let report = follower.next().await;
-                let last = matches!(report, Report::Lost(_));
+                let last = matches!(report, Report::Lost);
                 if sender.send((name.clone(), report)).is_err() || last {
                     return;
                 }
