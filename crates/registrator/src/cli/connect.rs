@@ -2,10 +2,12 @@
 
 use crate::host::{self, Host};
 use crate::settings::{
-    CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings, HostFactSettings,
+    CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings,
+    HostFactSettings, HostSettings,
 };
 use crate::{docker, etcd};
 use registrator_core::evaluate::fence::Fence;
+use registrator_core::reconciler;
 use registrator_policy::Limits;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,11 +61,16 @@ pub(super) fn etcd(
     })
 }
 
-/// What may be written.
-pub(super) fn fence(settings: &EtcdSettings) -> Fence {
-    Fence {
-        allowed: settings.allow_prefixes.clone(),
-        reserved: settings.meta_prefix.clone(),
+/// What may be written, and how much.
+pub(super) fn reconciler(settings: &HostSettings) -> reconciler::Settings {
+    let fence = Fence {
+        allowed: settings.etcd.allow_prefixes.clone(),
+        reserved: settings.etcd.meta_prefix.clone(),
+    };
+    reconciler::Settings {
+        max_instances: settings.evaluation.max_instances,
+        max_nodes: settings.evaluation.max_nodes,
+        ..reconciler::Settings::with_fence(fence)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::event_loop::{self, Attached, End, Inputs, News, Results, SessionTask,
 use crate::exit::Exit;
 use crate::settings::{self, Environment, RunSettings};
 use crate::{docker, etcd, files};
-use registrator_core::reconciler::{OnExit, Reconciler, Settings};
+use registrator_core::reconciler::{OnExit, Reconciler};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
@@ -121,7 +121,7 @@ async fn attach(
     let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
-        reconciler: Reconciler::new(Settings::with_fence(connect::fence(&settings.host.etcd))),
+        reconciler: Reconciler::new(connect::reconciler(&settings.host)),
         evaluators: Evaluators::new(
             Deadlines::new(settings.host.evaluation.evaluation_timeout),
             evaluated,

@@ -53,6 +53,8 @@ pub(super) enum ValueError {
     Time,
     #[error("it must be from {0:?} to {1:?}")]
     Bounds(Duration, Duration),
+    #[error("it must be a whole number, 1 or more")]
+    Number,
     #[error("it must be whole seconds")]
     WholeSeconds,
     #[error("an item of the list is empty: separate items by one comma")]
@@ -136,6 +138,13 @@ pub(super) fn lease_ttl(text: &str) -> Result<Duration, ValueError> {
 
 pub(super) fn evaluation_timeout(text: &str) -> Result<Duration, ValueError> {
     bounded(text, Duration::from_millis(10), Duration::from_secs(60))
+}
+
+pub(super) fn limit(text: &str) -> Result<usize, ValueError> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(ValueError::Number),
+        Ok(limit) => Ok(limit),
+    }
 }
 
 /// An address that others can reach a host at. Whether this host has it, and who reaches it, cannot be told from it.
@@ -246,6 +255,12 @@ mod tests {
             "it must be from 5s to 3600s"
         );
         assert!(evaluation_timeout("0").is_err());
+        assert_eq!(limit("1"), Ok(1));
+        assert!(
+            ["0", "-1", "1k", ""]
+                .iter()
+                .all(|text| limit(text).is_err())
+        );
     }
 
     #[test]
