@@ -5,6 +5,7 @@
 
 use super::words::Loading;
 use num_bigint::BigInt;
+use registrator_core::node::MAX_VALUE_BYTES;
 use starlark::ErrorKind;
 use starlark::collections::SmallMap;
 use starlark::environment::GlobalsBuilder;
@@ -48,6 +49,8 @@ impl Room {
 enum Oversize {
     #[error("this would take the policy's memory over {0} bytes")]
     Memory(usize),
+    #[error("the text of a value may have at most {MAX_VALUE_BYTES} bytes")]
+    Text,
     #[error("an integer may have at most {MAX_INT_BITS} bits")]
     Integer,
     #[error("a range may have at most {MAX_RANGE} items, except as what a loop goes over")]
@@ -135,16 +138,16 @@ fn fits_integer(eval: &mut Evaluator<'_, '_, '_>, bits: u64) -> starlark::Result
     Ok(())
 }
 
-/// Counts the bytes of a text, and refuses what does not fit: a few values within each other may have an endless text.
-struct Counter {
-    bytes: usize,
-    left: usize,
-}
+/// Counts the bytes of a text, up to as many as a node may have: a few values within each other may have an endless text.
+#[derive(Default)]
+struct Counter(usize);
 
 impl Write for Counter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.bytes += text.len();
-        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.0 += text.len();
+        if self.0 > MAX_VALUE_BYTES {
+            return Err(fmt::Error);
+        }
         Ok(())
     }
 }
@@ -158,16 +161,12 @@ fn shown(value: Value<'_>, eval: &mut Evaluator<'_, '_, '_>) -> starlark::Result
     if value.unpack_i32().is_some() || value.is_none() || value.unpack_bool().is_some() {
         return Ok(16);
     }
-    let bytes = room(eval).map_or(usize::MAX, |room| room.bytes);
-    let mut counter = Counter {
-        bytes: 0,
-        left: bytes,
-    };
-    match write!(counter, "{value}") {
-        Ok(()) => fits(eval, counter.bytes)?,
-        Err(_) => return Err(no_room(Oversize::Memory(bytes))),
+    let mut counter = Counter::default();
+    if write!(counter, "{value}").is_err() {
+        return Err(no_room(Oversize::Text));
     }
-    Ok(counter.bytes)
+    fits(eval, counter.0)?;
+    Ok(counter.0)
 }
 
 /// Looks at all values; gives the bytes of all their texts, and of the longest.
