@@ -124,16 +124,22 @@ pub struct Settings {
     pub release: Duration,
     /// What keeps one mistake from deleting everything.
     pub brake: BrakeSettings,
+    /// The most instances that run. Who writes configurations must not be able to fill etcd.
+    pub max_instances: usize,
+    /// The most keys that are asked for, for the same reason.
+    pub max_nodes: usize,
 }
 
 impl Settings {
-    /// The usual times, with this fence.
+    /// The usual times, with this fence, and no other limits.
     pub fn with_fence(fence: Fence) -> Settings {
         Settings {
             fence,
             gather: Duration::from_millis(20),
             release: Duration::from_secs(5),
             brake: BrakeSettings::default(),
+            max_instances: usize::MAX,
+            max_nodes: usize::MAX,
         }
     }
 }
@@ -187,8 +193,8 @@ impl Reconciler {
     /// A reconciler that knows nothing yet.
     pub fn new(settings: Settings) -> Reconciler {
         Reconciler {
+            instances: Instances::at_most(settings.max_instances),
             settings,
-            instances: Instances::default(),
             containers: Containers::default(),
             evaluations: Evaluations::default(),
             desired: Desired::default(),

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 /// How much one evaluation of a policy, or one loading of a file, may use.
 ///
-/// The limits stop mistakes, not malice: they are looked at every 1,000 ticks, so one operation may use more than
-/// `heap_bytes` at once. Policies are the administrator's files.
+/// The limits stop mistakes, not malice: `docs/policies.md` says what remains. They are looked at every 1,000 ticks, and memory also
+/// before each operation that may need much of it. Policies are the administrator's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Function calls and turns of loops. A release build does about 100 of them in a microsecond.
+    /// Function calls, looks at the memory among them, and turns of loops. A release build does about 100 of them in a microsecond.
     pub ticks: u64,
     /// Bytes of the values that the policy makes. It also bounds how deeply they can be nested, and so the stack that showing
     /// them takes: with 8 MiB, [`STACK_BYTES`](crate::STACK_BYTES) is enough.

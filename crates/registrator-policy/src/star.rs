@@ -4,6 +4,8 @@ mod answer;
 mod container;
 mod facts;
 mod fault;
+mod guarded;
+mod guards;
 mod json;
 mod library;
 mod lint;
@@ -24,6 +26,8 @@ use crate::diagnostic::Diagnostic;
 use crate::settings::{Limits, Settings};
 use answer::Prefixes;
 use container::Container as ContainerValue;
+use guarded::Originals;
+use guards::{Room, is_oversize};
 use loader::Loaded;
 use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
@@ -57,6 +61,7 @@ struct StarPolicy {
     prefixes: PrefixRule,
     limits: Limits,
     canceller: Canceller,
+    originals: Originals,
     /// By the text of the configuration.
     configs: BTreeMap<String, Prepared>,
     /// The container of the last evaluation: those of the policy's instances follow each other, and share its document.
@@ -100,6 +105,7 @@ pub(crate) fn load(
         },
         limits: settings.limits.clone(),
         canceller: Canceller::default(),
+        originals: loaded.originals,
         configs: BTreeMap::new(),
         last: None,
     }))
@@ -324,8 +330,10 @@ impl StarPolicy {
             stopped.set(reason.or(stopped.get()));
             reason.is_some()
         };
+        let room = Room::of(self.limits.heap_bytes);
         Module::with_temp_heap(|module| {
             let mut eval = Evaluator::new(&module);
+            eval.extra = Some(&room);
             self.limit(&mut eval, &check)
                 .map_err(|error| self.host_error(&error))?;
             eval.set_print_handler(log);
@@ -364,7 +372,11 @@ impl StarPolicy {
             ));
         }
         let full = eval.heap().peak_allocated_bytes() > self.limits.heap_bytes;
-        full.then(|| format!("used more than {} bytes", self.limits.heap_bytes))
+        full.then(|| self.too_much())
+    }
+
+    fn too_much(&self) -> String {
+        format!("used more than {} bytes", self.limits.heap_bytes)
     }
 
     /// An error of the interpreter. Those of limits know neither place nor policy.
@@ -374,8 +386,9 @@ impl StarPolicy {
         limit: Option<String>,
         container: &Container,
     ) -> EvalError {
-        let diagnostic = fault::diagnostic(error, &self.file);
+        let diagnostic = fault::diagnostic(error, &self.file, &self.originals);
         let (kind, limit) = match (error.kind(), limit) {
+            _ if is_oversize(error) => (EvalErrorKind::Limit, Some(self.too_much())),
             (ErrorKind::Other(_), Some(limit)) => (EvalErrorKind::Limit, Some(limit)),
             (ErrorKind::StackOverflow(_), _) => (EvalErrorKind::Limit, None),
             (ErrorKind::Internal(_), _) => (EvalErrorKind::Host, None),

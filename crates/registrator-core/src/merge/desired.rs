@@ -56,6 +56,16 @@ impl Desired {
         self.candidates.get(key)
     }
 
+    /// Whether one origin asks for `key`, with one value.
+    pub fn is_asked_once(&self, key: &Key) -> bool {
+        let origins = self.candidates.get(key).into_iter();
+        origins
+            .flat_map(BTreeMap::values)
+            .map(BTreeSet::len)
+            .sum::<usize>()
+            == 1
+    }
+
     /// All keys asked for, with their candidates, in byte order.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Candidates)> {
         self.candidates.iter()

@@ -81,6 +81,10 @@ pub struct Instances {
     changed: BTreeSet<ConfigId>,
     configs: Configs,
     running: BTreeMap<InstanceId, Instance>,
+    /// How many may run; `None` is any number.
+    most: Option<usize>,
+    /// Those that there was no room for.
+    refused: BTreeSet<InstanceId>,
     problems: Problems,
 }
 
@@ -95,6 +99,14 @@ struct Concerned {
 }
 
 impl Instances {
+    /// No instances yet, and never more than `most`.
+    pub fn at_most(most: usize) -> Instances {
+        Instances {
+            most: Some(most),
+            ..Instances::default()
+        }
+    }
+
     /// Replaces all policies. One that cannot be loaded but ran before must be among `policies` as it was.
     pub fn set_policies(
         &mut self,
@@ -226,11 +238,20 @@ impl Instances {
         let mut delta = InstanceDelta::default();
         for id in &concerned.instances {
             self.run(id, &mut delta);
+        }
+        while !self.is_full()
+            && let Some(id) = self.refused.pop_first()
+        {
+            self.run(&id, &mut delta);
+            concerned.policies.insert(id.policy.clone());
+            concerned.instances.insert(id);
+        }
+        for id in &concerned.instances {
             concerned.configs.extend(self.configs.naming(id));
         }
         let mut problems = BTreeMap::new();
         for policy in concerned.policies {
-            let found = Vec::from_iter(self.no_config(&policy));
+            let found = Vec::from_iter(self.policy_problem(&policy));
             problems.insert(Subject::Policy(policy, None), found);
         }
         for (policy, source) in concerned.configs {
@@ -266,10 +287,13 @@ impl Instances {
     fn run(&mut self, id: &InstanceId, delta: &mut InstanceDelta) {
         let wanted = self.wanted(id);
         let running = self.running.get(id);
+        self.refused.remove(id);
         if running == wanted.as_ref() {
             return;
         }
-        if let Some(instance) = wanted {
+        if wanted.is_some() && running.is_none() && self.is_full() {
+            self.refused.insert(id.clone());
+        } else if let Some(instance) = wanted {
             delta.started.push(id.clone());
             if self.running.insert(id.clone(), instance).is_some() {
                 delta.reloaded.insert(id.clone());
@@ -278,6 +302,18 @@ impl Instances {
             self.running.remove(id);
             delta.stopped.push(id.clone());
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.most.is_some_and(|most| self.running.len() >= most)
+    }
+
+    /// Says of an instance that there was no room for it, if so.
+    fn too_many(&self, instance: &InstanceId) -> Option<Problem> {
+        self.refused.contains(instance).then(|| Problem::TooMany {
+            instance: instance.clone(),
+            most: self.most.unwrap_or_default(),
+        })
     }
 
     fn wanted(&self, id: &InstanceId) -> Option<Instance> {
@@ -295,8 +331,13 @@ impl Instances {
         })
     }
 
-    fn no_config(&self, policy: &PolicyName) -> Option<Problem> {
-        let schema = schema(&self.policies, policy)?;
+    fn policy_problem(&self, policy: &PolicyName) -> Option<Problem> {
+        let Some(schema) = schema(&self.policies, policy) else {
+            return self.too_many(&InstanceId {
+                policy: policy.clone(),
+                config: None,
+            });
+        };
         let listed = self.files.complete() && !self.unlisted.contains(policy);
         if !listed || self.configs.of(policy).next().is_some() {
             return None;
@@ -323,7 +364,11 @@ impl Instances {
             return Vec::new();
         };
         if spec.schema.is_some() {
-            self.configs.problems(policy, source)
+            let mut problems = self.configs.problems(policy, source);
+            let id = (policy.clone(), source.clone());
+            let instance = self.configs.instance(&id);
+            problems.extend(instance.and_then(|instance| self.too_many(instance)));
+            problems
         } else if self.configs.contains(policy, source) {
             vec![Problem::NoSchema(source.clone(), policy.clone())]
         } else {

@@ -186,6 +186,7 @@ fn problem(problem: &Problem) -> Option<PlannedError> {
         Problem::Twice {
             instance, refused, ..
         } => (instance.to_string(), "config", Some(refused.to_string())),
+        Problem::TooMany { instance, .. } => (instance.to_string(), "limit", None),
         Problem::NoSchema(source, policy) | Problem::NoPolicy(source, policy) => {
             (policy.to_string(), "config", Some(source.to_string()))
         }

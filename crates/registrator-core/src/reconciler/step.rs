@@ -1,7 +1,7 @@
 //! How each event changes the state, and what follows from it.
 
 use super::{Command, Ending, OnExit, Reconciler};
-use crate::evaluate::evaluation::{EvalError, Evaluation};
+use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Ticket, Urgency};
 use crate::merge::departures::Cause;
@@ -87,10 +87,9 @@ impl Reconciler {
             return;
         };
         let checked = result.and_then(|evaluation| {
-            self.settings
-                .fence
-                .check(&evaluation.nodes)
-                .map(|()| evaluation)
+            self.settings.fence.check(&evaluation.nodes)?;
+            self.check_room(&origin, &evaluation.nodes)?;
+            Ok(evaluation)
         });
         match checked {
             Ok(evaluation) => self.on_nodes(origin, evaluation, now),
@@ -102,6 +101,33 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Whether there is room for what an origin asks for now, in the place of what it asked for before.
+    fn check_room(&self, origin: &Origin, nodes: &Nodes) -> Result<(), EvalError> {
+        let (now, most) = (self.desired.len(), self.settings.max_nodes);
+        if now + nodes.len() <= most {
+            return Ok(());
+        }
+        let keys: BTreeSet<&Key> = nodes.keys().collect();
+        let new = keys
+            .iter()
+            .filter(|key| self.desired.candidates(key).is_none());
+        let before = self.evaluations.asked(origin).into_iter();
+        let before = before.flat_map(Nodes::keys);
+        let gone = before.filter(|key| !keys.contains(key) && self.desired.is_asked_once(key));
+        let total = now + new.count() - gone.count();
+        if total <= most {
+            return Ok(());
+        }
+        Err(EvalError {
+            kind: EvalErrorKind::Limit,
+            message: format!(
+                "with the {} nodes for this container there would be {total} in all, and --max-nodes permits {most}; the container keeps the nodes it had",
+                nodes.len()
+            ),
+            at: None,
+        })
     }
 
     fn on_nodes(&mut self, origin: Origin, evaluation: Evaluation, now: Instant) {

@@ -1,8 +1,9 @@
 //! Turns the interpreter's errors into diagnostics: the line, a mark under the place, the way to it, and what to do.
 
+use super::guarded::{Originals, is_guard, restored};
 use crate::diagnostic::{Diagnostic, Severity};
+use starlark::ErrorKind;
 use starlark::codemap::FileSpan;
-use starlark::errors::Frame;
 
 /// How many characters of a source line are shown.
 const MAX_LINE: usize = 160;
@@ -56,21 +57,34 @@ const HINTS: [(&str, &str); 12] = [
     ("`yield`", "Starlark has no yield: return a list of dicts"),
 ];
 
-/// The diagnostic for an error; `file` is the policy's file, for errors without a place.
-pub(super) fn diagnostic(error: &starlark::Error, file: &str) -> Diagnostic {
+/// The diagnostic for an error; `file` is the policy's file, for errors without a place, and `originals` are the files that ran with guards.
+pub(super) fn diagnostic(error: &starlark::Error, file: &str, originals: &Originals) -> Diagnostic {
+    let frames = &error.call_stack().frames;
+    let last = frames
+        .iter()
+        .filter_map(|frame| frame.location.as_ref())
+        .next_back();
+    let span = match error.kind() {
+        // A guard may be the call that was too much.
+        ErrorKind::StackOverflow(_) => last.or(error.span()),
+        _ => error.span(),
+    };
+    let span = span.map(|span| restored(originals, span));
     let cause = error.without_diagnostic().to_string();
     let cause = cause
         .strip_prefix("fail:")
         .map(str::trim_start)
         .unwrap_or(&cause);
     let mut message = tidy(cause);
-    for line in calls(&error.call_stack().frames, error.span()) {
+    let frames = frames.iter().filter(|frame| !is_guard(&frame.name));
+    let locations = frames.filter_map(|frame| Some(restored(originals, frame.location.as_ref()?)));
+    for line in calls(locations.collect(), span.as_ref()) {
         message += &format!("\n{line}");
     }
     if let Some(hint) = hint(&message) {
         message += &format!("\nhelp: {hint}");
     }
-    placed(error.span(), file, Severity::Error, message)
+    placed(span.as_ref(), file, Severity::Error, message)
 }
 
 /// A diagnostic at a place in a source file.
@@ -156,10 +170,10 @@ fn marked(number: usize, line: &str, column: usize, width: usize) -> String {
     format!("{margin} |\n{number} | {before}{shown}\n{margin} | {space}{marks}")
 }
 
-/// The way to the place, the latest call first. The call at the place itself is shown already.
-fn calls(frames: &[Frame], place: Option<&FileSpan>) -> Vec<String> {
-    let elsewhere = |frame: &&Frame| place.is_none() || frame.location.as_ref() != place;
-    let calls = frames.iter().rev().filter(elsewhere).filter_map(call);
+/// The way to the place, the latest call first. The call at the place itself is shown already, and a guard is no call.
+fn calls(locations: Vec<FileSpan>, place: Option<&FileSpan>) -> Vec<String> {
+    let elsewhere = |location: &&FileSpan| Some(*location) != place;
+    let calls = locations.iter().rev().filter(elsewhere).map(call);
     let calls: Vec<String> = calls.collect();
     if calls.len() <= 2 * MAX_CALLS + 1 {
         return calls;
@@ -170,16 +184,12 @@ fn calls(frames: &[Frame], place: Option<&FileSpan>) -> Vec<String> {
     first.chain([between]).chain(last).collect()
 }
 
-fn call(frame: &Frame) -> Option<String> {
-    let location = frame.location.as_ref()?;
+fn call(location: &FileSpan) -> String {
     let line = location
         .file
         .source_line_at_pos(location.span.begin())
         .trim();
     let line: String = line.chars().take(80).collect();
     let number = location.resolve_span().begin.line + 1;
-    Some(format!(
-        "called from {}:{number}: {line}",
-        location.filename()
-    ))
+    format!("called from {}:{number}: {line}", location.filename())
 }

@@ -1,6 +1,7 @@
 //! The dialect and the built-in functions of policies.
 
 use super::container::container_types;
+use super::guards::guards;
 use super::json::{encode, to_star};
 use super::words::words;
 use crate::names;
@@ -39,6 +40,7 @@ fn build() -> Globals {
     ];
     let builder = GlobalsBuilder::extended_by(&extensions);
     let builder = builder.with(words).with(container_types).with(naming);
+    let builder = builder.with(guards);
     builder.with_namespace("json", json_functions).build()
 }
 

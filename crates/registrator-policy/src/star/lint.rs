@@ -1,6 +1,7 @@
 //! Finds mistakes without running the policy: type errors and lint findings of the policy and its helper files.
 
 use super::fault;
+use super::guarded::Originals;
 use super::library::globals;
 use super::loader::parse;
 use super::source::{PolicyFolder, Source, read_policy};
@@ -82,7 +83,8 @@ impl Checker {
         let ast = match parse(&source) {
             Ok(ast) => ast,
             Err(error) => {
-                self.findings.push(fault::diagnostic(&error, &source.shown));
+                self.findings
+                    .push(fault::diagnostic(&error, &source.shown, &Originals::new()));
                 return None;
             }
         };
@@ -101,7 +103,7 @@ impl Checker {
         };
         let errors = errors
             .iter()
-            .map(|error| fault::diagnostic(error, &source.shown));
+            .map(|error| fault::diagnostic(error, &source.shown, &Originals::new()));
         self.findings.extend(errors);
         self.interfaces.insert(source.path, Some(interface.clone()));
         Some(interface)

@@ -1,6 +1,8 @@
 //! Loads a policy file and the helper files that it names.
 
 use super::fault;
+use super::guarded::{Guarded, Originals};
+use super::guards::Room;
 use super::library::{DIALECT, globals};
 use super::nesting;
 use super::source::{PolicyFolder, Source, SourceError, read_policy};
@@ -32,6 +34,7 @@ pub(super) struct Loaded {
     pub(super) module: FrozenModule,
     pub(super) schema: Option<Schema>,
     pub(super) fingerprint: u64,
+    pub(super) originals: Originals,
 }
 
 /// Loads the policy at `path`.
@@ -45,13 +48,15 @@ pub(super) fn load(path: &Path, settings: &Settings) -> Result<Loaded, Diagnosti
         settings,
         reads: EnvReads::default(),
         helpers: RefCell::default(),
+        originals: RefCell::default(),
     };
     let importing = vec![source.path.clone()];
     let (module, schema) = workshop
         .run(&source, true, importing)
-        .map_err(|error| fault::diagnostic(&error, &shown))?;
+        .map_err(|error| fault::diagnostic(&error, &shown, &workshop.originals.borrow()))?;
     let fingerprint = workshop.fingerprint(&source);
     Ok(Loaded {
+        originals: workshop.originals.into_inner(),
         source,
         module,
         schema,
@@ -76,6 +81,7 @@ struct Workshop<'a> {
     settings: &'a Settings,
     reads: EnvReads,
     helpers: RefCell<BTreeMap<PathBuf, (String, FrozenModule)>>,
+    originals: RefCell<Originals>,
 }
 
 impl Workshop<'_> {
@@ -86,11 +92,12 @@ impl Workshop<'_> {
         is_policy: bool,
         importing: Vec<PathBuf>,
     ) -> starlark::Result<(FrozenModule, Option<Schema>)> {
-        let ast = parse(source)?;
+        let ast = self.parse_guarded(source)?;
         let loading = Loading {
             env: self.settings.env.clone(),
             reads: Rc::clone(&self.reads),
             is_policy,
+            room: Room::of(LOAD_HEAP_BYTES),
             declared: RefCell::default(),
         };
         let loader = HelperLoader {
@@ -114,6 +121,17 @@ impl Workshop<'_> {
             }
             Ok((module.freeze()?, loading.declared.take()))
         })
+    }
+
+    /// Parses a file twice: as it is, for the errors in it, and with guards.
+    fn parse_guarded(&self, source: &Source) -> starlark::Result<AstModule> {
+        parse(source)?;
+        let guarded = Guarded::new(source);
+        let ast = guarded.parse()?;
+        self.originals
+            .borrow_mut()
+            .insert(source.shown.clone(), guarded);
+        Ok(ast)
     }
 
     fn helper(&self, path: &str, importing: &[PathBuf]) -> starlark::Result<FrozenModule> {

@@ -4,6 +4,7 @@
 // (`StarlarkPagablePanic`); there is nothing of the kind by hand.
 #![allow(unsafe_code, clippy::panic)]
 
+use super::guards::Room;
 use super::json::from_star;
 use super::types;
 use allocative::Allocative;
@@ -37,6 +38,8 @@ pub(super) struct Loading {
     pub(super) reads: EnvReads,
     /// Whether the file is the policy itself.
     pub(super) is_policy: bool,
+    /// The memory that the file may use.
+    pub(super) room: Room,
     /// What `config` declared.
     pub(super) declared: RefCell<Option<Schema>>,
 }

@@ -146,7 +146,8 @@ fn finding(severity: Severity, file: String, message: String) -> Diagnostic {
 
 fn diagnostic(problem: &Problem) -> Option<Diagnostic> {
     Some(match problem {
-        Problem::Policy { .. } | Problem::NoConfig { .. } => return None,
+        // How many run is a question for `run`: nothing is wrong with any one file.
+        Problem::Policy { .. } | Problem::NoConfig { .. } | Problem::TooMany { .. } => return None,
         Problem::Config { fault, .. } => Diagnostic {
             line: fault.line,
             ..finding(

@@ -4,12 +4,13 @@ use crate::files::{self, FilesError};
 use crate::host::{self, Host};
 use crate::settings::{
     BrakeSettings, CommonSettings, DockerSettings, Environment, EtcdSettings, EvaluationSettings,
-    HostFactSettings,
+    HostFactSettings, HostSettings,
 };
 use crate::{docker, etcd};
 use anyhow::bail;
 use registrator_core::evaluate::fence::Fence;
 use registrator_core::merge::brake;
+use registrator_core::reconciler;
 use registrator_policy::Limits;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub(super) fn given_places(common: &CommonSettings) -> anyhow::Result<()> {
 }
 
 /// What may be deleted at once.
-pub(super) fn brake(settings: &BrakeSettings) -> brake::BrakeSettings {
+fn brake(settings: &BrakeSettings) -> brake::BrakeSettings {
     brake::BrakeSettings {
         max_delete: settings.max_delete,
         hold: settings.max_delete_hold.0,
@@ -108,11 +109,17 @@ pub(super) fn etcd(
     })
 }
 
-/// What may be written.
-pub(super) fn fence(settings: &EtcdSettings) -> Fence {
-    Fence {
-        allowed: settings.allow_prefixes.clone(),
-        reserved: settings.meta_prefix.clone(),
+/// What may be written, and how much.
+pub(super) fn reconciler(settings: &HostSettings) -> reconciler::Settings {
+    let fence = Fence {
+        allowed: settings.etcd.allow_prefixes.clone(),
+        reserved: settings.etcd.meta_prefix.clone(),
+    };
+    reconciler::Settings {
+        max_instances: settings.evaluation.max_instances,
+        max_nodes: settings.evaluation.max_nodes,
+        brake: brake(&settings.brake),
+        ..reconciler::Settings::with_fence(fence)
     }
 }
 

@@ -15,7 +15,7 @@ use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
 use registrator_core::observe::watch;
 use registrator_core::own::{LeaseId, Who};
-use registrator_core::reconciler::{Command, Event, Reconciler, Settings};
+use registrator_core::reconciler::{Command, Event, Reconciler};
 use registrator_core::tell::notice::Notice;
 use registrator_core::tell::plan::Plan;
 use registrator_policy::STACK_BYTES;
@@ -55,10 +55,7 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
     let files = files::scan_policies(&settings.common.policies)?;
     let (specs, mut policies) = catalog::load_now(files, &policy_settings);
-    let mut reconciler = Reconciler::new(Settings {
-        brake: connect::brake(&settings.host.brake),
-        ..Settings::with_fence(connect::fence(&settings.host.etcd))
-    });
+    let mut reconciler = Reconciler::new(connect::reconciler(&settings.host));
     let runtime = super::runtime()?;
     let world = runtime.block_on(look(settings, environment))?;
 

@@ -128,9 +128,8 @@ async fn attach(
 
     let attached = Attached {
         reconciler: Reconciler::new(Settings {
-            brake: connect::brake(&settings.host.brake),
             release: RELEASE,
-            ..Settings::with_fence(connect::fence(&settings.host.etcd))
+            ..connect::reconciler(&settings.host)
         }),
         evaluators: Evaluators::new(
             Deadlines::new(settings.host.evaluation.evaluation_timeout),

@@ -1,17 +1,17 @@
 //! A policy's configurations in etcd: what is there, then each change, for as long as somebody listens.
 
 use super::BACKOFF;
-use super::client::EtcdClient;
+use super::client::{EtcdClient, WatchStream};
 use super::error::Error;
-use super::reading::KeyRange;
-use super::watch::{Position, RangeFollower, Report};
+use super::reading::{KeyListing, KeyRange};
 use crate::attempts::Attempts;
-use etcd_api::{Event, KeyValue, event::EventType};
+use etcd_api::{Event, KeyValue, WatchCreateRequest, event::EventType};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
 use registrator_core::observe::watch;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 /// What is reported of a policy's configurations in etcd.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum ConfigUpdate {
 
 /// Reports the keys that match `path`, until the receiver is gone.
 ///
-/// It survives whatever happens to etcd: after a compaction or a loss it lists again. An interruption changes nothing.
+/// It survives whatever happens to etcd: each time it reaches etcd it lists anew. An interruption changes nothing.
 pub async fn follow_configs(
     client: EtcdClient,
     policy: PolicyName,
@@ -120,47 +120,81 @@ impl Source {
     }
 
     /// Ends with `Ok` when a new list is needed.
+    ///
+    /// A watch that has broken is not resumed: an etcd that comes back may have lost its data, or have older ones, and neither its
+    /// revision nor the cluster's id tells, if others were there first.
     async fn list_and_follow(&mut self) -> Result<(), Unheard> {
-        let range = self.configs.range();
-        let start = match self.client.list(&range, 0).await {
+        let (watch, listing) = match self.watch_and_list().await {
+            Ok(begun) => begun,
             Err(error) => return self.wait(error).await,
-            Ok(listing) => {
-                self.restore()?;
-                self.send(watch::SourceEvent::Init)?;
-                for kv in listing.kvs {
-                    if let Some(config) = self.configs.config(kv) {
-                        self.send(watch::SourceEvent::InitApply(config))?;
-                    }
-                }
-                self.send(watch::SourceEvent::InitDone)?;
-                Position {
-                    cluster: listing.cluster,
-                    revision: listing.revision,
-                }
-            }
         };
-        let mut follower = RangeFollower::new(self.client.clone(), range, start);
-        loop {
-            match follower.next().await {
-                Report::Events(events) => self.pass_on(events)?,
-                Report::Trouble(error) => self.interrupt(error)?,
-                Report::Restored => self.restore()?,
-                Report::Lost(error) => return self.wait(error).await,
-            }
+        let opened = Instant::now();
+        let revision = listing.revision;
+        self.restore()?;
+        self.pass_on_list(listing)?;
+        self.follow(watch, revision).await?;
+        if opened.elapsed() > BACKOFF.longest {
+            self.attempts.succeeded();
         }
+        tokio::time::sleep(self.attempts.failed()).await;
+        Ok(())
     }
 
-    fn pass_on(&mut self, events: Vec<Event>) -> Result<(), Unheard> {
-        self.attempts.succeeded();
-        for event in events {
-            if let Some(event) = self.configs.event(event) {
-                self.send(event)?;
+    /// The watch comes first: what changes during the list waits in it, and if etcd loses its data behind the list the watch breaks.
+    async fn watch_and_list(&self) -> Result<(WatchStream, KeyListing), Error> {
+        let range = self.configs.range();
+        let create = WatchCreateRequest {
+            key: range.key.clone(),
+            range_end: range.end.clone(),
+            fragment: true,
+            ..WatchCreateRequest::default()
+        };
+        let (watch, created) = self.client.watch(create).await?;
+        let listing = self.client.list(&range, 0).await?;
+        let began = created.header.unwrap_or_default();
+        if listing.cluster != began.cluster_id || listing.revision < began.revision {
+            // The two answers tell of different data.
+            return Err(Error::Compacted {
+                endpoint: self.client.endpoint(),
+                revision: began.revision,
+            });
+        }
+        Ok((watch, listing))
+    }
+
+    /// Passes on what comes after `revision`, until the watch breaks.
+    async fn follow(&mut self, mut watch: WatchStream, revision: i64) -> Result<(), Unheard> {
+        while let Ok(answer) = watch.next(revision).await {
+            for event in answer.events {
+                let changed = event.kv.as_ref().map_or(0, |kv| kv.mod_revision);
+                if changed > revision {
+                    self.attempts.succeeded();
+                    self.pass_on(event)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// A loss is no interruption: the list follows in a moment. The pause keeps an etcd that always says "lost" from being flooded.
+    fn pass_on_list(&self, listing: KeyListing) -> Result<(), Unheard> {
+        self.send(watch::SourceEvent::Init)?;
+        for kv in listing.kvs {
+            if let Some(config) = self.configs.config(kv) {
+                self.send(watch::SourceEvent::InitApply(config))?;
+            }
+        }
+        self.send(watch::SourceEvent::InitDone)
+    }
+
+    fn pass_on(&self, event: Event) -> Result<(), Unheard> {
+        match self.configs.event(event) {
+            Some(event) => self.send(event),
+            None => Ok(()),
+        }
+    }
+
+    /// Data that changed between two answers are no interruption: the list follows in a moment. The pause keeps an etcd that always
+    /// fails from being flooded.
     async fn wait(&mut self, error: Error) -> Result<(), Unheard> {
         if !matches!(error, Error::Compacted { .. }) {
             self.interrupt(error)?;
@@ -185,7 +219,6 @@ impl Source {
             return Ok(());
         }
         self.interrupted = false;
-        self.attempts.succeeded();
         self.report(ConfigUpdate::Restored(self.configs.policy.clone()))
     }
 

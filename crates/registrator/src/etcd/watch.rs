@@ -23,12 +23,13 @@ pub(super) struct Position {
 pub(super) enum Report {
     /// Changes, in the order of their revisions. After a break the last revision comes again.
     Events(Vec<Event>),
-    /// The watch cannot be had; the follower tries again. A watch that only breaks is opened again without a word.
+    /// The watch cannot be had; the follower tries again.
     Trouble(Error),
-    /// The watch is there again after [`Report::Trouble`].
+    /// The watch is there again after a break. What answers may have older data than before, though its revision and its cluster's
+    /// id do not tell.
     Restored,
     /// The changes since the last ones are lost: all must be read anew.
-    Lost(Error),
+    Lost,
 }
 
 /// Follows one range from a position on.
@@ -45,7 +46,7 @@ pub(super) struct RangeFollower {
     stream: Option<(WatchStream, Instant)>,
     attempts: Attempts,
     pause: Duration,
-    in_trouble: bool,
+    broken: bool,
 }
 
 impl RangeFollower {
@@ -59,7 +60,7 @@ impl RangeFollower {
             stream: None,
             attempts: Attempts::new(BACKOFF),
             pause: Duration::ZERO,
-            in_trouble: false,
+            broken: false,
         }
     }
 
@@ -71,7 +72,7 @@ impl RangeFollower {
                     Ok(stream) => self.stream = Some((stream, Instant::now())),
                     Err(error) => return self.fail(error),
                 }
-                if std::mem::take(&mut self.in_trouble) {
+                if std::mem::take(&mut self.broken) {
                     return Report::Restored;
                 }
                 continue;
@@ -79,12 +80,13 @@ impl RangeFollower {
             match stream.next(self.next).await {
                 Ok(answer) if answer.events.is_empty() => {}
                 Ok(answer) => return self.take(answer.events),
-                Err(error @ Error::Compacted { .. }) => return Report::Lost(error),
+                Err(Error::Compacted { .. }) => return Report::Lost,
                 Err(_) => {
                     if opened.elapsed() > BACKOFF.longest {
                         self.attempts.succeeded();
                     }
                     self.stream = None;
+                    self.broken = true;
                     self.pause = self.attempts.failed();
                 }
             }
@@ -102,9 +104,9 @@ impl RangeFollower {
 
     fn fail(&mut self, error: Error) -> Report {
         if matches!(error, Error::Compacted { .. }) {
-            return Report::Lost(error);
+            return Report::Lost;
         }
-        self.in_trouble = true;
+        self.broken = true;
         self.pause = self.attempts.failed();
         Report::Trouble(error)
     }

@@ -149,6 +149,24 @@ pub struct EvaluationSettings {
         value_parser = values::evaluation_timeout
     )]
     pub evaluation_timeout: Duration,
+    /// The most instances, policies with their configurations, that may run: at least 1
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_MAX_INSTANCES",
+        value_name = "NUMBER",
+        default_value = "1000",
+        value_parser = values::limit
+    )]
+    pub max_instances: usize,
+    /// The most nodes that this process may ask for: at least 1
+    #[arg(
+        long,
+        env = "KONTENA_REGISTRATOR_MAX_NODES",
+        value_name = "NUMBER",
+        default_value = "100000",
+        value_parser = values::limit
+    )]
+    pub max_nodes: usize,
 }
 
 /// What policies are told of this host, which they cannot find out by themselves.

@@ -84,6 +84,8 @@ fn without_anything_the_defaults_hold() {
             host: HostSettings {
                 evaluation: EvaluationSettings {
                     evaluation_timeout: 1s,
+                    max_instances: 1000,
+                    max_nodes: 100000,
                 },
                 facts: HostFactSettings {
                     host_ips: [],

@@ -69,6 +69,8 @@ pub(super) enum ValueError {
     Size,
     #[error("it must be from {0} to {1}")]
     SizeBounds(&'static str, &'static str),
+    #[error("it must be a whole number, 1 or more")]
+    Number,
     #[error("it must be whole seconds")]
     WholeSeconds,
     #[error("an item of the list is empty: separate items by one comma")]
@@ -191,6 +193,13 @@ pub(super) fn quota(text: &str) -> Result<usize, ValueError> {
         return Err(ValueError::SizeBounds("1MiB", "4GiB"));
     }
     usize::try_from(bytes).map_err(|_| ValueError::Size)
+}
+
+pub(super) fn limit(text: &str) -> Result<usize, ValueError> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(ValueError::Number),
+        Ok(limit) => Ok(limit),
+    }
 }
 
 /// An address that others can reach a host at. Whether this host has it, and who reaches it, cannot be told from it.
@@ -338,6 +347,12 @@ mod tests {
         for bad in ["0", "1023KiB", "5GiB"] {
             check(bad, Err(ValueError::SizeBounds("1MiB", "4GiB")));
         }
+        assert_eq!(limit("1"), Ok(1));
+        assert!(
+            ["0", "-1", "1k", ""]
+                .iter()
+                .all(|text| limit(text).is_err())
+        );
     }
 
     #[test]

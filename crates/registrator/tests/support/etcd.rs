@@ -81,6 +81,18 @@ pub struct Variant {
     pub arguments: Vec<String>,
 }
 
+impl Variant {
+    /// Its cluster keeps its id when it loses its data, as one does that is set up by a script.
+    pub fn with_a_lasting_id() -> Variant {
+        Variant {
+            arguments: ["--initial-cluster-token", "lasting"]
+                .map(String::from)
+                .into(),
+            ..Variant::default()
+        }
+    }
+}
+
 /// PEM files for TLS in both directions.
 #[derive(Clone, Debug)]
 pub struct Certificates {
@@ -218,7 +230,7 @@ impl Etcd {
         let mut command = Command::new(&self.program);
         command
             .arg("--data-dir")
-            .arg(self.folder.path().join("data"))
+            .arg(self.data())
             .args(["--name", "test", "--listen-client-urls", &url])
             .args(["--advertise-client-urls", &url, "--listen-peer-urls", &peer])
             .args(["--initial-advertise-peer-urls", &peer])
@@ -304,7 +316,23 @@ impl Etcd {
     /// Removes its data; it must not run.
     pub fn wipe(&mut self) {
         assert!(self.child.is_none(), "it runs");
-        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+        std::fs::remove_dir_all(self.data()).unwrap();
+    }
+
+    /// Remembers the data that it has; it must not run.
+    pub fn save(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        copy_folder(&self.data(), &self.folder.path().join("saved"));
+    }
+
+    /// Puts what [`Etcd::save`] remembered in the place of its data; it must not run.
+    pub fn restore(&mut self) {
+        self.wipe();
+        copy_folder(&self.folder.path().join("saved"), &self.data());
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success. What it printed.
@@ -333,6 +361,11 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.unwrap().success(), "cp {from:?} {to:?}");
 }
 
 fn free_ports() -> [u16; 2] {

@@ -38,6 +38,16 @@ pub enum Problem {
         /// The other one.
         refused: ConfigSource,
     },
+    /// There is no room for an instance.
+    #[error(
+        "instance {instance} does not run: {most} instances run already, as many as --max-instances permits"
+    )]
+    TooMany {
+        /// The instance.
+        instance: InstanceId,
+        /// How many may run.
+        most: usize,
+    },
     /// A configuration for a policy that takes none.
     #[error("{0} is not used: policy {1} declares no configuration")]
     NoSchema(ConfigSource, PolicyName),
@@ -87,6 +97,7 @@ impl Problem {
     pub fn hides_nodes(&self) -> bool {
         match self {
             Problem::Policy { kept, .. } | Problem::Config { kept, .. } => !kept,
+            Problem::TooMany { .. } => true,
             Problem::Twice { .. }
             | Problem::NoSchema(..)
             | Problem::NoPolicy(..)

@@ -230,3 +230,35 @@ fn another_etcd_path_changes_nothing_until_it_is_listed() {
     instances.set_policies(vec![moved], vec![]);
     assert_eq!(service(&instances), Some("one".into()));
 }
+
+#[test]
+fn only_so_many_run_and_the_next_takes_a_place() {
+    let mut instances = Instances::at_most(2);
+    instances.set_policies(
+        vec![spec("a", 1, Some(Type::Str)), spec("b", 1, None)],
+        vec![],
+    );
+    let too_many = |id| {
+        format!(
+            "\ninstance {id} does not run: 2 instances run already, as many as --max-instances permits"
+        )
+    };
+    let delta = list(
+        &mut instances,
+        [file("a", Some("one"), "{}"), file("a", Some("two"), "{}")],
+    );
+    assert_eq!(shown(&delta), "+a:one".to_owned() + &too_many("a:two"));
+    assert!(instances.hides_nodes());
+    let reloaded = [
+        file("a", Some("one"), "{\"x\": \"y\"}"),
+        file("a", Some("two"), "{\"x\": \"y\"}"),
+    ];
+    assert_eq!(shown(&list(&mut instances, reloaded)), "~a:one");
+    let renamed = [file("a", Some("three"), "{}"), file("a", Some("two"), "{}")];
+    let delta = list(&mut instances, renamed);
+    assert_eq!(shown(&delta), "+a:three -a:one".to_owned());
+    let delta = list(&mut instances, [file("a", Some("two"), "{}")]);
+    assert_eq!(shown(&delta), "+a:two -a:three");
+    assert_eq!(instances.problems().count(), 0);
+    assert!(!instances.hides_nodes());
+}

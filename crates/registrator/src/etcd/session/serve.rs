@@ -19,6 +19,7 @@ use registrator_core::own::session::{Commit, Outcome, Seen, Session, SessionEven
 use registrator_core::own::{LeaseId, Revision, View};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -120,7 +121,8 @@ impl Task {
         let mut followers = Followers::new(&self.context, held);
         followers.set_roots(&self.inbox.roots);
         let mut again = JoinSet::new();
-        again.spawn(read_again(self.context.clone(), held.lease));
+        let pause = self.context.read_again_every;
+        again.spawn(read_again(self.context.clone(), held.lease, pause));
         Serving {
             held: held.clone(),
             number: self.number,
@@ -238,8 +240,14 @@ impl Serving {
             let seen = Seen::Attached { views, revision };
             task.reporter.session(SessionEvent::Seen(seen));
         }
+        self.read_again_after(task, task.context.read_again_every);
+    }
+
+    /// Instead of the reading that waits or is under way.
+    fn read_again_after(&mut self, task: &Task, pause: Duration) {
+        self.again = JoinSet::new();
         self.again
-            .spawn(read_again(task.context.clone(), self.held.lease));
+            .spawn(read_again(task.context.clone(), self.held.lease, pause));
     }
 
     fn observe(
@@ -264,11 +272,12 @@ impl Serving {
             Report::Trouble(_) => {}
             Report::Restored => {
                 self.followers.refused.remove(&root);
+                self.read_again_after(task, Duration::ZERO);
             }
-            Report::Lost(_) if self.followers.tasks.contains_key(&root) => {
+            Report::Lost if self.followers.tasks.contains_key(&root) => {
                 return Err(Interruption::Disturbed);
             }
-            Report::Lost(_) => {}
+            Report::Lost => {}
         }
         Ok(())
     }
@@ -333,9 +342,9 @@ impl Serving {
     }
 }
 
-/// Reads the keys under the lease again, as they are then.
-async fn read_again(context: Arc<Context>, lease: LeaseId) -> Again {
-    tokio::time::sleep(context.read_again_every).await;
+/// Reads the keys under the lease again after a pause, as they are then.
+async fn read_again(context: Arc<Context>, lease: LeaseId, pause: Duration) -> Again {
+    tokio::time::sleep(pause).await;
     let (client, layout) = (&context.client, &context.layout);
     // The revision first: what is attached later than that is told by an event.
     let revision = client.range_prefix(&layout.identity()).await?.revision;
@@ -434,7 +443,7 @@ impl Followers {
         let task = self.running.spawn(async move {
             loop {
                 let report = follower.next().await;
-                let last = matches!(report, Report::Lost(_));
+                let last = matches!(report, Report::Lost);
                 if sender.send((name.clone(), report)).is_err() || last {
                     return;
                 }

@@ -17,6 +17,9 @@ on_each_etcd! {
     a_source_survives_a_restart
     a_source_lists_again_after_a_compaction
     a_source_notices_an_emptied_etcd
+    a_source_notices_an_emptied_etcd_that_has_overtaken_it
+    a_source_notices_older_data_that_have_overtaken_it
+    a_source_lists_again_at_the_next_endpoint
     a_source_waits_for_etcd
     a_source_ends_with_its_listener
 }
@@ -116,11 +119,10 @@ async fn a_source_survives_a_restart(program: PathBuf) {
     let named = interruption.starts_with("interrupted: ") && interruption.contains(&etcd.url());
     assert!(named, "{interruption}");
     etcd.restart().await;
+    let expected = ["restored", "init", r#"list /c/a "1""#, "done"];
+    assert_eq!(source.until("done").await, expected);
     put(&etcd, "/c/a", "2", 0).await;
-    assert_eq!(
-        source.until("apply").await,
-        ["restored", r#"apply /c/a "2""#]
-    );
+    assert_eq!(source.next().await, r#"apply /c/a "2""#);
 }
 
 async fn a_source_lists_again_after_a_compaction(program: PathBuf) {
@@ -152,20 +154,117 @@ async fn a_source_lists_again_after_a_compaction(program: PathBuf) {
     assert_eq!(list, ["init", &keys[0], &keys[1], &keys[2], "done"]);
 }
 
-async fn a_source_notices_an_emptied_etcd(program: PathBuf) {
-    let mut etcd = Etcd::start(&program).await;
-    for n in 0..20 {
-        put(&etcd, "/c/a", &n.to_string(), 0).await;
+/// A source whose way to etcd is cut, so that others are there first when etcd comes back.
+struct Cut {
+    etcd: Etcd,
+    relay: Relay,
+    source: Source,
+}
+
+impl Cut {
+    async fn to(etcd: Etcd) -> Cut {
+        let relay = Relay::start(&etcd).await;
+        let mut settings = etcd.settings("test");
+        settings.endpoints = vec![relay.endpoint()];
+        let source = Source::with(EtcdClient::new(&settings).unwrap());
+        Cut {
+            etcd,
+            relay,
+            source,
+        }
     }
-    let mut source = Source::start(&etcd);
-    source.until("done").await;
-    etcd.kill();
-    etcd.wipe();
-    etcd.restart().await;
-    put(&etcd, "/c/new", "1", 0).await;
-    let events = source.until("done").await;
-    let list: Vec<_> = events.iter().rev().take(3).rev().collect();
+
+    /// What the source lists when it reaches etcd again.
+    async fn listed_after_the_cut(mut self) -> Vec<String> {
+        self.relay.resume().await;
+        let events = self.source.until("done").await;
+        let list = events.into_iter().skip_while(|event| event != "init");
+        let list = list.collect();
+        put(&self.etcd, "/c/live", "1", 0).await;
+        assert_eq!(self.source.next().await, r#"apply /c/live "1""#);
+        list
+    }
+}
+
+async fn position(etcd: &Etcd) -> (u64, i64) {
+    let listing = etcd.program_client().range_prefix("none").await.unwrap();
+    (listing.cluster, listing.revision)
+}
+
+async fn a_source_notices_an_emptied_etcd(program: PathBuf) {
+    let mut cut = Cut::to(Etcd::start(&program).await).await;
+    cut.source.until("done").await;
+    for n in 0..20 {
+        put(&cut.etcd, "/c/a", &n.to_string(), 0).await;
+    }
+    cut.source.until(r#"apply /c/a "19""#).await;
+    cut.relay.stop();
+    cut.etcd.kill();
+    cut.etcd.wipe();
+    cut.etcd.restart().await;
+    put(&cut.etcd, "/c/new", "1", 0).await;
+    let list = cut.listed_after_the_cut().await;
     assert_eq!(list, ["init", r#"list /c/new "1""#, "done"]);
+}
+
+async fn a_source_notices_an_emptied_etcd_that_has_overtaken_it(program: PathBuf) {
+    let etcd = Etcd::start_variant(&program, Variant::with_a_lasting_id()).await;
+    put(&etcd, "/c/lost", "1", 0).await;
+    let mut cut = Cut::to(etcd).await;
+    cut.source.until("done").await;
+    let (cluster, revision) = position(&cut.etcd).await;
+    cut.relay.stop();
+    cut.etcd.kill();
+    cut.etcd.wipe();
+    cut.etcd.restart().await;
+    for _ in 0..20 {
+        put(&cut.etcd, "/other", "1", 0).await;
+    }
+    put(&cut.etcd, "/c/new", "1", 0).await;
+    let (same, later) = position(&cut.etcd).await;
+    assert!(same == cluster && later > revision, "{same} {later}");
+    let list = cut.listed_after_the_cut().await;
+    assert_eq!(list, ["init", r#"list /c/new "1""#, "done"]);
+}
+
+async fn a_source_notices_older_data_that_have_overtaken_it(program: PathBuf) {
+    let mut etcd = Etcd::start_variant(&program, Variant::with_a_lasting_id()).await;
+    put(&etcd, "/c/kept", "1", 0).await;
+    etcd.stop();
+    etcd.save();
+    etcd.restart().await;
+    put(&etcd, "/c/lost", "1", 0).await;
+    let mut cut = Cut::to(etcd).await;
+    cut.source.until("done").await;
+    let (cluster, revision) = position(&cut.etcd).await;
+    cut.relay.stop();
+    cut.etcd.kill();
+    cut.etcd.restore();
+    cut.etcd.restart().await;
+    for _ in 0..20 {
+        put(&cut.etcd, "/other", "1", 0).await;
+    }
+    let (same, later) = position(&cut.etcd).await;
+    assert!(same == cluster && later > revision, "{same} {later}");
+    let list = cut.listed_after_the_cut().await;
+    assert_eq!(list, ["init", r#"list /c/kept "1""#, "done"]);
+}
+
+/// Nobody knows whether what answers there has the same history.
+async fn a_source_lists_again_at_the_next_endpoint(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let mut relay = Relay::start(&etcd).await;
+    put(&etcd, "/c/a", "1", 0).await;
+    let mut settings = etcd.settings("test");
+    settings.endpoints.insert(0, relay.endpoint());
+    let mut source = Source::with(EtcdClient::new(&settings).unwrap());
+    source.until("done").await;
+    relay.stop();
+    assert_eq!(
+        source.until("done").await,
+        ["init", r#"list /c/a "1""#, "done"],
+        "without a word of an interruption"
+    );
 }
 
 async fn a_source_waits_for_etcd(program: PathBuf) {

@@ -6,8 +6,8 @@ use super::run::{Run, compact, create, held, key, put, revision};
 use super::server::{Etcd, Variant};
 use crate::error_chain::error_chain;
 use crate::etcd::{EtcdClient, SessionEnd, SessionRequest, SessionUpdate};
-use registrator_core::own::session::{KeyResult, Outcome};
-use std::path::PathBuf;
+use registrator_core::own::session::{KeyResult, Outcome, Seen, Session, SessionEvent};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 on_each_etcd! {
@@ -15,6 +15,8 @@ on_each_etcd! {
     a_restart_keeps_session_and_nodes
     an_outage_longer_than_the_ttl_keeps_the_nodes
     an_emptied_etcd_gets_a_new_session
+    an_emptied_etcd_that_has_overtaken_the_session_gets_a_new_one
+    older_data_that_have_overtaken_the_session_are_read
     a_frozen_etcd_is_reported_and_recovers
     a_commit_without_an_answer_is_void_and_fenced
     one_of_two_endpoints_is_dead
@@ -124,6 +126,66 @@ async fn an_emptied_etcd_gets_a_new_session(program: PathBuf) {
     put(&etcd, "/a/foreign", "v", 0).await;
     run.next_seen().await;
     assert_eq!(run.count("Session(Seen"), before + 1);
+}
+
+/// A session whose way to an etcd with a lasting cluster id can be cut.
+async fn behind_a_relay(program: &Path) -> (Etcd, Relay, Run, Session) {
+    let etcd = Etcd::start_variant(program, Variant::with_a_lasting_id()).await;
+    let relay = Relay::start(&etcd).await;
+    let mut settings = etcd.settings("one");
+    settings.endpoints = vec![relay.endpoint()];
+    settings.lease_ttl = Duration::from_secs(60);
+    let (run, session) = Run::established(settings).await;
+    run.watch(&["/a/"]);
+    (etcd, relay, run, session)
+}
+
+/// Writes until etcd is ahead of `before`.
+async fn overtake(etcd: &Etcd, before: i64) {
+    while revision(etcd).await <= before {
+        put(etcd, "/other", "v", 0).await;
+    }
+}
+
+async fn an_emptied_etcd_that_has_overtaken_the_session_gets_a_new_one(program: PathBuf) {
+    let (mut etcd, mut relay, mut run, first) = behind_a_relay(&program).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    let before = revision(&etcd).await;
+    relay.stop();
+    etcd.kill();
+    etcd.wipe();
+    etcd.restart().await;
+    overtake(&etcd, before).await;
+    relay.resume().await;
+    let second = run.session().await;
+    assert_eq!((second.number, second.views.len()), (2, 0));
+}
+
+/// The lease and the identity are among the data that came back, so only reading tells.
+async fn older_data_that_have_overtaken_the_session_are_read(program: PathBuf) {
+    let (mut etcd, mut relay, mut run, session) = behind_a_relay(&program).await;
+    relay.stop();
+    etcd.stop();
+    etcd.save();
+    etcd.restart().await;
+    relay.resume().await;
+    run.fact("Reachable").await;
+    run.create(&session, &[("/a/lost", "v")]).await;
+    run.saw("/a/lost").await;
+    let before = revision(&etcd).await;
+    relay.stop();
+    etcd.kill();
+    etcd.restore();
+    etcd.restart().await;
+    overtake(&etcd, before).await;
+    relay.resume().await;
+    run.until("reading without the lost key", |update| match update {
+        SessionUpdate::Session(SessionEvent::Seen(Seen::Attached { views, revision })) => {
+            (revision > before && !views.contains_key(&key("/a/lost"))).then_some(())
+        }
+        _ => None,
+    })
+    .await;
 }
 
 async fn a_frozen_etcd_is_reported_and_recovers(program: PathBuf) {

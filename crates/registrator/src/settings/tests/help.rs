@@ -75,6 +75,11 @@ fn help_of_run() {
               --evaluation-timeout <TIME>       The most time that a policy may take for one container, as
                                                 in 500ms or 2s
                                                 [env: KONTENA_REGISTRATOR_EVALUATION_TIMEOUT] [default: 1s]
+              --max-instances <NUMBER>          The most instances, policies with their configurations, that
+                                                may run: at least 1
+                                                [env: KONTENA_REGISTRATOR_MAX_INSTANCES] [default: 1000]
+              --max-nodes <NUMBER>              The most nodes that this process may ask for: at least 1
+                                                [env: KONTENA_REGISTRATOR_MAX_NODES] [default: 100000]
               --host-ip <ADDRESS>               The address of this host for policies that register ports
                                                 published on it: one IPv4 and one IPv6 address at most.
                                                 Repeatable, or separated by commas
@@ -255,6 +260,11 @@ fn help_of_plan() {
               --evaluation-timeout <TIME>       The most time that a policy may take for one container, as
                                                 in 500ms or 2s
                                                 [env: KONTENA_REGISTRATOR_EVALUATION_TIMEOUT] [default: 1s]
+              --max-instances <NUMBER>          The most instances, policies with their configurations, that
+                                                may run: at least 1
+                                                [env: KONTENA_REGISTRATOR_MAX_INSTANCES] [default: 1000]
+              --max-nodes <NUMBER>              The most nodes that this process may ask for: at least 1
+                                                [env: KONTENA_REGISTRATOR_MAX_NODES] [default: 100000]
               --host-ip <ADDRESS>               The address of this host for policies that register ports
                                                 published on it: one IPv4 and one IPv6 address at most.
                                                 Repeatable, or separated by commas
