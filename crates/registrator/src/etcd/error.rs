@@ -145,6 +145,11 @@ impl Error {
         )
     }
 
+    /// Whether etcd has no room for what would be written. It goes on deleting.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        matches!(self, Error::Unavailable { message, .. } if message.contains("database space exceeded"))
+    }
+
     /// Whether another endpoint may do better.
     pub(super) fn blames_endpoint(&self) -> bool {
         matches!(

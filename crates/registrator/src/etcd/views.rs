@@ -7,7 +7,7 @@ use super::reading::{KeyRange, at_once, held, operation};
 use etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
 use etcd_api::response_op::Response as Answer;
-use etcd_api::{Compare, KeyValue, PutRequest, RequestOp, ResponseOp, TxnRequest};
+use etcd_api::{Compare, DeleteRangeRequest, KeyValue, RequestOp, ResponseOp, TxnRequest};
 use registrator_core::node::Key;
 use registrator_core::own::{Revision, View};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,7 +141,8 @@ async fn read_singly(
     Ok(answers)
 }
 
-/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`EtcdClient::txn`].
+/// A transaction that only reads, dressed as one that may write: its condition never holds. See [`EtcdClient::txn`]. A deletion, since
+/// an etcd that is full refuses whatever might put.
 fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
     let key = layout.identity().into_bytes();
     TxnRequest {
@@ -152,10 +153,12 @@ fn never_writing(layout: &Layout, reads: Vec<RequestOp>) -> TxnRequest {
             range_end: Vec::new(),
             target_union: Some(TargetUnion::CreateRevision(0)),
         }],
-        success: vec![operation(Operation::RequestPut(PutRequest {
-            key,
-            ..PutRequest::default()
-        }))],
+        success: vec![operation(Operation::RequestDeleteRange(
+            DeleteRangeRequest {
+                key,
+                ..DeleteRangeRequest::default()
+            },
+        ))],
         failure: reads,
     }
 }

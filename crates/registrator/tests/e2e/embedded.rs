@@ -110,8 +110,9 @@ fn a_full_one_takes_again_what_fits(mut world: World) {
     world.policy("p", &by_name("container.label(\"value\") or \"1\""));
     world.run("big", &["--label", &label]);
     world.program().wait_for_line(&["database space exceeded"]);
+    // What is gone goes, and what is there stays, under a lease that is renewed.
     world.rm("a");
-    // What is there stays, under a lease that is renewed, and what is gone goes as soon as there is room.
+    world.wait_until("the deletion", |world| world.node("/t/a").is_none());
     let lease = world.node("/t/b").unwrap().lease;
     assert!(world.seconds_left(lease) > 0);
     world.etcdctl(&["del", "--prefix", "/fill/"]);

@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used)]
 
-use crate::world::{NODES, TTL, World};
+use crate::world::{NODES, TTL, World, block_on};
+use etcd_api::request_op::Request;
+use etcd_api::{PutRequest, RequestOp, TxnRequest};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -117,6 +119,42 @@ fn a_revoked_lease_is_replaced() {
         "{}",
         program.log()
     );
+}
+
+/// With the alarm NOSPACE etcd still deletes, and takes the nodes of a session: it does not count what is put in a transaction within
+/// a transaction.
+#[test]
+fn an_etcd_that_is_full_keeps_on_telling_the_truth() {
+    let Some(world) = World::with_small_etcd(16 << 20) else {
+        return;
+    };
+    world.run(&["aa", "bb"]);
+    let program = world.launch();
+    world.wait_for_truth(&program);
+    let value = "v".repeat(1 << 20);
+    let etcdctl = |arguments: &[&str]| world.etcd.etcdctl("", arguments);
+    let fill = |n: usize| {
+        let put = TxnRequest {
+            success: vec![RequestOp {
+                request: Some(Request::RequestPut(PutRequest {
+                    key: format!("/fill/{n}").into_bytes(),
+                    value: value.clone().into(),
+                    ..PutRequest::default()
+                })),
+            }],
+            ..TxnRequest::default()
+        };
+        // It is refused in the end.
+        let _ = block_on(async { world.etcd.client().txn(put).await });
+    };
+    let mut numbers = 0..100;
+    while !etcdctl(&["alarm", "list"]).contains("NOSPACE") {
+        fill(numbers.next().expect("it is full before"));
+    }
+    world.run(&["cc"]);
+    world.docker.docker(&["rm", "-f", "aa"]);
+    world.wait_for_names(&program, &["bb", "cc"]);
+    assert_eq!(program.says("WARN"), 0, "{}", program.log());
 }
 
 #[test]

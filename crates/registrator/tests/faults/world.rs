@@ -52,6 +52,18 @@ impl World {
         Some(world.with_etcd())
     }
 
+    /// As [`World::start`], with an etcd that takes only so many bytes.
+    pub(crate) fn with_small_etcd(bytes: usize) -> Option<Self> {
+        let mut world = Self::prepare(Dockerd::start()?)?;
+        let arguments = vec![format!("--quota-backend-bytes={bytes}")];
+        let variant = Variant {
+            arguments,
+            ..Variant::default()
+        };
+        world.etcd = Etcd::prepare(&in_path("etcd")?, variant);
+        Some(world.with_etcd())
+    }
+
     /// As [`World::start`], but containers outlive Docker's daemon.
     pub(crate) fn with_live_restore() -> Option<Self> {
         let world = Self::prepare(Dockerd::with_live_restore()?)?;

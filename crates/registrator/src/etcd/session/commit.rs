@@ -57,7 +57,8 @@ pub(super) async fn perform(
         Ok(answer) if answer.succeeded => finish(context, fence, commit, &answer).await,
         Ok(_) => Performed::Fenced,
         Err(Error::LeaseNotFound { .. }) => lease_not_found(context, lease, commit).await,
-        Err(error @ Error::Refused { .. }) => {
+        // What deletes alone is still done, so the core tries each key by itself.
+        Err(error) if error.is_out_of_space() || matches!(error, Error::Refused { .. }) => {
             Performed::Outcome(Outcome::Rejected(error.to_string()))
         }
         Err(error) => Performed::Failed(error),
