@@ -28,6 +28,8 @@ pub enum Cause {
     InstanceGone(InstanceId),
     /// Another engine answers, which does not list the container.
     OtherEngine,
+    /// The engine lists no container at all.
+    NoneListed,
     /// The engine cannot inspect the container, and told nobody of its end.
     Unknown,
     /// The process before this one left it.
@@ -46,6 +48,7 @@ impl fmt::Display for Cause {
             }
             Cause::InstanceGone(instance) => write!(f, "instance {instance} is gone"),
             Cause::OtherEngine => write!(f, "another Docker Engine answers"),
+            Cause::NoneListed => write!(f, "Docker lists no container at all"),
             Cause::Unknown => write!(
                 f,
                 "Docker does not know their containers, and told of no end"

@@ -55,7 +55,13 @@ impl Reconciler {
         if let (SourceEvent::Delete(id), Cause::Ended) = (&event, gone) {
             self.proven(id);
         }
+        let is_list = event == SourceEvent::InitDone;
         let delta = self.containers.handle(event);
+        // All at once, while Docker was away: as likely it is another place behind the socket, or an empty disk.
+        let gone = match gone {
+            Cause::Ended if is_list && self.containers.is_empty() => &Cause::NoneListed,
+            gone => gone,
+        };
         for id in delta.applied {
             if self.containers.get(&id).is_some_and(Container::running) {
                 for instance in self.instances.iter() {
