@@ -170,10 +170,10 @@ pub struct Reconciler {
     unread_containers: BTreeSet<ContainerId>,
     /// The conflicts between containers that people were told of, as they were told.
     conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
-    /// The engine that was there last, if it said who it is; `None` before the first.
-    engine: Option<Option<String>>,
-    /// Another engine than before is about to list its containers.
-    other_engine: bool,
+    /// The engine that answers, if it says who it is.
+    engine: Option<String>,
+    /// The one whose complete list was the last; `None` before the first.
+    listed_engine: Option<Option<String>>,
     /// The orphans of this session were given to the departures.
     orphans_depart: bool,
     /// People were told that the orphans stay.
@@ -208,7 +208,7 @@ impl Reconciler {
             unread_containers: BTreeSet::new(),
             conflicts: BTreeMap::new(),
             engine: None,
-            other_engine: false,
+            listed_engine: None,
             orphans_depart: false,
             orphans_told: false,
             recount: false,
@@ -233,7 +233,7 @@ impl Reconciler {
                 let delta = self.instances.handle_etcd(&policy, event);
                 self.on_instances(delta);
             }
-            Event::Engine(engine) => self.on_engine(engine),
+            Event::Engine(engine) => self.engine = engine,
             Event::Container(event) => self.on_container(event, now),
             Event::ComingContainer(id) => self.departures.start(&id, now),
             Event::VanishedContainer(id) => self.on_vanished(id, now),

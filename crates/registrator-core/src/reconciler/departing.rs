@@ -13,11 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 impl Reconciler {
-    pub(super) fn on_engine(&mut self, engine: Option<String>) {
-        let before = self.engine.replace(engine.clone());
-        self.other_engine = before.is_some_and(|before| before != engine);
-    }
-
     pub(super) fn on_container(&mut self, event: SourceEvent<Container>, now: Instant) {
         let is_list = matches!(event, SourceEvent::InitDone);
         let about = match &event {
@@ -27,7 +22,7 @@ impl Reconciler {
             SourceEvent::Delete(id) => Some(id.clone()),
             SourceEvent::Init | SourceEvent::InitDone => None,
         };
-        let gone = if is_list && std::mem::take(&mut self.other_engine) {
+        let gone = if is_list && self.is_other_engine() {
             Cause::OtherEngine
         } else {
             Cause::Ended
@@ -43,6 +38,12 @@ impl Reconciler {
         if let Some(id) = about {
             self.is_inspected(&id);
         }
+    }
+
+    /// Whether the engine that completes a list is another one than that of the list before.
+    fn is_other_engine(&mut self) -> bool {
+        let before = self.listed_engine.replace(self.engine.clone());
+        before.is_some_and(|before| before != self.engine)
     }
 
     /// The container seems gone, but nobody told of its end.
