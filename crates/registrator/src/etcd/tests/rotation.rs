@@ -16,10 +16,19 @@ on_each_etcd! {
     a_password_that_cannot_be_read_is_the_former_one
     certificates_are_read_again_for_each_connection
     certificates_that_cannot_be_read_are_the_former_ones
+}
+on_each_etcd!(@ renewed_3_4 V3_4
     the_nodes_of_a_refused_user_end
     the_nodes_of_a_user_that_may_not_read_them_end
     nodes_that_are_never_stale_stay
-}
+);
+on_each_etcd!(@ renewed_3_5 V3_5
+    the_nodes_of_a_refused_user_end
+    the_nodes_of_a_user_that_may_not_read_them_end
+    nodes_that_are_never_stale_stay
+);
+// It asks for rights when a lease is renewed as well.
+on_each_etcd!(@ etcd_3_6_alone V3_6 a_refused_user_loses_its_lease);
 
 /// Makes the user `web`, who may do everything, with a new password.
 fn make_user(etcd: &Etcd, password: &str) {
@@ -43,6 +52,14 @@ async fn guarded(program: &Path, file: &Path) -> (Etcd, Settings) {
     (etcd, settings)
 }
 
+/// The session outlives a restart of etcd, however slow that is.
+fn lasting(settings: Settings) -> Settings {
+    Settings {
+        lease_ttl: Duration::from_secs(60),
+        ..settings
+    }
+}
+
 async fn a_password_is_read_again_at_each_login(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
@@ -64,7 +81,7 @@ async fn a_password_that_cannot_be_read_is_the_former_one(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     let (mut etcd, settings) = guarded(&program, &file).await;
-    let (mut run, first) = Run::established(settings).await;
+    let (mut run, first) = Run::established(lasting(settings)).await;
     fs::remove_file(&file).unwrap();
     // Tokens do not outlive their server.
     etcd.stop();
@@ -91,7 +108,7 @@ async fn secured(program: &Path, folder: &Path) -> Etcd {
 async fn certificates_are_read_again_for_each_connection(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let mut etcd = secured(&program, folder.path()).await;
-    let (mut run, first) = Run::established(etcd.settings("one")).await;
+    let (mut run, first) = Run::established(lasting(etcd.settings("one"))).await;
     // Other authorities, other certificates, in the same files.
     Certificates::make(folder.path());
     etcd.stop();
@@ -103,7 +120,7 @@ async fn certificates_are_read_again_for_each_connection(program: PathBuf) {
 async fn certificates_that_cannot_be_read_are_the_former_ones(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let mut etcd = secured(&program, folder.path()).await;
-    let settings = etcd.settings("one");
+    let settings = lasting(etcd.settings("one"));
     let (mut run, first) = Run::established(settings.clone()).await;
     run.create(&first, &[("/a/k", "v")]).await;
     let key = settings.tls.key.unwrap();
@@ -150,6 +167,20 @@ async fn the_nodes_of_a_refused_user_end(program: PathBuf) {
     run.create(&second, &[("/a/k", "v")]).await;
 }
 
+async fn a_refused_user_loses_its_lease(program: PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (etcd, mut settings) = guarded(&program, &folder.path().join("password")).await;
+    settings.stale_after = None;
+    let (mut run, first) = Run::established(settings).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    refuse(&etcd, &mut run, &first).await;
+    eventually("end of the node", async || !is_there(&etcd, "/a/k")).await;
+    make_user(&etcd, "one");
+    let second = run.session().await;
+    assert_ne!(second.who.me, first.who.me);
+    run.create(&second, &[("/a/k", "v")]).await;
+}
+
 /// It may claim its identity, with which it would renew its lease.
 async fn the_nodes_of_a_user_that_may_not_read_them_end(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -181,6 +212,7 @@ async fn nodes_that_are_never_stale_stay(program: PathBuf) {
     run.create(&first, &[("/a/k", "v")]).await;
     refuse(&etcd, &mut run, &first).await;
     tokio::time::sleep(settings.lease_ttl + Duration::from_secs(2)).await;
-    assert!(is_there(&etcd, "/a/k"));
-    assert_eq!(run.count("Unreachable"), 1, "{:#?}", run.seen);
+    let complaints = run.count("Unreachable");
+    assert!(is_there(&etcd, "/a/k"), "{:#?}", run.seen);
+    assert_eq!(complaints, 1, "{:#?}", run.seen);
 }

@@ -148,7 +148,7 @@ impl Run {
             .map(|(key, value)| create(key, value, session.who.me));
         let outcome = self.commit(session, txns.collect()).await;
         let Outcome::Done { results, .. } = outcome else {
-            panic!("{outcome:?}");
+            panic!("{outcome:?} after {:#?}", self.seen);
         };
         assert!(
             results.iter().all(|result| *result == KeyResult::Applied),
