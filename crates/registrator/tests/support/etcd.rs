@@ -17,6 +17,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -369,6 +370,19 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    [(); 2].map(|()| free_port())
+}
+
+/// One below those that the system gives to whoever asks for any: nobody takes it by chance before etcd does, or while etcd is
+/// stopped. Tests of other processes begin elsewhere.
+fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % 200).unwrap() * 100;
+    loop {
+        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + begin.wrapping_add(number) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
