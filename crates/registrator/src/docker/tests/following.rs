@@ -70,6 +70,8 @@ fn events_that_come_together_cost_one_inspect() {
     let together = actions.map(|(number, action)| event(number, action));
     fake.change(|world| world.send(&together.concat()));
     barrier(&fake, &mut watched);
+    // They are asked for on connections of their own, and may overtake each other.
+    fake.until("an inspect for each", |world| world.inspects() >= 3);
     assert_eq!(
         fake.world().inspects(),
         3,
