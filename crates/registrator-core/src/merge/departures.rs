@@ -1,6 +1,6 @@
 //! Nodes that nobody on this host asks for any more, and how long they stay all the same.
 //!
-//! A container may take the place of another and ask for the same nodes, so what goes waits for what came before it. And a mistake
+//! A container may take the place of another and ask for the same nodes, so what goes waits for all that is known to have come. And a mistake
 //! may look like the end of everything: what goes without a container's end as its proof is gathered, for one decision about all of
 //! it.
 
@@ -204,7 +204,7 @@ impl Departures {
         self.of_key.contains_key(key)
     }
 
-    /// The nodes that are proven and have waited for all that came before them, or long enough.
+    /// The nodes that are proven and have waited for all that has come, or long enough.
     pub fn take_ended(&mut self, now: Instant) -> Option<BTreeSet<Key>> {
         let turn = *self.ended.first()?;
         let since = self.batches.get(&turn)?.since;
@@ -264,9 +264,8 @@ impl Departures {
 
     /// All that is not proven goes.
     pub fn take_unproven(&mut self) -> Vec<BTreeSet<Key>> {
-        let mut turns = std::mem::take(&mut self.held_back);
-        turns.append(&mut self.open);
-        turns.iter().filter_map(|turn| self.take(*turn)).collect()
+        self.hold_back();
+        self.take_held_back()
     }
 
     /// What is held back goes.

@@ -1,7 +1,7 @@
 //! The program's own etcd, as others see it.
 
-use crate::by_name;
 use crate::world::World;
+use crate::{by_name, started};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -14,14 +14,6 @@ on! {
         crowds_of_others_hold_up_nobody_but_others
         without_descriptors_it_says_so_and_goes_on
         a_taken_port_is_an_error;
-}
-
-fn started(world: &mut World) {
-    world.policy("p", &by_name("1"));
-    world.run("a", &[]);
-    world.run("b", &[]);
-    world.start();
-    world.wait_for_nodes("/t/", &[("/t/a", "1"), ("/t/b", "1")]);
 }
 
 fn etcdctl_works(mut world: World) {

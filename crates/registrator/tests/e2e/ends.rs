@@ -1,6 +1,6 @@
 //! How the program ends, what it leaves, and what its successor makes of that.
 
-use crate::by_name;
+use crate::started;
 use crate::world::{Change, World};
 
 on! {
@@ -11,14 +11,6 @@ on! {
         a_second_signal_aborts;
     V3_5 as etcd_3_5: kept_nodes_are_adopted released_nodes_are_gone_at_once;
     V3_6 as etcd_3_6: kept_nodes_are_adopted released_nodes_are_gone_at_once;
-}
-
-fn started(world: &mut World) {
-    world.policy("p", &by_name("1"));
-    world.run("a", &[]);
-    world.run("b", &[]);
-    world.start();
-    world.wait_for_nodes("/t/", &[("/t/a", "1"), ("/t/b", "1")]);
 }
 
 fn kept_nodes_expire(mut world: World) {

@@ -45,6 +45,15 @@ mod shared_network;
 mod strangers;
 mod values;
 
+/// Two containers, `a` and `b`, are registered.
+fn started(world: &mut world::World) {
+    world.policy("p", &by_name("1"));
+    world.run("a", &[]);
+    world.run("b", &[]);
+    world.start();
+    world.wait_for_nodes("/t/", &[("/t/a", "1"), ("/t/b", "1")]);
+}
+
 /// A policy that gives each container of the world a node `/t/NAME` with the value of this expression.
 fn by_name(value: &str) -> String {
     by_container(&format!("{{\"/t/\" + name: {value}}}"))
