@@ -145,6 +145,7 @@ pub fn configured(name: &str) -> PolicySpec {
         schema: Some(Schema {
             attributes: Vec::new(),
             etcd_path,
+            ignores_unknown: false,
         }),
         ..spec(name, 1)
     }

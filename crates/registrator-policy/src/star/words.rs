@@ -139,6 +139,7 @@ fn schema(attrs: Vec<(String, Value<'_>)>, etcd_path: Option<&str>) -> anyhow::R
     let schema = Schema {
         attributes: attributes.collect::<anyhow::Result<Vec<_>>>()?,
         etcd_path: etcd_path.map(EtcdPath::parse).transpose()?,
+        ignores_unknown: false,
     };
     let is_attribute = |name: &&str| {
         schema
