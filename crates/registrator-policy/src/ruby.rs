@@ -278,12 +278,12 @@ impl RubyPolicy {
         }
     }
 
-    fn evaluation(&self, answer: &Json, log: Log) -> Result<Evaluation, EvalError> {
+    fn evaluation(&self, answer: &Json, mut log: Log) -> Result<Evaluation, EvalError> {
         let nodes = self.nodes(answer);
         nodes
             .map(|nodes| Evaluation {
                 nodes,
-                log: log.into_lines(),
+                log: log.take_lines(),
             })
             .map_err(|message| self.error(EvalErrorKind::Type, message))
     }
