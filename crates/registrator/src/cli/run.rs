@@ -247,7 +247,7 @@ async fn engine_id(docker: &docker::DockerClient) -> String {
     loop {
         match docker::engine_id(docker).await {
             Ok(id) => return id,
-            Err(error @ docker::Error::NoEngineId) => {
+            Err(error @ docker::Error::NoEngineId(_)) => {
                 error!("{}", error_chain(&error));
                 std::future::pending::<()>().await;
             }

@@ -103,6 +103,11 @@ impl DockerClient {
         Self::new(self.shared.endpoint.clone(), self.shared.timeouts)
     }
 
+    /// Where the daemon is.
+    pub fn endpoint(&self) -> &DockerEndpoint {
+        &self.shared.endpoint
+    }
+
     /// The API version in use: the newest that both sides speak. Asks the daemon the first time.
     pub async fn api_version(&self) -> Result<ApiVersion, Error> {
         if let Some(version) = self.shared.version.get() {

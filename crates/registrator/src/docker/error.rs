@@ -12,9 +12,9 @@ use tokio_rustls::rustls;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine does not say who it is.
-    #[error("Docker's info has no engine ID: give --host-id")]
-    NoEngineId,
+    /// The engine does not say who it is, for this reason.
+    #[error("{0}: give --host-id")]
+    NoEngineId(&'static str),
     #[error("cannot connect to Docker at {endpoint}{}", connect_advice(.source))]
     Connect {
         /// The endpoint as a `DOCKER_HOST`.
