@@ -131,15 +131,16 @@ impl Sides<'_> {
                     let path = own.path.display();
                     Some(format!("{server} does not accept our certificate {path}"))
                 }
-                None => hung_up.then(plain),
+                None => (hung_up && !self.answered).then(plain),
             },
             None if is_said => Some(format!(
                 "{server} demands a client certificate, and none is given: {how}"
             )),
+            None if self.answered => None,
             None if hung_up => Some(plain()),
-            None => (!self.answered).then(|| {
-                format!("{server} may demand a client certificate, and none is given: {how}")
-            }),
+            None => Some(format!(
+                "{server} may demand a client certificate, and none is given: {how}"
+            )),
         }
     }
 }

@@ -113,9 +113,9 @@ impl Remote {
 
     /// The error that `status` tells of.
     pub(super) fn error(&self, status: &Status) -> Error {
-        let explained = |cause: Cause, broke| match self.hint(&cause.to_string(), broke) {
-            Some(hint) => Cause::text(&format!("{cause} ({hint})")),
-            None => cause,
+        let explained = |cause: Cause, broke| {
+            let hint = self.hint(&cause.to_string(), broke);
+            cause.with_advice(hint)
         };
         match Error::of_status(&self.name, status) {
             Error::Broken { endpoint, cause } => Error::Broken {
