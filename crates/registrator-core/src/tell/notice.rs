@@ -134,6 +134,20 @@ pub enum Damage {
     Attached(String),
 }
 
+impl Damage {
+    /// What was done to `key`.
+    fn done_to(&self, key: &Key) -> String {
+        match self {
+            Damage::Deleted => format!("deleted {key}"),
+            Damage::Changed(value) => format!("changed {key} to {value}"),
+            Damage::Detached => format!("put {key} without a lease, with the same value"),
+            Damage::Attached(lease) => {
+                format!("put {key} under lease {lease}, with the same value")
+            }
+        }
+    }
+}
+
 /// Between this host and which other one a node would pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passage {
@@ -141,6 +155,15 @@ pub enum Passage {
     To(HostId),
     /// It would be taken over from this one.
     From(HostId),
+}
+
+impl fmt::Display for Passage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Passage::To(host) => write!(f, "handed over to host {host}"),
+            Passage::From(host) => write!(f, "taken over from host {host}"),
+        }
+    }
 }
 
 /// A fact.
@@ -482,18 +505,7 @@ impl Notice {
                 write!(f, "one value for {key} on all hosts again: {value}")
             }
             Notice::Repaired { key, damage } => {
-                match damage {
-                    Damage::Deleted => write!(f, "somebody deleted {key}"),
-                    Damage::Changed(value) => write!(f, "somebody changed {key} to {value}"),
-                    Damage::Detached => {
-                        write!(f, "somebody put {key} without a lease, with the same value")
-                    }
-                    Damage::Attached(lease) => write!(
-                        f,
-                        "somebody put {key} under lease {lease}, with the same value"
-                    ),
-                }?;
-                f.write_str(": written again")
+                write!(f, "somebody {}: written again", damage.done_to(key))
             }
             Notice::Foreign { key, value, wish } => write!(
                 f,
@@ -504,16 +516,10 @@ impl Notice {
                 key,
                 passage,
                 message,
-            } => {
-                match passage {
-                    Passage::To(host) => write!(f, "{key} cannot be handed over to host {host}"),
-                    Passage::From(host) => write!(f, "{key} cannot be taken over from host {host}"),
-                }?;
-                write!(
-                    f,
-                    ": {message}. Registrators that share keys need equal roles in etcd"
-                )
-            }
+            } => write!(
+                f,
+                "{key} cannot be {passage}: {message}. Registrators that share keys need equal roles in etcd"
+            ),
             _ => Ok(()),
         }
     }
