@@ -86,6 +86,9 @@ pub enum CertificateError {
     /// The TLS library does not accept the content.
     #[error("it is not accepted")]
     Refused(#[source] rustls::Error),
+    /// A key of another certificate.
+    #[error("it does not belong to {}", .0.display())]
+    Mismatch(PathBuf),
     /// A client certificate without its key, or the other way round.
     #[error("it is missing, but {} is there: client certificates need both", .0.display())]
     Half(PathBuf),
