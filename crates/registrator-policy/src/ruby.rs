@@ -331,3 +331,6 @@ fn next_answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
