@@ -7,10 +7,12 @@ mod common;
 use common::{Folder, inspect, settings};
 use fuzz::Target;
 use registrator_core::evaluate::evaluation::{EvalErrorKind, Evaluation};
+use registrator_core::node::Key;
 use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
 use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, STACK_BYTES, Settings, load};
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -66,10 +68,9 @@ fn outcome(policy: &mut dyn Policy, config: Option<&Config>, container: &Contain
         Ok(Evaluation { nodes, log }) => {
             let again = policy.evaluate(config, container).map(|it| it.nodes);
             assert_eq!(again.as_ref(), Ok(&nodes), "it is the same each time");
-            let keys = nodes.keys().map(|key| key.root().to_owned());
-            let keys: std::collections::BTreeSet<String> = keys.collect();
-            let log: Vec<_> = log.into_iter().map(|line| line.text).collect();
-            format!("{} {keys:?} {log:?}", nodes.len().min(9))
+            let roots: BTreeSet<&str> = nodes.keys().map(Key::root).collect();
+            let log: String = log.into_iter().map(|line| line.text).collect();
+            format!("{} {log}", Vec::from_iter(roots).concat())
         }
         Err(error) => {
             assert_ne!(error.kind, EvalErrorKind::Host, "{error}");

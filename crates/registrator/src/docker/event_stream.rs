@@ -17,7 +17,7 @@ use super::signal;
 const MAX_EVENT: usize = 1 << 20;
 
 /// An event as most are, in bytes. A longer one is not looked at before it is complete: with each piece of it that would take longer.
-const SHORT_EVENT: usize = 1 << 12;
+const SHORT_EVENT: usize = 1 << 10;
 
 /// The events that can change what an inspect says. The daemon sends no others: health probes alone make three `exec_*` events
 /// each. It compares by prefix, so `health_status` stands for `health_status: healthy`. `died` and `remove` are podman's words.
