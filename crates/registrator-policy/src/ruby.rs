@@ -332,3 +332,6 @@ fn next_answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

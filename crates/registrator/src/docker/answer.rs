@@ -44,9 +44,9 @@ pub(super) async fn within<T>(
 
 /// A complete answer.
 pub(super) struct Answer {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Answer {
