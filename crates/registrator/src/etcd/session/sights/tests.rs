@@ -12,7 +12,9 @@ use registrator_core::node::{Key, Nodes, Value};
 use registrator_core::observe::container::Container;
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use registrator_core::observe::watch::SourceEvent;
-use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome, Session, SessionEvent};
+use registrator_core::own::session::{
+    Commit, KeyResult, MAX_TXNS, Outcome, Rejection, Session, SessionEvent,
+};
 use registrator_core::own::{Op, Who};
 use registrator_core::reconciler::{self, Command, Reconciler, Settings};
 use std::collections::BTreeSet;
@@ -281,7 +283,10 @@ impl World {
             },
         });
         let outcome = match how {
-            b"rejected" => Outcome::Rejected("no".into()),
+            b"rejected" => Outcome::Rejected(Rejection {
+                message: "no".into(),
+                forbidden: false,
+            }),
             b"void" => Outcome::Void,
             _ => Outcome::Done {
                 revision: 20,
