@@ -49,6 +49,11 @@ bench: ## Measure, in about 15 minutes: the core alone, a host with real Docker,
 	cargo bench --locked --package registrator --bench host
 	cargo bench --locked --package registrator --bench fleet
 
+.PHONY: soak
+soak: ## Keep the program among churn and faults for SOAK_MINUTES (20), after which it must be as it was; SOAK_SEED replays
+	@scripts/install-deps.sh test
+	cargo bench --locked --package registrator --bench soak
+
 .PHONY: deny
 deny: ## Check the licences, sources and bans of deny.toml, and known advisories where they can be fetched
 	@scripts/deny.sh
