@@ -58,7 +58,7 @@ impl Crowd {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = peak.unwrap().trim().trim_end_matches(" kB");
         let bytes = kilobytes.parse::<u64>().unwrap() * 1024;
-        println!("peak: {:.1} MB", bytes as f64 / 1e6);
+        eprintln!("peak: {:.1} MB", bytes as f64 / 1e6);
         assert!(bytes <= MOST, "{bytes} bytes, of {MOST}");
     }
 }
