@@ -53,6 +53,11 @@ bench: ## Measure, in about 15 minutes: the core alone, a host with real Docker,
 fuzz: ## Feed a million mutated inputs to each reader of bytes from outside, in about an hour; FUZZ_INPUTS, FUZZ_SEED: others
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-1000000} cargo test --locked --profile fuzz --workspace --lib --bins --test fuzz -- fuzz_ --nocapture
 
+.PHONY: soak
+soak: ## Keep the program among churn and faults for SOAK_MINUTES (20), after which it must be as it was; SOAK_SEED replays
+	@scripts/install-deps.sh test
+	cargo bench --locked --package registrator --bench soak
+
 .PHONY: deny
 deny: ## Check the licences, sources and bans of deny.toml, and known advisories where they can be fetched
 	@scripts/deny.sh

@@ -161,6 +161,7 @@ impl Reconciler {
                 self.watch_roots(wished.iter().flatten());
                 self.keys.establish(session, wished);
                 self.orphans_depart = false;
+                self.departures.count_anew();
                 self.recount = true;
             }
             SessionEvent::Suspended => self.keys.suspend(),

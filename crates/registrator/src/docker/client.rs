@@ -25,8 +25,10 @@ use super::id::parse_id;
 use crate::error_chain::{causes, error_chain};
 
 const SMALL_BODY: usize = 1 << 20;
-const INSPECT_BODY: usize = 16 << 20;
+const INSPECT_BODY: usize = 4 << 20;
 const LIST_BODY: usize = 128 << 20;
+/// What a connection reads ahead, at most; left alone it is six times as much, and there may be more than a hundred of them.
+const READ_AHEAD: usize = 1 << 16;
 
 /// How long each step of a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +87,7 @@ impl DockerClient {
         let base = connector.base();
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(READ_AHEAD)
             .build(connector.clone());
         let shared = Shared {
             endpoint,
