@@ -7,10 +7,11 @@
 use super::facts::{Compose, StarBinding, StarPort, State};
 use super::json::to_star;
 use super::network::Network;
-use crate::inspect::{self, environment, text, texts};
+use crate::inspect::{environment, text, texts};
 use allocative::Allocative;
 use registrator_core::observe::container::Container as Inspected;
 use registrator_core::observe::document::{Document, Part};
+use registrator_core::observe::ports::{self, Port};
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
 use starlark::starlark_simple_value;
 use starlark::values::dict::AllocDict;
@@ -22,7 +23,7 @@ use starlark::values::{
 };
 use starlark_derive::starlark_module;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
@@ -31,6 +32,9 @@ pub(super) struct Container {
     inspected: Inspected,
     #[allocative(skip)]
     document: Arc<Document>,
+    /// Those that the engine knows, from the first time on that somebody asks.
+    #[allocative(skip)]
+    ports: OnceLock<Vec<Port>>,
 }
 
 impl Container {
@@ -39,7 +43,12 @@ impl Container {
         Container {
             inspected: inspected.clone(),
             document: Arc::clone(document),
+            ports: OnceLock::new(),
         }
+    }
+
+    fn ports(&self) -> &[Port] {
+        self.ports.get_or_init(|| ports::known(&self.document))
     }
 
     fn text(&self, path: &[&str]) -> NoneOr<&str> {
@@ -157,22 +166,19 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// The ports that the engine knows for the running container, with their bindings on the host, by number.
     #[starlark(attribute)]
     fn ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
-        Ok(inspect::ports(&this.document)?
-            .into_iter()
-            .map(StarPort)
-            .collect())
+        Ok(this.ports().iter().cloned().map(StarPort).collect())
     }
 
     /// The ports that image or user declared, by number. They are known with the host's network too.
     #[starlark(attribute)]
     fn exposed_ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
-        Ok(inspect::exposed_ports(&this.document)?
+        Ok(ports::exposed(&this.document)
             .into_iter()
             .map(StarPort)
             .collect())
     }
 
-    /// Whether its process runs.
+    /// Whether its process runs; not while it waits for its next start after a crash.
     #[starlark(attribute)]
     fn running(this: &Container) -> anyhow::Result<bool> {
         Ok(this.inspected.running())
@@ -217,6 +223,19 @@ fn container_methods(builder: &mut MethodsBuilder) {
         let found = found.and_then(Part::as_str);
         let found = found.map(|text| heap.alloc_str(text).to_value());
         Ok(found.or(default).unwrap_or_else(Value::new_none))
+    }
+
+    /// The port of this number that the engine knows, or None.
+    fn port(
+        this: &Container,
+        #[starlark(require = pos)] number: i32,
+        #[starlark(default = "tcp")] protocol: &str,
+    ) -> anyhow::Result<NoneOr<StarPort>> {
+        let known = this.ports();
+        let wanted = |port: &Port| (i32::from(port.number), port.protocol).cmp(&(number, protocol));
+        let found = known.binary_search_by(wanted).ok();
+        let found = found.and_then(|at| known.get(at)).cloned();
+        Ok(NoneOr::from_option(found.map(StarPort)))
     }
 
     /// The network of this name, or None.
