@@ -6,7 +6,7 @@ use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
 use crate::node::{Key, Nodes};
 use crate::observe::container::ContainerId;
-use crate::observe::places::{Lost, Places};
+use crate::observe::places::{LostPlaces, Places};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -157,7 +157,7 @@ impl Evaluations {
     }
 
     /// What the container has lost since the last good evaluation.
-    pub fn lost<'a>(&'a self, origin: &Origin, now: &'a Places) -> Option<Lost<'a>> {
+    pub fn lost<'a>(&'a self, origin: &Origin, now: &'a Places) -> Option<LostPlaces<'a>> {
         let lost = self.lives.get(origin)?.places.lost(now);
         Some(lost).filter(|lost| !lost.is_empty())
     }

@@ -47,7 +47,7 @@ impl fmt::Display for Remark {
                 "it is in the network of {owner}, which was started again since: nothing reaches it until it is started again too"
             ),
             Remark::PassedOver(ports) => {
-                write!(f, "its ports are registered but for what is none: {ports}")
+                write!(f, "no ports, and passed over: {ports}")
             }
         }
     }

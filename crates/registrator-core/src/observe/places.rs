@@ -7,10 +7,10 @@ mod spelling;
 use crate::node::{Key, Value};
 use crate::observe::document::{Document, Part};
 use crate::observe::ports;
+use core::net::IpAddr;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 /// The addresses of a container in its networks and its labels, and the host's ports that lead to it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Places {
 
 /// What a container had, and has no longer.
 #[derive(Debug)]
-pub struct Lost<'a> {
+pub struct LostPlaces<'a> {
     addresses: BTreeSet<&'a IpAddr>,
     ports: BTreeSet<u16>,
     now: &'a Places,
@@ -50,14 +50,14 @@ impl Places {
     }
 
     /// What is not there any more. A host's port that leads elsewhere in the container is another one.
-    pub fn lost<'a>(&'a self, now: &'a Places) -> Lost<'a> {
+    pub fn lost<'a>(&'a self, now: &'a Places) -> LostPlaces<'a> {
         let leads_there = |port: &u16, targets: &BTreeSet<_>| {
             let found = now.published.get(port);
             found.is_some_and(|found| !found.is_disjoint(targets))
         };
         let gone = self.published.iter();
         let gone = gone.filter(|(port, targets)| !leads_there(port, targets));
-        Lost {
+        LostPlaces {
             addresses: self.addresses.difference(&now.addresses).collect(),
             ports: gone.map(|(port, _)| *port).collect(),
             now,
@@ -68,7 +68,7 @@ impl Places {
 /// The members of a network that are addresses.
 const ADDRESSES: [&str; 2] = ["IPAddress", "GlobalIPv6Address"];
 
-impl Lost<'_> {
+impl LostPlaces<'_> {
     /// Whether nothing is lost.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.ports.is_empty()
@@ -127,7 +127,7 @@ fn port_of(json: &Json) -> Option<u16> {
     }
 }
 
-impl fmt::Display for Lost<'_> {
+impl fmt::Display for LostPlaces<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let ports = self
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(lost: &Lost<'_>, key: &str, value: &str, expected: bool) {
+    fn check(lost: &LostPlaces<'_>, key: &str, value: &str, expected: bool) {
         let (key, value) = (Key::parse(key).unwrap(), Value::parse(value).unwrap());
         assert_eq!(lost.is_named_in(&key, &value), expected, "{key} = {value}");
     }

@@ -1,8 +1,8 @@
 //! The ports of a container, in each form in which images and engines write them. What cannot be read costs that port alone.
 
 use crate::observe::document::{Document, Part};
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 /// A port of a container and where it is published on the host.

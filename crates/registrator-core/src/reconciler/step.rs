@@ -8,7 +8,7 @@ use crate::merge::departures::Cause;
 use crate::node::{Key, Nodes, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::instance::{InstanceDelta, InstanceId, Problem};
-use crate::observe::places::Lost;
+use crate::observe::places::LostPlaces;
 use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::own::keys::Wishes;
 use crate::own::session::SessionEvent;
@@ -129,7 +129,7 @@ impl Reconciler {
     }
 
     /// What an origin's container has lost since the last good evaluation.
-    fn lost<'a>(&'a self, origin: &Origin) -> Option<Lost<'a>> {
+    fn lost<'a>(&'a self, origin: &Origin) -> Option<LostPlaces<'a>> {
         let container = self.containers.get(&origin.container)?;
         self.evaluations.lost(origin, container.places())
     }

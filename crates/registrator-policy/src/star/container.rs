@@ -51,6 +51,29 @@ impl Container {
         self.ports.get_or_init(|| ports::known(&self.document))
     }
 
+    fn known(&self, number: u16, protocol: &str) -> Option<&Port> {
+        let known = self.ports();
+        let place = |port: &Port| (port.number, port.protocol).cmp(&(number, protocol));
+        known.get(known.binary_search_by(place).ok()?)
+    }
+
+    /// With the host's network the engine knows none, and those that are declared are all that is known.
+    fn own_ports(&self) -> Vec<Port> {
+        let declared = ports::exposed(&self.document).into_iter();
+        if self.inspected.network_of().is_some() {
+            let known = |port: Port| {
+                self.known(port.number, port.protocol)
+                    .cloned()
+                    .unwrap_or(port)
+            };
+            return declared.map(known).collect();
+        }
+        let more = declared.filter(|port| self.known(port.number, port.protocol).is_none());
+        let mut own: Vec<Port> = self.ports().iter().cloned().chain(more).collect();
+        own.sort_by_key(|port| (port.number, port.protocol));
+        own
+    }
+
     fn text(&self, path: &[&str]) -> NoneOr<&str> {
         NoneOr::from_option(text(&self.document, path))
     }
@@ -178,6 +201,12 @@ fn container_methods(builder: &mut MethodsBuilder) {
             .collect())
     }
 
+    /// Those of both that are its own: in the network of another container the engine knows the other's.
+    #[starlark(attribute)]
+    fn own_ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
+        Ok(this.own_ports().into_iter().map(StarPort).collect())
+    }
+
     /// Whether its process runs; not while it waits for its next start after a crash.
     #[starlark(attribute)]
     fn running(this: &Container) -> anyhow::Result<bool> {
@@ -231,11 +260,9 @@ fn container_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = pos)] number: i32,
         #[starlark(default = "tcp")] protocol: &str,
     ) -> anyhow::Result<NoneOr<StarPort>> {
-        let known = this.ports();
-        let wanted = |port: &Port| (i32::from(port.number), port.protocol).cmp(&(number, protocol));
-        let found = known.binary_search_by(wanted).ok();
-        let found = found.and_then(|at| known.get(at)).cloned();
-        Ok(NoneOr::from_option(found.map(StarPort)))
+        let number = u16::try_from(number).ok();
+        let found = number.and_then(|number| this.known(number, protocol));
+        Ok(NoneOr::from_option(found.cloned().map(StarPort)))
     }
 
     /// The network of this name, or None.

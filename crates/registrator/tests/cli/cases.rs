@@ -45,7 +45,12 @@ fn plan(policies: &Path, case: &Path) -> String {
     ];
     let host = ["--host-ip", "192.0.2.10", "--host-name", "node1"];
     let args = [&["plan", "--no-etcd"][..], &places, &host].concat();
-    Folder::new().run(0, &args).0
+    let plan = Folder::new().run(0, &args).0;
+    // Which other policies there are is not what this is about.
+    let lines = plan
+        .lines()
+        .filter(|line| !line.contains(" waits for a configuration: "));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// As a server of telephone calls has them: `-p 10000-15000:10000-15000/udp`.

@@ -56,9 +56,9 @@ fn plan_is_harmless() {
         &plan,
         &[
             &format!("+ /one/a {SHOWN}  for a (p)"),
-            &format!("printed {SHOWN}"),
+            r"printed a\u{1b}[2J\u{9b}31m\u{202e}b\u{200b}\u{7f}\r",
             "label a\\u{1b}[2J",
-            "container a: its ports",
+            "container a: no ports",
             r"/one/\u{202e}\u{200b}",
         ],
     );

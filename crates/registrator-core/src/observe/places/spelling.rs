@@ -1,6 +1,6 @@
 //! How addresses and ports are written in texts. Only whole ones count: `10.0.0.2` is not in `10.0.0.21`, nor in `1.10.0.0.2`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The addresses that a text has as such.
 pub(super) fn addresses(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
