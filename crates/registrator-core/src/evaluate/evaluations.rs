@@ -1,7 +1,7 @@
 //! The life of each origin's evaluations: asked for, running, succeeded or failed, tried again, given up with its instance.
 
 use crate::backoff::Backoff;
-use crate::evaluate::evaluation::{EvalError, EvalErrorKind};
+use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Level, LogLine};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
 use crate::node::{Key, Nodes};
@@ -25,6 +25,8 @@ struct Life {
     nodes: Option<Nodes>,
     /// Where its container was reached then.
     places: Arc<Places>,
+    /// What its last good evaluation said, but for what is only for writers of policies.
+    said: Vec<LogLine>,
     /// What went wrong since.
     failure: Option<Failure>,
 }
@@ -167,6 +169,17 @@ impl Evaluations {
         if let Some(life) = self.lives.get_mut(origin) {
             life.nodes = Some(nodes);
         }
+    }
+
+    /// The lines of an evaluation that the one before did not have: what stays as it is says nothing.
+    pub fn news(&mut self, origin: &Origin, log: Vec<LogLine>) -> Vec<LogLine> {
+        let life = self.lives.entry(origin.clone()).or_default();
+        let before = std::mem::take(&mut life.said);
+        let lasting = log.iter().filter(|line| line.level > Level::Debug);
+        life.said = lasting.cloned().collect();
+        log.into_iter()
+            .filter(|line| !before.contains(line))
+            .collect()
     }
 
     /// Takes in a failure, which changes no nodes; tells whether it is another one than before.

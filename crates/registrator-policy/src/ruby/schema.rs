@@ -30,6 +30,7 @@ pub(super) fn schema(json: &Json) -> Result<Option<Schema>, SchemaError> {
     Ok(Some(Schema {
         attributes: attributes.ok_or_else(|| failed("the declaration is garbled".into()))?,
         etcd_path,
+        ignores_unknown: true,
     }))
 }
 

@@ -22,7 +22,7 @@ use super::endpoint::DockerEndpoint;
 use super::error::Error;
 use super::event_stream::EventStream;
 use super::id::parse_id;
-use crate::error_chain::causes;
+use crate::error_chain::{causes, error_chain};
 
 const SMALL_BODY: usize = 1 << 20;
 const INSPECT_BODY: usize = 16 << 20;
@@ -65,6 +65,7 @@ struct Shared {
     endpoint: DockerEndpoint,
     timeouts: Timeouts,
     base: String,
+    connector: Connector,
     http: legacy::Client<Connector, Empty<Bytes>>,
     version: OnceLock<ApiVersion>,
 }
@@ -84,11 +85,12 @@ impl DockerClient {
         let base = connector.base();
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(connector.clone());
         let shared = Shared {
             endpoint,
             timeouts,
             base,
+            connector,
             http,
             version: OnceLock::new(),
         };
@@ -101,6 +103,11 @@ impl DockerClient {
     /// connections of its own and negotiates anew.
     pub fn fresh(&self) -> Result<Self, Error> {
         Self::new(self.shared.endpoint.clone(), self.shared.timeouts)
+    }
+
+    /// Where the daemon is.
+    pub fn endpoint(&self) -> &DockerEndpoint {
+        &self.shared.endpoint
     }
 
     /// The API version in use: the newest that both sides speak. Asks the daemon the first time.
@@ -127,12 +134,7 @@ impl DockerClient {
         };
         let answer = self.get(call, "/_ping").await?;
         answer.ok(call)?;
-        let version = answer
-            .headers
-            .get("api-version")
-            .and_then(|version| version.to_str().ok());
-        let version = version.and_then(|version| version.parse().ok());
-        version.ok_or_else(|| {
+        newest_version(&answer).ok_or_else(|| {
             let endpoint = &self.shared.endpoint;
             Error::Other(format!(
                 "what listens at {endpoint} does not answer as a Docker daemon does (no Api-Version header)"
@@ -158,14 +160,7 @@ impl DockerClient {
             timeout: self.shared.timeouts.list,
         };
         let answer = self.get_versioned(call, "/containers/json?all=1").await?;
-        let mut ids: Vec<_> = answer
-            .json::<Vec<Summary>>(call)?
-            .into_iter()
-            .map(|summary| summary.id.0)
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
+        listed(&answer, call)
     }
 
     /// `GET /containers/{id}/json`: the container, `None` if there is none with this id.
@@ -178,28 +173,7 @@ impl DockerClient {
         let answer = self
             .get_versioned(call, &format!("/containers/{id}/json"))
             .await?;
-        if answer.is_no_such_container() {
-            return Ok(None);
-        }
-        let container = Container::from_text(answer.text(call)?).map_err(|source| {
-            // Where a text is no JSON, and why, shows when all of it is read.
-            let unreadable = answer.json::<serde_json::Value>(call).err();
-            unreadable.unwrap_or_else(|| Error::Unreadable {
-                message: format!(
-                    "cannot read the inspect document of container {}",
-                    id.short()
-                ),
-                source: source.into(),
-            })
-        })?;
-        if container.id() != id {
-            return Err(Error::Other(format!(
-                "asked for container {}, Docker answered with {}",
-                id.short(),
-                container.id().short()
-            )));
-        }
-        Ok(Some(container))
+        inspected(&answer, call, id)
     }
 
     /// `GET /events`: what happens from now on. Once this returns, nothing that happens goes unreported.
@@ -257,10 +231,15 @@ impl DockerClient {
                 endpoint: self.shared.endpoint.to_string(),
                 source: io,
             },
-            None => Error::Broken {
-                message: format!("the {} request to Docker failed", call.name),
-                source: source.into(),
-            },
+            None => {
+                let answered = self.shared.version.get().is_some();
+                let connector = &self.shared.connector;
+                let advice = connector.advice_if_broken(&error_chain(&source), answered);
+                Error::Broken {
+                    message: format!("the {} request to Docker failed{advice}", call.name),
+                    source: source.into(),
+                }
+            }
         }
     }
 }
@@ -271,6 +250,47 @@ impl fmt::Debug for DockerClient {
             .field("endpoint", &self.shared.endpoint)
             .finish_non_exhaustive()
     }
+}
+
+/// What a ping says of the daemon.
+fn newest_version(answer: &Answer) -> Option<ApiVersion> {
+    let version = answer.headers.get("api-version")?;
+    version.to_str().ok()?.parse().ok()
+}
+
+/// The ids in a list of containers, each once.
+fn listed(answer: &Answer, call: Call) -> Result<Vec<ContainerId>, Error> {
+    let summaries = answer.json::<Vec<Summary>>(call)?.into_iter();
+    let mut ids: Vec<_> = summaries.map(|summary| summary.id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The container that was asked for; `None` if there is none.
+fn inspected(answer: &Answer, call: Call, id: &ContainerId) -> Result<Option<Container>, Error> {
+    if answer.is_no_such_container() {
+        return Ok(None);
+    }
+    let container = Container::from_text(answer.text(call)?).map_err(|source| {
+        // Where a text is no JSON, and why, shows when all of it is read.
+        let unreadable = answer.json::<serde_json::Value>(call).err();
+        unreadable.unwrap_or_else(|| Error::Unreadable {
+            message: format!(
+                "cannot read the inspect document of container {}",
+                id.short()
+            ),
+            source: source.into(),
+        })
+    })?;
+    if container.id() != id {
+        return Err(Error::Other(format!(
+            "asked for container {}, Docker answered with {}",
+            id.short(),
+            container.id().short()
+        )));
+    }
+    Ok(Some(container))
 }
 
 /// What is used of one item of the list.
@@ -293,3 +313,6 @@ impl TryFrom<String> for ListedId {
             .ok_or("the Id of a container must be hexadecimal")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ struct Found {
     good: Option<Config>,
     /// What is wrong with it as it is.
     faults: Vec<ConfigError>,
+    /// The members that its policy passes over.
+    ignored: Vec<ConfigError>,
 }
 
 impl Configs {
@@ -39,6 +41,7 @@ impl Configs {
             instance,
             good: None,
             faults: Vec::new(),
+            ignored: Vec::new(),
         };
         if let Some(before) = self.take(&raw.id()) {
             named.push(before.instance);
@@ -120,7 +123,11 @@ impl Configs {
             fault: fault.clone(),
             kept,
         });
-        let mut problems: Vec<Problem> = faults.collect();
+        let ignored = found.ignored.iter().map(|fault| Problem::Ignored {
+            policy: policy.clone(),
+            fault: fault.clone(),
+        });
+        let mut problems: Vec<Problem> = faults.chain(ignored).collect();
         let used = self.used(&found.instance).filter(|_| kept);
         if let Some((used, _)) = used.filter(|(used, _)| *used != source) {
             problems.push(Problem::Twice {
@@ -144,7 +151,10 @@ impl Found {
             return;
         }
         match config::check(schema, raw) {
-            Ok(config) => self.good = Some(config),
+            Ok(config) => {
+                self.good = Some(config);
+                self.ignored = config::ignored(schema, raw);
+            }
             Err(faults) => self.faults = faults,
         }
     }

@@ -28,6 +28,14 @@ pub enum Problem {
         /// Whether the instance keeps its last good configuration.
         kept: bool,
     },
+    /// A member of a configuration that its policy does not know, and need not know.
+    #[error("configuration of policy {policy}: {fault}; the member is ignored")]
+    Ignored {
+        /// The policy.
+        policy: PolicyName,
+        /// Which member, and where.
+        fault: ConfigError,
+    },
     /// Two sources name one instance.
     #[error("{refused} is not used: {used} configures {instance} already")]
     Twice {
@@ -98,7 +106,8 @@ impl Problem {
         match self {
             Problem::Policy { kept, .. } | Problem::Config { kept, .. } => !kept,
             Problem::TooMany { .. } => true,
-            Problem::Twice { .. }
+            Problem::Ignored { .. }
+            | Problem::Twice { .. }
             | Problem::NoSchema(..)
             | Problem::NoPolicy(..)
             | Problem::NoConfig { .. } => false,
