@@ -18,7 +18,7 @@ use crate::merge::gathering::Gathering;
 use crate::node::{Key, Value};
 use crate::observe::config::RawConfig;
 use crate::observe::container::{Container, ContainerId};
-use crate::observe::containers::Containers;
+use crate::observe::containers::{Containers, Remark};
 use crate::observe::etcd_path::EtcdPath;
 use crate::observe::instance::{Instance, Instances, Problem};
 use crate::observe::spec::{PolicyName, PolicySpec};
@@ -168,6 +168,8 @@ pub struct Reconciler {
     synced: bool,
     unread_files: BTreeSet<String>,
     unread_containers: BTreeSet<ContainerId>,
+    /// What people were told of containers.
+    remarks: BTreeMap<ContainerId, BTreeSet<Remark>>,
     /// The conflicts between containers that people were told of, as they were told.
     conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
     /// The engine that answers, if it says who it is.
@@ -206,6 +208,7 @@ impl Reconciler {
             synced: false,
             unread_files: BTreeSet::new(),
             unread_containers: BTreeSet::new(),
+            remarks: BTreeMap::new(),
             conflicts: BTreeMap::new(),
             engine: None,
             listed_engine: None,

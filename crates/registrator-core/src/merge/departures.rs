@@ -25,6 +25,8 @@ const WORTH: usize = 8;
 pub enum Cause {
     /// The container ended, is about to, or is not in the complete list of its engine: that is proof enough.
     Ended,
+    /// The node names an address or a port that the container has no longer, as its engine says.
+    NotSo,
     /// The container runs, and this instance gives the node no more.
     GivenNoMore(InstanceId),
     /// The instance is gone.
@@ -39,10 +41,18 @@ pub enum Cause {
     LeftBefore,
 }
 
+impl Cause {
+    /// Whether it proves by itself that the node is wrong.
+    fn is_proof(&self) -> bool {
+        matches!(self, Cause::Ended | Cause::NotSo)
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Ended => write!(f, "their containers have ended"),
+            Cause::NotSo => write!(f, "their containers have other addresses"),
             Cause::GivenNoMore(instance) => {
                 write!(
                     f,
@@ -161,7 +171,7 @@ impl Departures {
         self.turn += 1;
         self.of_key
             .extend(keys.iter().map(|key| (key.clone(), self.turn)));
-        if cause == Cause::Ended {
+        if cause.is_proof() {
             self.ended.insert(self.turn);
         } else {
             self.open.insert(self.turn);

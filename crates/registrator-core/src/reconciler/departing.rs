@@ -65,6 +65,7 @@ impl Reconciler {
         };
         for id in delta.applied {
             if self.containers.get(&id).is_some_and(Container::running) {
+                self.remark(&id);
                 for instance in self.instances.iter() {
                     let origin = Origin {
                         instance: instance.id.clone(),
@@ -79,7 +80,29 @@ impl Reconciler {
             }
         }
         for id in delta.deleted {
+            self.remarks.remove(&id);
             self.forget_container(&id, gone.clone(), now);
+        }
+    }
+
+    /// Tells once what is to be said of a container.
+    fn remark(&mut self, id: &ContainerId) {
+        let remarks = self.containers.remarks(id);
+        let told = match remarks.is_empty() {
+            true => self.remarks.remove(id),
+            false => self.remarks.insert(id.clone(), remarks.clone()),
+        };
+        let told = told.unwrap_or_default();
+        let name = self
+            .containers
+            .get(id)
+            .map(Container::name)
+            .unwrap_or_default();
+        for remark in remarks.difference(&told) {
+            self.notices.push_back(Notice::Remarked {
+                container: name.to_owned(),
+                remark: remark.clone(),
+            });
         }
     }
 

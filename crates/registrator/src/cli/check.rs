@@ -8,6 +8,7 @@ use crate::settings::{CheckSettings, Environment};
 use registrator_core::observe::instance::{Instances, Problem};
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use registrator_core::observe::watch::SourceEvent;
+use registrator_core::tell::printable;
 use registrator_policy::{Diagnostic, Policy, Severity};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -26,9 +27,9 @@ struct Findings {
 pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Exit> {
     let findings = look(settings, environment)?;
     let text = if settings.json {
-        format!("{:#}\n", findings.json())
+        printable::json(&format!("{:#}\n", findings.json())).into_owned()
     } else {
-        findings.text()
+        printable::lines(&findings.text()).into_owned()
     };
     super::print(&text)?;
     Ok(if findings.errors() == 0 {

@@ -18,6 +18,7 @@ use registrator_core::own::{LeaseId, Who};
 use registrator_core::reconciler::{Command, Event, Reconciler};
 use registrator_core::tell::notice::Notice;
 use registrator_core::tell::plan::Plan;
+use registrator_core::tell::printable::json;
 use registrator_policy::STACK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -105,17 +106,17 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
     show(&plan, settings)
 }
 
-/// What policies print says why a container has no nodes, for one.
+/// What policies print and what is remarked says why a container has no nodes, for one.
 fn printed(reconciler: &mut Reconciler) -> Vec<String> {
     std::iter::from_fn(|| reconciler.next_notice())
-        .filter(|notice| matches!(notice, Notice::Printed { .. }))
+        .filter(|notice| matches!(notice, Notice::Printed { .. } | Notice::Remarked { .. }))
         .map(|notice| notice.to_string())
         .collect()
 }
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {
     let text = if settings.json {
-        format!("{:#}\n", plan.to_json())
+        json(&format!("{:#}\n", plan.to_json())).into_owned()
     } else {
         plan.to_string()
     };
