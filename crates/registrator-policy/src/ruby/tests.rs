@@ -74,7 +74,7 @@ fn policy(folder: &TempDir) -> RubyPolicy {
         },
         running: Some(Box::new(Running {
             child: Child::start(&settings).unwrap(),
-            sent: Sent::default(),
+            last: 0,
         })),
         settings,
         canceller: Canceller::default(),
