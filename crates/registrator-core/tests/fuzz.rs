@@ -180,6 +180,7 @@ fn schema(etcd_path: EtcdPath) -> Option<Schema> {
     is_sound.then_some(Schema {
         attributes,
         etcd_path: Some(etcd_path),
+        ignores_unknown: false,
     })
 }
 
