@@ -513,7 +513,7 @@ fn policies_in_ruby_are_checked_and_planned() {
             "the policy cannot take this configuration: etc/policies/old.rb",
             "IPAddr::InvalidAddressError",
             "etc/policies/broken.rb:2\n",
-            "3 errors",
+            "2 errors, 1 warnings",
         ],
     );
 }
