@@ -47,7 +47,7 @@ impl fmt::Display for Remark {
                 "it is in the network of {owner}, which was started again since: nothing reaches it until it is started again too"
             ),
             Remark::PassedOver(ports) => {
-                write!(f, "no ports, and passed over: {ports}")
+                write!(f, "passed over among its ports: {ports}")
             }
         }
     }

@@ -58,7 +58,7 @@ fn plan_is_harmless() {
             &format!("+ /one/a {SHOWN}  for a (p)"),
             r"printed a\u{1b}[2J\u{9b}31m\u{202e}b\u{200b}\u{7f}\r",
             "label a\\u{1b}[2J",
-            "container a: no ports",
+            "container a: passed over",
             r"/one/\u{202e}\u{200b}",
         ],
     );

@@ -221,7 +221,7 @@ fn whoever_joined_a_network_before_its_owner_was_started_again_has_nothing() {
         borrower("c1", "b1"),
     );
     let web_again = started(&web, 5);
-    check_left(&[web_again.clone()], "b1 by web, c1 by web");
+    check_left(std::slice::from_ref(&web_again), "b1 by web, c1 by web");
     // The one in between joins the new network, the other is still in the former one.
     check_left(&[web_again.clone(), started(&b1, 6)], "c1 by web");
     check_left(&[web_again.clone(), started(&b1, 6), started(&c1, 7)], "");
@@ -232,7 +232,7 @@ fn whoever_joined_a_network_before_its_owner_was_started_again_has_nothing() {
     check_left(&[stopped(&started(&b1, 2))], "");
     check_left(&[stopped(&web)], "b1 has nothing, c1 has nothing");
     // Nothing is known of times.
-    check_left(&[web.clone()], "");
+    check_left(std::slice::from_ref(&web), "");
     check_left(&[started(&web, 1), b1, c1], "");
     let host = container(
         "a1",
