@@ -28,6 +28,26 @@ pub enum Problem {
         /// Whether the instance keeps its last good configuration.
         kept: bool,
     },
+    /// A configuration that its policy could not look at.
+    #[error("{used} is used though policy {policy} could not look at it: {message}")]
+    Unchecked {
+        /// The policy.
+        policy: PolicyName,
+        /// Where it is.
+        used: ConfigSource,
+        /// Why not.
+        message: String,
+    },
+    /// Something that looks like a configuration and is none.
+    #[error("{found} is no configuration of policy {policy}: {reason}")]
+    Stray {
+        /// The policy.
+        policy: PolicyName,
+        /// Where it is.
+        found: ConfigSource,
+        /// Why not.
+        reason: String,
+    },
     /// Two sources name one instance.
     #[error("{refused} is not used: {used} configures {instance} already")]
     Twice {
@@ -98,7 +118,9 @@ impl Problem {
         match self {
             Problem::Policy { kept, .. } | Problem::Config { kept, .. } => !kept,
             Problem::TooMany { .. } => true,
-            Problem::Twice { .. }
+            Problem::Unchecked { .. }
+            | Problem::Stray { .. }
+            | Problem::Twice { .. }
             | Problem::NoSchema(..)
             | Problem::NoPolicy(..)
             | Problem::NoConfig { .. } => false,

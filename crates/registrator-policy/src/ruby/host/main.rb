@@ -91,7 +91,7 @@ module Kontena
         REGISTRATOR_POLICY_FILE.call(type, text.force_encoding(Encoding::UTF_8), path)
         type.seal
         @type = type
-        { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type) }
+        { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type), 'validates' => type.validates? }
       end
 
       def constant(name)
@@ -113,7 +113,10 @@ module Kontena
         return nil unless type
 
         attributes = type.json_attrs.each_value.map do |attribute|
-          { 'name' => attribute.member, 'kind' => kind(attribute), 'default' => plain(attribute.default) }
+          {
+            'name' => attribute.member, 'kind' => kind(attribute), 'default' => plain(attribute.default),
+            'values' => plain(attribute.values), 'min' => plain(attribute.min), 'max' => plain(attribute.max)
+          }
         end
         { 'etcd_path' => type.etcd_path, 'line' => policy.configuration_line, 'attributes' => attributes }
       end
@@ -155,13 +158,19 @@ module Kontena
 
       def evaluate(request)
         policy = policy_for(request['config'])
-        return {} if request['check']
+        return check(policy) if request['check']
 
         found = Nodes.new
         collect = proc { |*all| all.each { |nodes| found.add(nodes) } && nil }
         result = policy.__send__(:docker_container, @container, &collect)
         found.add(result) if Hash === result || !@type.yields_nodes?
         { 'nodes' => found.pairs }
+      end
+
+      # What is wrong with the configuration is raised.
+      def check(policy)
+        policy.instance_exec(policy.config, &@type.validator) if @type.validator
+        {}
       end
 
       # A configuration may fail each time that it is looked at.
