@@ -57,6 +57,9 @@ needed_to_test() {
     need util-linux nsenter
     need iptables iptables
     need procps kill
+    need podman podman
+    # Its networks are made by this one. Debian has it where no PATH leads.
+    [ -e /usr/lib/podman/netavark ] || missing+=(netavark)
     need ruby ruby
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then

@@ -33,6 +33,7 @@
 //! a cut off | a connected        it does not reach etcd, or does again
 //! etcd away | etcd back          nobody reaches etcd
 //! hand put /k v | hand del /k    somebody uses etcdctl
+//! hand attach /k v               the same, with a lease of their own
 //! pass 10                        seconds pass
 //! show keys|notices a|writes     etcd's content, what was told since the last time, revisions since the last time
 //! show gaps                      keys that vanished while somebody waited for them, at the end of a lease too
@@ -59,6 +60,9 @@ use std::path::Path;
 use std::time::Duration;
 use world::World;
 use world::record::{self, Exempt};
+
+/// A lease that is no registrator's.
+const STRANGER: i64 = 0x51;
 
 fn answer(words: &[&str]) -> serde_json::Value {
     if let Some(message) = words.first().and_then(|word| word.strip_prefix('!')) {
@@ -211,6 +215,17 @@ fn run(script: &str) -> String {
             ["hand", "put", key, value] => {
                 world.by_hand(|store| {
                     store.put(&Put::new(*key, *value)).unwrap();
+                });
+            }
+            ["hand", "attach", key, value] => {
+                world.by_hand(|store| {
+                    // It may be there from the time before.
+                    let _ = store.grant(Duration::ZERO, STRANGER, 1_000_000);
+                    let put = Put {
+                        lease: STRANGER,
+                        ..Put::new(*key, *value)
+                    };
+                    store.put(&put).unwrap();
                 });
             }
             ["hand", "del", key] => {

@@ -7,6 +7,7 @@ use registrator_core::evaluate::evaluation::{Level, LogLine};
 const SHOWN: usize = 10;
 
 /// The lines of one evaluation.
+#[derive(Debug)]
 pub(crate) struct Log {
     lines: Vec<LogLine>,
     lines_left: usize,
@@ -22,9 +23,9 @@ impl Log {
         }
     }
 
-    /// The lines, with a last one that says so if there were more.
-    pub(crate) fn into_lines(self) -> Vec<LogLine> {
-        self.lines
+    /// The lines, with a last one that says so if there were more. They are no longer in here.
+    pub(crate) fn take_lines(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lines)
     }
 
     /// The last lines, to be put under an error message.

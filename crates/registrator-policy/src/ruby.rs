@@ -8,7 +8,6 @@ mod printed;
 mod protocol;
 mod restart;
 mod schema;
-mod sent;
 mod spawner;
 
 use crate::Policy;
@@ -18,14 +17,13 @@ use crate::log::Log;
 use crate::settings::Settings;
 use child::{Child, Waited};
 use fault::PolicySource;
-use protocol::{Fault, Hello, Reply};
+use protocol::{Fault, Hello, Reply, Request};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::node::{Key, Nodes, Value};
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use restart::Restarts;
-use sent::Sent;
 use serde_json::Value as Json;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -52,7 +50,8 @@ struct RubyPolicy {
 /// An interpreter that has loaded the policy.
 struct Running {
     child: Child,
-    sent: Sent,
+    /// The number of the last request.
+    last: u64,
 }
 
 /// Why the interpreter was ended.
@@ -123,11 +122,7 @@ fn start(
     let result = answer.ok_or_else(garbled)?.result;
     let hello = result.map_err(|fault| source.diagnostic(&fault))?;
     let hello = Hello::parse(hello).ok_or_else(garbled)?;
-    let running = Running {
-        child,
-        sent: Sent::default(),
-    };
-    Ok((running, hello))
+    Ok((Running { child, last: 0 }, hello))
 }
 
 /// Covers all that the loaded policy depends on, but what it reads by itself. The environment stays the same.
@@ -163,9 +158,9 @@ impl Policy for RubyPolicy {
         let run = self.canceller.run();
         let result = self.ask(Some(config), &nobody, true);
         drop(run);
-        result.map(|(_, log)| Evaluation {
+        result.map(|(_, mut log)| Evaluation {
             nodes: Nodes::default(),
-            log: log.into_lines(),
+            log: log.take_lines(),
         })
     }
 
@@ -190,9 +185,15 @@ impl RubyPolicy {
             Some(running) => running,
             None => self.restart(container)?,
         };
-        let (id, line) = running.sent.request(config, container, only_check);
-        running.child.send(&line);
-        let waited = self.wait(&mut running, id, container);
+        running.last += 1;
+        let request = Request {
+            id: running.last,
+            only_check,
+            config,
+            container,
+        };
+        running.child.send(&request.line());
+        let waited = self.wait(&mut running, request.id, container);
         let mut log = Log::new(&self.settings.limits);
         printed::add(&running.child.take_printed(), &mut log);
         let result = match waited {
@@ -281,12 +282,12 @@ impl RubyPolicy {
         }
     }
 
-    fn evaluation(&self, answer: &Json, log: Log) -> Result<Evaluation, EvalError> {
+    fn evaluation(&self, answer: &Json, mut log: Log) -> Result<Evaluation, EvalError> {
         let nodes = self.nodes(answer);
         nodes
             .map(|nodes| Evaluation {
                 nodes,
-                log: log.into_lines(),
+                log: log.take_lines(),
             })
             .map_err(|message| self.error(EvalErrorKind::Type, message))
     }

@@ -30,7 +30,7 @@ use crate::settings::{Limits, Settings};
 use answer::Prefixes;
 use container::Container as ContainerValue;
 use guarded::Originals;
-use guards::{Room, is_oversize};
+use guards::{Evaluating, Room, is_oversize};
 use loader::Loaded;
 use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
@@ -47,6 +47,7 @@ use starlark::values::{OwnedFrozenValue, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -250,7 +251,7 @@ impl StarPolicy {
     ) -> Result<Evaluation, EvalError> {
         let prepared = self.prepare(config, Some(container))?;
         let document = self.document(container);
-        let log = PrintLog::new(&self.limits);
+        let log = Rc::new(PrintLog::new(&self.limits));
         let result = self.call(
             &self.entry,
             Some(container),
@@ -275,7 +276,7 @@ impl StarPolicy {
         match result {
             Ok(nodes) => Ok(Evaluation {
                 nodes,
-                log: log.into_lines(),
+                log: log.take_lines(),
             }),
             Err(mut error) => {
                 error.message += &log.shown();
@@ -286,7 +287,7 @@ impl StarPolicy {
 
     /// Has `validate` look at a configuration, and sees whether there are prefixes for it.
     fn check_prepared(&mut self, config: &Config) -> Result<Evaluation, EvalError> {
-        let log = PrintLog::new(&self.limits);
+        let log = Rc::new(PrintLog::new(&self.limits));
         if let Some(validate) = &self.validate {
             let frozen = self.freeze(config)?;
             self.call(
@@ -306,7 +307,7 @@ impl StarPolicy {
         self.prepare(Some(config), None)?;
         Ok(Evaluation {
             nodes: Nodes::default(),
-            log: log.into_lines(),
+            log: log.take_lines(),
         })
     }
 
@@ -369,7 +370,7 @@ impl StarPolicy {
         self.call(
             function,
             container,
-            &PrintLog::new(&self.limits),
+            &Rc::new(PrintLog::new(&self.limits)),
             |module| {
                 let config = config.map(|config| module.heap().access_owned_frozen_value(config));
                 vec![config.unwrap_or_else(Value::new_none)]
@@ -384,7 +385,7 @@ impl StarPolicy {
         &self,
         function: &OwnedFrozenValue,
         container: Option<&Container>,
-        log: &PrintLog,
+        log: &Rc<PrintLog>,
         arguments: impl for<'v> FnOnce(&Module<'v>) -> Vec<Value<'v>>,
         read: impl FnOnce(Value<'_>) -> Result<T, String>,
     ) -> Result<T, EvalError> {
@@ -401,13 +402,16 @@ impl StarPolicy {
             stopped.set(reason.or(stopped.get()));
             reason.is_some()
         };
-        let room = Room::of(self.limits.heap_bytes);
+        let evaluating = Evaluating {
+            room: Room::of(self.limits.heap_bytes),
+            log: Rc::clone(log),
+        };
         Module::with_temp_heap(|module| {
             let mut eval = Evaluator::new(&module);
-            eval.extra = Some(&room);
+            eval.extra = Some(&evaluating);
             self.limit(&mut eval, &check)
                 .map_err(|error| self.host_error(&error))?;
-            eval.set_print_handler(log);
+            eval.set_print_handler(&**log);
             let function = module.heap().access_owned_frozen_value(function);
             match eval.eval_function(function, &arguments(&module), &[]) {
                 Ok(value) => read(value).map_err(|message| self.type_error(message)),

@@ -223,6 +223,13 @@ fn attributes_that_the_policy_does_not_declare_are_errors() {
             "p.star",
             "def docker_container(container, config):\n    return {\"/a\": config.x}\n",
         )],
-        expect![""],
+        expect![[r#"
+            error: The configuration has no attribute `x`
+             --> p.star:2:26
+              |
+            2 |     return {"/a": config.x}
+              |                          ^
+            help: the policy declares none: declare it with config() and attr()
+        "#]],
     );
 }

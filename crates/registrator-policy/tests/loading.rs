@@ -319,6 +319,26 @@ fn the_environment_is_read_only_while_loading() {
 }
 
 #[test]
+fn lines_for_people_are_above_those_for_writers_of_policies() {
+    let text = "def docker_container(container):\n    print('a')\n    inform('b\\nc')\n";
+    let done = evaluate(text).unwrap();
+    let said = done
+        .log
+        .iter()
+        .map(|line| format!("{:?} {line}", line.level));
+    assert_eq!(said.collect::<Vec<_>>(), ["Debug a", "Info b", "Info c"]);
+    let error = policy("inform('x')\ndef docker_container(container):\n    pass\n")
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("inform() works only in an evaluation"),
+        "{error}"
+    );
+    let error = evaluate("def docker_container(container):\n    inform(1)\n").unwrap_err();
+    assert!(error.contains("inform"), "{error}");
+}
+
+#[test]
 fn the_fingerprint_covers_code_helpers_and_environment() {
     let fingerprint = |policy: &str, helper: &str, env: &[(&str, &str)]| {
         let folder = Folder::with(&[("p.star", policy), ("lib/a.star", helper)]);

@@ -145,7 +145,7 @@ fn outcome(policy: &mut dyn Policy, configuration: &str, container: &Container) 
             let printed: String = done
                 .log
                 .iter()
-                .map(|line| format!("says: {line}\n"))
+                .map(|line| format!("says at {:?}: {line}\n", line.level))
                 .collect();
             nodes.replace(&(lasting.concat() + "\n"), "") + &printed
         }

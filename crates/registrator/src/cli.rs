@@ -1,5 +1,6 @@
 //! The command line: which command runs, and how the program ends.
 
+mod certificates;
 mod check;
 mod connect;
 mod plan;

@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 mod event_stream;
 mod id;
+mod identity;
 mod signal;
 mod tls;
 mod watch;
@@ -24,6 +25,7 @@ use registrator_core::observe::container::Container;
 pub use client::{DockerClient, Timeouts};
 pub use endpoint::{DockerEndpoint, EndpointSettings};
 pub use error::Error;
+pub use identity::engine_id;
 pub use watch::{DockerUpdate, WatchSettings, watch};
 
 /// How many inspects [`list_once`] has under way at once: more makes a daemon no faster.
@@ -41,12 +43,4 @@ pub async fn list_once(client: &DockerClient) -> Result<Vec<Container>, Error> {
         .try_filter_map(async |container| Ok(container))
         .try_collect()
         .await
-}
-
-/// The engine's own ID: made when it was installed, and kept for its life.
-pub async fn engine_id(client: &DockerClient) -> Result<String, Error> {
-    match client.info().await?.id {
-        id if id.is_empty() => Err(Error::NoEngineId),
-        id => Ok(id),
-    }
 }

@@ -26,6 +26,7 @@ mod logging;
 mod open_files;
 mod report;
 mod settings;
+mod tls_advice;
 
 use settings::Environment;
 use std::process::ExitCode;

@@ -512,7 +512,7 @@ fn policies_in_ruby_are_checked_and_planned() {
             "the policy refuses it: etc/policies/old.rb",
             "IPAddr::InvalidAddressError",
             "etc/policies/broken.rb:2\n",
-            "3 errors",
+            "2 errors, 1 warnings",
         ],
     );
 }

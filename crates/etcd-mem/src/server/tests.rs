@@ -5,9 +5,6 @@ mod authority;
 mod limits;
 mod wire;
 
-use std::future::{Ready, ready};
-use std::io;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use etcd_api::kv_client::KvClient;
@@ -15,14 +12,10 @@ use etcd_api::lease_client::LeaseClient;
 use etcd_api::watch_client::WatchClient;
 use etcd_api::watch_request::RequestUnion;
 use etcd_api::*;
-use hyper_util::rt::TokioIo;
-use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::codegen::Service;
-use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 
@@ -120,27 +113,10 @@ impl Running {
     }
 }
 
-/// Connects to the server in this process.
-struct Within(InProcess);
-
-impl Service<Uri> for Within {
-    type Response = TokioIo<DuplexStream>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<TokioIo<DuplexStream>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        ready(self.0.connect().map(TokioIo::new))
-    }
-}
-
 impl Running {
     fn channel_within(&self) -> Channel {
         let endpoint = Endpoint::from_static("http://within");
-        endpoint.connect_with_connector_lazy(Within(self.inside.clone()))
+        endpoint.connect_with_connector_lazy(self.inside.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The life of each origin's evaluations: asked for, running, succeeded or failed, tried again, given up with its instance.
 
 use crate::backoff::Backoff;
-use crate::evaluate::evaluation::{EvalError, EvalErrorKind};
+use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Level, LogLine};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
 use crate::node::{Key, Nodes};
@@ -21,6 +21,8 @@ struct Life {
     stage: Stage,
     /// The nodes of its last good evaluation; `None` if it never had one.
     nodes: Option<Nodes>,
+    /// What its last good evaluation said, but for what is only for writers of policies.
+    said: Vec<LogLine>,
     /// What went wrong since.
     failure: Option<Failure>,
 }
@@ -154,6 +156,17 @@ impl Evaluations {
         self.hiding -= usize::from(life.hides_nodes());
         life.nodes = Some(nodes);
         life.failure.take().is_some()
+    }
+
+    /// The lines of an evaluation that the one before did not have: what stays as it is says nothing.
+    pub fn news(&mut self, origin: &Origin, log: Vec<LogLine>) -> Vec<LogLine> {
+        let life = self.lives.entry(origin.clone()).or_default();
+        let before = std::mem::take(&mut life.said);
+        let lasting = log.iter().filter(|line| line.level > Level::Debug);
+        life.said = lasting.cloned().collect();
+        log.into_iter()
+            .filter(|line| !before.contains(line))
+            .collect()
     }
 
     /// Takes in a failure, which changes no nodes; tells whether it is another one than before.

@@ -173,6 +173,24 @@ pub fn check(schema: &Schema, raw: &RawConfig) -> Result<Config, Vec<ConfigError
     }
 }
 
+/// The members that a schema which [ignores unknown ones](Schema::ignores_unknown) passes over, each in the words of a warning.
+pub fn ignored(schema: &Schema, raw: &RawConfig) -> Vec<ConfigError> {
+    if !schema.ignores_unknown {
+        return Vec::new();
+    }
+    let lines = json_lines::member_lines(&String::from_utf8_lossy(&raw.bytes));
+    let unknown = lines
+        .into_iter()
+        .filter(|(name, _)| attribute(schema, name).is_none());
+    let warning = |(name, line): (String, usize)| ConfigError {
+        source_name: raw.source.to_string(),
+        line: Some(line),
+        message: unknown_member(&schema.attributes, &name),
+        member: Some(name),
+    };
+    unknown.map(warning).collect()
+}
+
 /// Checks that a policy whose members all have defaults or are given in code can run with `members` alone; for tests and tools.
 pub fn from_members(members: Map<String, Json>) -> Config {
     let text = Json::Object(members.clone()).to_string().into();
@@ -210,12 +228,8 @@ fn kind_of(value: &Json) -> &'static str {
 
 fn member_fault(schema: &Schema, given: &Map<String, Json>, name: &str) -> Option<String> {
     let value = given.get(name)?;
-    let Some(attribute) = schema
-        .attributes
-        .iter()
-        .find(|attribute| attribute.name == name)
-    else {
-        return Some(unknown_member(&schema.attributes, name));
+    let Some(attribute) = attribute(schema, name) else {
+        return (!schema.ignores_unknown).then(|| unknown_member(&schema.attributes, name));
     };
     if attribute.kind.matches(value) {
         let fault = attribute.allowed.fault(value)?;
@@ -226,6 +240,13 @@ fn member_fault(schema: &Schema, given: &Map<String, Json>, name: &str) -> Optio
         attribute.kind,
         shown(value)
     ))
+}
+
+fn attribute<'a>(schema: &'a Schema, name: &str) -> Option<&'a Attribute> {
+    schema
+        .attributes
+        .iter()
+        .find(|attribute| attribute.name == name)
 }
 
 fn unknown_member(attributes: &[Attribute], name: &str) -> String {
@@ -313,6 +334,7 @@ mod tests {
                 ),
             ],
             etcd_path: Some(EtcdPath::parse("/services/skydns/:service").unwrap()),
+            ignores_unknown: false,
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Schema {
     pub attributes: Vec<Attribute>,
     /// Where configurations are in etcd, if anywhere.
     pub etcd_path: Option<EtcdPath>,
+    /// Members that no attribute has are passed over with a warning, instead of refused: what policies in Ruby rely on.
+    pub ignores_unknown: bool,
 }
 
 /// One member of a configuration.

@@ -120,10 +120,19 @@ pub enum Outcome {
         /// One for each transaction, in order.
         results: Vec<KeyResult>,
     },
-    /// etcd refused the request as a whole, and would again: the reason, for people. Nothing changed.
-    Rejected(String),
+    /// etcd refused the request as a whole, and would again. Nothing changed.
+    Rejected(Rejection),
     /// Nothing is known, or the session is over: the next session's complete reading tells.
     Void,
+}
+
+/// Why etcd refused a [`Commit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason, for people.
+    pub message: String,
+    /// Whether it was for want of a right.
+    pub forbidden: bool,
 }
 
 /// What came of one transaction.

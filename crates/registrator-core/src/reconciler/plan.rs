@@ -169,7 +169,7 @@ fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
     problems.chain(failures).collect()
 }
 
-/// `None` if nothing is wrong.
+/// `None` if nothing that would be registered depends on it.
 fn problem(problem: &Problem) -> Option<PlannedError> {
     let (instance, kind, at) = match problem {
         Problem::Policy { name, .. } => (name.clone(), "policy", None),
@@ -197,7 +197,7 @@ fn problem(problem: &Problem) -> Option<PlannedError> {
         Problem::NoSchema(source, policy) | Problem::NoPolicy(source, policy) => {
             (policy.to_string(), "config", Some(source.to_string()))
         }
-        Problem::NoConfig { .. } => return None,
+        Problem::NoConfig { .. } | Problem::Ignored { .. } => return None,
     };
     Some(PlannedError {
         instance: Some(instance),

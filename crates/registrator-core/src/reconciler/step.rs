@@ -136,7 +136,7 @@ impl Reconciler {
 
     fn on_nodes(&mut self, origin: Origin, evaluation: Evaluation, now: Instant) {
         let Evaluation { nodes, log } = evaluation;
-        for line in log {
+        for line in self.evaluations.news(&origin, log) {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::Printed { asker, line });
         }

@@ -123,6 +123,51 @@ pub enum BrakeEnd {
     Over,
 }
 
+/// What somebody who is no registrator made of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// It is gone.
+    Deleted,
+    /// It has this value.
+    Changed(Value),
+    /// It has the same value, and no lease.
+    Detached,
+    /// It has the same value, under this lease.
+    Attached(String),
+}
+
+impl Damage {
+    /// What was done to `key`.
+    fn done_to(&self, key: &Key) -> String {
+        match self {
+            Damage::Deleted => format!("deleted {key}"),
+            Damage::Changed(value) => format!("changed {key} to {value}"),
+            Damage::Detached => format!("put {key} without a lease, with the same value"),
+            Damage::Attached(lease) => {
+                format!("put {key} under lease {lease}, with the same value")
+            }
+        }
+    }
+}
+
+/// Between this host and which other one a node would pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passage {
+    /// It would be handed over to this one.
+    To(HostId),
+    /// It would be taken over from this one.
+    From(HostId),
+}
+
+impl fmt::Display for Passage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Passage::To(host) => write!(f, "handed over to host {host}"),
+            Passage::From(host) => write!(f, "taken over from host {host}"),
+        }
+    }
+}
+
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -242,7 +287,7 @@ pub enum Notice {
         /// Its key.
         key: Key,
         /// What was found in its place.
-        found: Option<Value>,
+        damage: Damage,
     },
     /// A key that is asked for holds something that no registrator wrote. It is left alone.
     Foreign {
@@ -257,6 +302,15 @@ pub enum Notice {
     Rejected {
         /// The key.
         key: Key,
+        /// etcd's reason.
+        message: String,
+    },
+    /// etcd refuses to let a node pass from one registrator to another: one of them lacks a right. The node stays where it is.
+    PassageForbidden {
+        /// Its key.
+        key: Key,
+        /// The other host.
+        passage: Passage,
         /// etcd's reason.
         message: String,
     },
@@ -299,7 +353,9 @@ impl Notice {
             Notice::Problem(Problem::Policy { .. } | Problem::Config { .. }) => Level::Error,
             Notice::Problem(problem) if problem.is_idle() => Level::Info,
             Notice::Problem(_) => Level::Warn,
-            Notice::EvaluationFailed { .. } | Notice::Rejected { .. } => Level::Error,
+            Notice::EvaluationFailed { .. }
+            | Notice::Rejected { .. }
+            | Notice::PassageForbidden { .. } => Level::Error,
         }
     }
 
@@ -316,7 +372,8 @@ impl Notice {
             | Notice::HostConflictEnded { key, .. }
             | Notice::Repaired { key, .. }
             | Notice::Foreign { key, .. }
-            | Notice::Rejected { key, .. } => Some(key),
+            | Notice::Rejected { key, .. }
+            | Notice::PassageForbidden { key, .. } => Some(key),
             Notice::InstanceStarted { .. }
             | Notice::InstanceStopped(_)
             | Notice::Problem(_)
@@ -474,18 +531,22 @@ impl Notice {
             Notice::HostConflictEnded { key, value } => {
                 write!(f, "one value for {key} on all hosts again: {value}")
             }
-            Notice::Repaired { key, found: None } => {
-                write!(f, "somebody deleted {key}: written again")
+            Notice::Repaired { key, damage } => {
+                write!(f, "somebody {}: written again", damage.done_to(key))
             }
-            Notice::Repaired {
-                key,
-                found: Some(found),
-            } => write!(f, "somebody changed {key} to {found}: written again"),
             Notice::Foreign { key, value, wish } => write!(
                 f,
                 "{key} is not registered: it holds {value}, which no registrator wrote. Delete it to have {wish} registered"
             ),
             Notice::Rejected { key, message } => write!(f, "etcd refuses {key}: {message}"),
+            Notice::PassageForbidden {
+                key,
+                passage,
+                message,
+            } => write!(
+                f,
+                "{key} cannot be {passage}: {message}. Registrators that share keys need equal roles in etcd"
+            ),
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use etcd_mem::store::{
 };
 use etcd_mem::store::{Event, Store};
 use registrator_core::node::{Key, Value};
-use registrator_core::own::session::{KeyResult, Outcome, Seen};
+use registrator_core::own::session::{KeyResult, Outcome, Rejection, Seen};
 use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -185,7 +185,10 @@ pub fn commit(store: &mut Store, me: LeaseId, fence: (&str, i64), txns: &[KeyTxn
             }
         }
         Err(etcd_mem::StoreError::LeaseNotFound) => Outcome::Void,
-        Err(error) => Outcome::Rejected(error.to_string()),
+        Err(error) => Outcome::Rejected(Rejection {
+            message: error.to_string(),
+            forbidden: false,
+        }),
     }
 }
 

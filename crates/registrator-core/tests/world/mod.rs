@@ -146,6 +146,7 @@ pub fn configured(name: &str) -> PolicySpec {
         schema: Some(Schema {
             attributes: Vec::new(),
             etcd_path,
+            ignores_unknown: false,
         }),
         ..spec(name, 1)
     }

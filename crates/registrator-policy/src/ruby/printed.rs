@@ -29,7 +29,7 @@ mod tests {
         let mut log = Log::new(&Limits::default());
         add(printed.as_bytes(), &mut log);
         let lines: Vec<String> = log
-            .into_lines()
+            .take_lines()
             .into_iter()
             .map(|line| format!("{:?} {}", line.level, line.text))
             .collect();

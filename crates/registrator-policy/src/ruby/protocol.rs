@@ -3,13 +3,12 @@
 use crate::settings::Settings;
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use std::path::Path;
 
 /// The host script, which runs in the interpreter before the policy.
 const HOST: &str = concat!(
     include_str!("host/start.rb"),
-    include_str!("host/freezing.rb"),
     include_str!("host/model.rb"),
     include_str!("host/container.rb"),
     include_str!("host/policy.rb"),
@@ -34,47 +33,31 @@ pub(super) fn hello(path: &Path, name: &str, text: &[u8], settings: &Settings) -
     bytes
 }
 
-/// A request to evaluate, or only to look at a configuration.
+/// A request to evaluate, or only to look at a configuration. All that it is about is sent each time, because an evaluation
+/// may change what is nested in it.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) id: u64,
     /// Look at the configuration, evaluate nothing.
     pub(super) only_check: bool,
-    /// The configuration by its number, with the configuration itself the first time.
-    pub(super) config: (usize, Option<&'a Config>),
-    /// Forget the configurations sent before.
-    pub(super) forget_configs: bool,
-    /// The container, unless it is that of the request before.
-    pub(super) container: Option<&'a Container>,
+    pub(super) config: Option<&'a Config>,
+    pub(super) container: &'a Container,
 }
 
 impl Request<'_> {
+    /// The documents are written without copying them. Line breaks are between their members only, where they say nothing.
     pub(super) fn line(&self) -> Vec<u8> {
-        let mut members = Map::new();
-        members.insert("id".into(), self.id.into());
-        members.insert("config".into(), self.config.0.into());
-        if self.only_check {
-            members.insert("check".into(), true.into());
-        }
-        if self.forget_configs {
-            members.insert("forget_configs".into(), true.into());
-        }
-        let mut line = Json::Object(members).to_string();
-        // The documents are written without copying them.
-        line.pop();
-        if let Some(config) = self.config.1 {
+        let mut line = format!("{{\"id\":{},\"check\":{}", self.id, self.only_check);
+        if let Some(config) = self.config {
             line += &format!(
-                ",\"members\":{},\"defaulted\":{}",
+                ",\"config\":{{\"members\":{},\"defaulted\":{}}}",
                 config.text(),
                 Json::from(config.defaulted())
             );
         }
-        if let Some(container) = self.container {
-            // Line breaks are between its members only, where they say nothing.
-            let document = container.text().replace(['\n', '\r'], " ");
-            line += &format!(",\"json\":{document}");
-        }
-        (line + "}\n").into_bytes()
+        let document = self.container.text().replace(['\n', '\r'], " ");
+        line += &format!(",\"json\":{document}}}\n");
+        line.into_bytes()
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn schema(json: &Json) -> Result<Option<Schema>, SchemaError> {
     Ok(Some(Schema {
         attributes: attributes.map_err(failed)?,
         etcd_path,
+        ignores_unknown: true,
     }))
 }
 

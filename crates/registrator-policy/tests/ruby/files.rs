@@ -181,9 +181,23 @@ fn the_container_is_what_docker_says() {
     );
     check(
         "web",
-        "container['Nothing', 'x'], container['Name', 'x'], container['Config', 'Domainname'], container['Config', 'Cmd', 0], container['Config', 'Cmd', 'x']",
+        "container['Nothing', 'x'], container['Nothing', 'x', 'y'], container['Config', 'Domainname'], container['Config', 'Cmd', 0], container['Config', 'Cmd', 99]",
         "[null,null,null,\"sleep\",null]",
     );
+    for (code, said) in [
+        (
+            "container['Name', 'x']",
+            "TypeError: String does not have #dig method",
+        ),
+        (
+            "container['State', 'Pid', 'x']",
+            "TypeError: Integer does not have #dig method",
+        ),
+        ("container['Config', 'Cmd', 'x']", "TypeError: "),
+    ] {
+        let error = ruby::outcome(&ruby::body(code), "{}").expect_err(code);
+        assert!(error.contains(said), "{code}: {error}");
+    }
     check(
         "web",
         "container.labels, container.env, container.label('x'), container.networks.keys, container.network('x'), container.network('bridge')['IPPrefixLen']",

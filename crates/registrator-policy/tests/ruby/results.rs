@@ -17,10 +17,13 @@ fn results_are_hashes_or_nil() {
         "/a = 1\n/a = 2\n/b = 3\n/c = 4\n",
     );
     check(
-        "[1, 2].each { |n| yield \"/k#{n}\" => n }",
+        "[1, 2].each { |n| yield \"/k#{n}\" => n }\nnil",
         "/k1 = 1\n/k2 = 2\n",
     );
-    check("[].each { |n| yield \"/k#{n}\" => n }", "");
+    check(
+        "yield a: nil, :'/b' => 1, '/b' => 2, \"/c\": 'v'",
+        "/b = 1\n/b = 2\n/c = v\n",
+    );
     let fails = |code: &str, part: &str| {
         let error = outcome(&body(code), "{}").unwrap_err();
         assert!(error.starts_with("type: p.rb"), "{code}: {error}");
@@ -42,8 +45,17 @@ fn results_are_hashes_or_nil() {
         "p.rb:2: ArgumentError: docker_container must give a Hash of etcd keys and values, or nil, not Integer: 5",
     );
     fails(
+        "[1, 2].each { |n| yield \"/k#{n}\" => n }",
+        "ArgumentError: docker_container must give a Hash of etcd keys and values, or nil, not Array: [1, 2]",
+    );
+    fails("yield '/a' => 1\n'x'", "not String: \"x\"");
+    fails(
         "{ a: 1 }",
-        "ArgumentError: a key must be a String, an absolute path in etcd, not Symbol: :a",
+        "the key \"a\" must be an absolute path in etcd: begin it with a slash",
+    );
+    fails(
+        "{ 1 => 1 }",
+        "ArgumentError: a key must be a String or a Symbol, an absolute path in etcd, not Integer: 1",
     );
     fails(
         "{ 'a' => 1 }",

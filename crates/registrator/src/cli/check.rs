@@ -162,6 +162,14 @@ fn diagnostic(problem: &Problem) -> Option<Diagnostic> {
         Problem::Unchecked { used, .. } => {
             finding(Severity::Error, used.to_string(), problem.to_string())
         }
+        Problem::Ignored { fault, .. } => Diagnostic {
+            line: fault.line,
+            ..finding(
+                Severity::Warning,
+                fault.source_name.clone(),
+                format!("{}; the member is ignored", fault.message),
+            )
+        },
         Problem::Twice { refused, .. } => {
             finding(Severity::Error, refused.to_string(), problem.to_string())
         }

@@ -1,6 +1,6 @@
 //! `run`: registers the containers of this host until it is stopped.
 
-use super::{connect, secrets};
+use super::{certificates, connect, secrets};
 use crate::catalog::{self, Catalog};
 use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
@@ -95,6 +95,7 @@ async fn attach(
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
     secrets::warn_of_exposed(&settings.host, environment);
+    certificates::watch(&settings.host, environment);
     let docker = connect::docker(&settings.host.docker, environment)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;
 
@@ -247,7 +248,7 @@ async fn engine_id(docker: &docker::DockerClient) -> String {
     loop {
         match docker::engine_id(docker).await {
             Ok(id) => return id,
-            Err(error @ docker::Error::NoEngineId) => {
+            Err(error @ docker::Error::NoEngineId(_)) => {
                 error!("{}", error_chain(&error));
                 std::future::pending::<()>().await;
             }

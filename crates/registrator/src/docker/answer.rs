@@ -93,12 +93,16 @@ impl Answer {
     }
 
     /// A 404 means that the container is gone only in Docker's own words: one from a proxy that lost its way must not
-    /// remove anything.
+    /// remove anything. Podman says it with a 500 of a container that goes while it looks.
     pub(super) fn is_no_such_container(&self) -> bool {
-        self.status == StatusCode::NOT_FOUND
-            && self
-                .message()
-                .is_some_and(|message| message != "page not found")
+        let said = |says: fn(&str) -> bool| self.message().is_some_and(|message| says(&message));
+        match self.status {
+            StatusCode::NOT_FOUND => said(|message| message != "page not found"),
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                said(|message| message.ends_with("no such container"))
+            }
+            _ => false,
+        }
     }
 
     /// The `message` of Docker's error answers.

@@ -22,7 +22,7 @@ use super::endpoint::DockerEndpoint;
 use super::error::Error;
 use super::event_stream::EventStream;
 use super::id::parse_id;
-use crate::error_chain::causes;
+use crate::error_chain::{causes, error_chain};
 
 const SMALL_BODY: usize = 1 << 20;
 const INSPECT_BODY: usize = 16 << 20;
@@ -65,6 +65,7 @@ struct Shared {
     endpoint: DockerEndpoint,
     timeouts: Timeouts,
     base: String,
+    connector: Connector,
     http: legacy::Client<Connector, Empty<Bytes>>,
     version: OnceLock<ApiVersion>,
 }
@@ -84,11 +85,12 @@ impl DockerClient {
         let base = connector.base();
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(connector.clone());
         let shared = Shared {
             endpoint,
             timeouts,
             base,
+            connector,
             http,
             version: OnceLock::new(),
         };
@@ -101,6 +103,11 @@ impl DockerClient {
     /// connections of its own and negotiates anew.
     pub fn fresh(&self) -> Result<Self, Error> {
         Self::new(self.shared.endpoint.clone(), self.shared.timeouts)
+    }
+
+    /// Where the daemon is.
+    pub fn endpoint(&self) -> &DockerEndpoint {
+        &self.shared.endpoint
     }
 
     /// The API version in use: the newest that both sides speak. Asks the daemon the first time.
@@ -257,10 +264,15 @@ impl DockerClient {
                 endpoint: self.shared.endpoint.to_string(),
                 source: io,
             },
-            None => Error::Broken {
-                message: format!("the {} request to Docker failed", call.name),
-                source: source.into(),
-            },
+            None => {
+                let answered = self.shared.version.get().is_some();
+                let connector = &self.shared.connector;
+                let advice = connector.advice_if_broken(&error_chain(&source), answered);
+                Error::Broken {
+                    message: format!("the {} request to Docker failed{advice}", call.name),
+                    source: source.into(),
+                }
+            }
         }
     }
 }

@@ -68,6 +68,15 @@ impl Connector {
         })
     }
 
+    /// What to do about a connection that broke, in brackets, or nothing. `answered` is whether Docker ever did.
+    pub(super) fn advice_if_broken(&self, symptom: &str, answered: bool) -> String {
+        let advice = match &*self.target {
+            Destination::Tls(.., certificates, _) => certificates.advice(symptom, true, answered),
+            Destination::Unix(_) | Destination::Tcp(..) => None,
+        };
+        advice.map_or(String::new(), |advice| format!(" ({advice})"))
+    }
+
     /// The URI in front of the path of each request: hyper makes the `Host` header of it.
     pub(super) fn base(&self) -> String {
         match &*self.target {
@@ -128,19 +137,20 @@ async fn connect(target: &Destination) -> io::Result<Wire> {
         Destination::Tls(connector, uri, certificates, name) => {
             let stream = tcp(connector, uri).await?;
             let (tls, problem) = certificates.again().await;
-            let connected = tls.connect(name.clone(), stream).await;
-            let connected = connected.map_err(|error| match problem {
-                None => error,
-                Some(problem) => with_former(&error, &problem),
+            let connected = tls.connector.connect(name.clone(), stream).await;
+            let connected = connected.map_err(|error| {
+                let hint = match problem {
+                    Some(problem) => Some(format!("with the former certificates: {problem}")),
+                    None => certificates.advice(&error.to_string(), false, false),
+                };
+                match hint {
+                    Some(hint) => io::Error::new(error.kind(), format!("{error} ({hint})")),
+                    None => error,
+                }
             });
             Ok(Wire::new(connected?))
         }
     }
-}
-
-fn with_former(error: &io::Error, problem: &str) -> io::Error {
-    let message = format!("{error} (with the former certificates: {problem})");
-    io::Error::new(error.kind(), message)
 }
 
 async fn tcp(connector: &HttpConnector, uri: &Uri) -> io::Result<TcpStream> {

@@ -12,9 +12,9 @@ use tokio_rustls::rustls;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine does not say who it is.
-    #[error("Docker's info has no engine ID: give --host-id")]
-    NoEngineId,
+    /// The engine does not say who it is, for this reason.
+    #[error("{0}: give --host-id")]
+    NoEngineId(&'static str),
     #[error("cannot connect to Docker at {endpoint}{}", connect_advice(.source))]
     Connect {
         /// The endpoint as a `DOCKER_HOST`.
@@ -86,6 +86,9 @@ pub enum CertificateError {
     /// The TLS library does not accept the content.
     #[error("it is not accepted")]
     Refused(#[source] rustls::Error),
+    /// A key of another certificate.
+    #[error("it does not belong to {}", .0.display())]
+    Mismatch(PathBuf),
     /// A client certificate without its key, or the other way round.
     #[error("it is missing, but {} is there: client certificates need both", .0.display())]
     Half(PathBuf),

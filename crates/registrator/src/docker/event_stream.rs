@@ -237,8 +237,9 @@ fn hint(event: &Json) -> Option<Hint> {
         "container" => container_hint(parse_id(text("/Actor/ID")?)?, action, |attribute| {
             event.pointer("/Actor/Attributes")?.get(attribute)?.as_str()
         }),
+        // For Podman the container itself is the actor.
         "network" if matches!(action, "connect" | "disconnect") => Some(Hint::Changed(parse_id(
-            text("/Actor/Attributes/container")?,
+            text("/Actor/Attributes/container").or_else(|| text("/Actor/ID"))?,
         )?)),
         _ => None,
     }

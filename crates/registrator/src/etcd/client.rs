@@ -4,7 +4,6 @@
 //! one attempt. A call moves on by itself where that cannot make it happen twice; everything else is the caller's choice.
 
 mod connect;
-mod in_process;
 mod login;
 mod streams;
 
@@ -202,7 +201,10 @@ impl EtcdClient {
             };
             let wire = login::wire(remote, token.clone());
             let error = match tokio::time::timeout(ANSWER_WITHIN, send(wire)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(answer)) => {
+                    remote.note_answer();
+                    return Ok(answer);
+                }
                 Ok(Err(status)) => remote.error(&status),
                 Err(_) => remote.timed_out(),
             };

@@ -82,11 +82,18 @@ pub enum Error {
 
 /// The cause of a failure in words, made from a chain of causes of which the outer ones say nothing ("transport error").
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause(String);
+pub struct Cause {
+    text: String,
+    /// What is to be done about it, where that is known.
+    advice: Option<String>,
+}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match &self.advice {
+            Some(advice) => write!(f, "{} ({advice})", self.text),
+            None => f.write_str(&self.text),
+        }
     }
 }
 
@@ -95,7 +102,15 @@ impl StdError for Cause {}
 impl Cause {
     /// A cause in words.
     pub(super) fn text(text: &str) -> Cause {
-        Cause(text.to_owned())
+        Cause {
+            text: text.to_owned(),
+            advice: None,
+        }
+    }
+
+    /// The same with what is to be done about it.
+    pub(super) fn with_advice(self, advice: Option<String>) -> Cause {
+        Cause { advice, ..self }
     }
 
     /// The innermost causes of `error`: those that name a fact.
@@ -115,9 +130,9 @@ impl Cause {
             }
         }
         if texts.is_empty() {
-            Cause(error.to_string())
+            Cause::text(&error.to_string())
         } else {
-            Cause(texts.join(": "))
+            Cause::text(&texts.join(": "))
         }
     }
 }
@@ -148,6 +163,14 @@ impl Error {
     /// Whether etcd has no room for what would be written. It goes on deleting.
     pub(super) fn is_out_of_space(&self) -> bool {
         matches!(self, Error::Unavailable { message, .. } if message.contains("database space exceeded"))
+    }
+
+    /// What is to be done about it, where that is known.
+    pub(super) fn advice(&self) -> Option<&String> {
+        match self {
+            Error::Unreachable { cause, .. } | Error::Broken { cause, .. } => cause.advice.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether another endpoint may do better.

@@ -52,7 +52,8 @@ pub enum SessionRequest {
 pub enum SessionUpdate {
     /// For the core.
     Session(SessionEvent),
-    /// etcd cannot be reached, or refuses. Comes once for each outage, and again if a refusal takes the place of silence.
+    /// etcd cannot be reached, or refuses. Comes once for each outage, and again if a refusal takes the place of silence, or when it is
+    /// known what is to be done.
     Unreachable { error: Error },
     /// Nothing could be written for so long, for this reason, though etcd answers. Comes each minute.
     Unwritten { since: Duration, error: Error },
@@ -413,11 +414,21 @@ impl Inbox {
     }
 }
 
+/// How many pieces of advice are given in one outage.
+const ADVICE_PER_OUTAGE: usize = 5;
+
+/// A time without etcd, and what was told of it.
+#[derive(Debug, Default)]
+struct Outage {
+    /// Whether etcd answers.
+    answers: Option<bool>,
+    advised: BTreeSet<String>,
+}
+
 /// The way out, and what was told already.
 struct Reporter {
     updates: UnboundedSender<SessionUpdate>,
-    /// Whether there is an outage, and whether etcd answers in it.
-    outage: Option<bool>,
+    outage: Option<Outage>,
 }
 
 impl Reporter {
@@ -436,8 +447,12 @@ impl Reporter {
 
     fn unreachable(&mut self, error: Error) {
         let answers = !error.blames_endpoint();
-        if self.outage != Some(answers) {
-            self.outage = Some(answers);
+        let outage = self.outage.get_or_insert_default();
+        let is_new = outage.answers.replace(answers) != Some(answers);
+        let advice = error.advice().cloned();
+        let is_advised = outage.advised.len() < ADVICE_PER_OUTAGE
+            && advice.is_some_and(|advice| outage.advised.insert(advice));
+        if is_new || is_advised {
             self.send(SessionUpdate::Unreachable { error });
         }
     }

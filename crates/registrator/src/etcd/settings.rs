@@ -93,6 +93,9 @@ pub enum SettingsError {
     /// A certificate without its key, or the other way round.
     #[error("a client certificate for etcd needs both its certificate file and its key file")]
     HalfIdentity,
+    /// A key of another certificate.
+    #[error("the client key for etcd {key:?} does not belong to the certificate {cert:?}")]
+    Mismatch { cert: PathBuf, key: PathBuf },
     /// TLS without any authority.
     #[error(
         "https needs certificate authorities, and the system has none (nor SSL_CERT_FILE): name a file of them with --etcd-ca-file (ETCD_CA_FILE)"

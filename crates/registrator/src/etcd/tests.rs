@@ -31,6 +31,7 @@ mod identity;
 mod outage;
 mod rotation;
 mod session;
+mod tls;
 
 use super::endpoint::EtcdEndpoint;
 use super::{Credentials, EtcdClient, Settings};

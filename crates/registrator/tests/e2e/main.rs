@@ -38,6 +38,7 @@ mod dynamic;
 mod embedded;
 mod ends;
 mod plan;
+mod podman;
 mod policies;
 mod rest;
 mod ruby;

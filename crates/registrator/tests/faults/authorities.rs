@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{self, Certificates, Etcd, Variant, Version};
+use crate::world::wait_for;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -54,4 +55,41 @@ async fn plan_with_authorities(program: PathBuf) {
             && stderr.contains("ETCD_CA_FILE"),
         "{stderr}"
     );
+}
+
+/// Nobody else is needed for that.
+#[test]
+fn a_certificate_of_ours_that_has_expired_is_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = Certificates::make(folder.path());
+    let (cert, key) = tls.issue("client", "client.test", Certificates::expired);
+    let log = folder.path().join("log");
+    for name in ["policies", "services"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let mut program = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
+        .args(["run", "--policies=policies/", "--services=services/"])
+        .args(["--docker-host=unix:///none", "--host-id=one"])
+        .args(["--etcd-endpoint=https://127.0.0.1:1", "--etcd-ca-file"])
+        .arg(&tls.ca)
+        .arg("--etcd-cert-file")
+        .arg(&cert)
+        .arg("--etcd-key-file")
+        .arg(&key)
+        .current_dir(folder.path())
+        .env_clear()
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let told = || std::fs::read_to_string(&log).unwrap();
+    let all = ["waiting for etcd", "must be replaced"];
+    let is_told = || all.iter().all(|one| told().contains(one)).then_some(());
+    wait_for(is_told, told);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let expected = format!(
+        "a certificate of this process must be replaced: {} expired on Jan  1 00:00:00 2021 +00:00",
+        cert.display()
+    );
+    assert_eq!(told().matches(&expected).count(), 1, "{}", told());
 }

@@ -18,5 +18,6 @@ mod log;
 mod machine;
 mod process;
 mod recorder;
+mod rights;
 mod stuck;
 mod world;

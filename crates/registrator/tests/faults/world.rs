@@ -9,7 +9,7 @@
 
 use crate::dockerd::Dockerd;
 use crate::recorder::Recorder;
-use crate::support::{Etcd, Listing, Variant};
+use crate::support::{Etcd, Listing, Variant, Version, skip};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -81,12 +81,25 @@ impl World {
         Self::prepare(Dockerd::start()?)
     }
 
+    /// As [`World::start`], with an etcd that looks at every right, and wants a login.
+    pub(crate) fn guarded() -> Option<Self> {
+        let mut world = Self::prepare(Dockerd::start()?)?;
+        let program = match Version::V3_6.program() {
+            Ok(program) => program,
+            Err(reason) => {
+                skip("a test with a real etcd 3.6", &reason);
+                return None;
+            }
+        };
+        world.etcd = Etcd::prepare(&program, Variant::default());
+        let world = world.with_etcd();
+        world.etcd.enable_auth();
+        Some(world)
+    }
+
     fn prepare(docker: Dockerd) -> Option<Self> {
         let Some(program) = in_path("etcd") else {
-            let skipped = "SKIPPED: a test with a real etcd because there is no etcd in the path";
-            let required = std::env::var("REGISTRATOR_REQUIRE_ALL").is_ok_and(|one| one == "1");
-            assert!(!required, "{skipped}");
-            eprintln!("{skipped}");
+            skip("a test with a real etcd", "there is no etcd in the path");
             return None;
         };
         let folder = tempfile::tempdir().expect("a folder");
@@ -361,6 +374,19 @@ impl Drop for Program {
         }
         _ = self.child.kill();
         _ = self.child.wait();
+    }
+}
+
+/// Waits until there is something; `state` says what there is instead when the time is up.
+#[track_caller]
+pub(crate) fn wait_for<T>(found: impl Fn() -> Option<T>, state: impl Fn() -> String) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{}", state());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -23,9 +23,12 @@
 mod folder;
 #[path = "namespaces.rs"]
 mod namespaces;
+#[path = "podman.rs"]
+mod podman;
 
 use folder::Folder;
 use namespaces::Namespaces;
+use podman::Podman;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -51,6 +54,8 @@ pub(crate) struct Dockerd {
     live_restore: bool,
     /// Let published ports of the host lead to their containers: `--userland-proxy`.
     serve_published: bool,
+    /// The engine is this, instead of Docker.
+    podman: Option<Podman>,
 }
 
 impl Dockerd {
@@ -73,6 +78,20 @@ impl Dockerd {
         Some(dockerd.started())
     }
 
+    /// Podman in Docker's place: what `docker` says to it, it does. Containers that are not made by [`Dockerd::run`] need the option
+    /// `--cgroup-parent`.
+    pub(crate) fn podman() -> Option<Self> {
+        let mut dockerd = Self::prepared(&podman::PROGRAMS)?;
+        dockerd.podman = Some(Podman::with_settings_in(dockerd.root.path()));
+        let mut prepare = dockerd.command_inside("sh");
+        let status = prepare.args(["-c", podman::PREPARE]).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "no folder for podman"
+        );
+        Some(dockerd.started())
+    }
+
     fn started(mut self) -> Self {
         self.launch();
         self.import_busybox();
@@ -81,7 +100,14 @@ impl Dockerd {
 
     /// A daemon that was never started; `None`, after a loud line, where starting it would be impossible.
     pub(crate) fn absent() -> Option<Self> {
-        if let Some(reason) = obstacle() {
+        let mut dockerd = Self::prepared(&[])?;
+        dockerd.launch_containerd();
+        Some(dockerd)
+    }
+
+    /// A place for an engine that needs these programs, too.
+    fn prepared(programs: &[&str]) -> Option<Self> {
+        if let Some(reason) = obstacle(programs) {
             let skipped = format!("SKIPPED: a test with a real Docker daemon because {reason}");
             assert!(
                 std::env::var_os("REGISTRATOR_REQUIRE_ALL").is_none_or(|value| value != "1"),
@@ -91,7 +117,7 @@ impl Dockerd {
             return None;
         }
         static NUMBER: AtomicU8 = AtomicU8::new(0);
-        let mut dockerd = Self {
+        Some(Self {
             containerd: None,
             process: None,
             namespaces: Some(Namespaces::make(&path())),
@@ -99,9 +125,8 @@ impl Dockerd {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             live_restore: false,
             serve_published: false,
-        };
-        dockerd.launch_containerd();
-        Some(dockerd)
+            podman: None,
+        })
     }
 
     /// The `DOCKER_HOST` of this daemon.
@@ -112,6 +137,24 @@ impl Dockerd {
     /// Starts the daemon's process and waits until it answers.
     pub(crate) fn launch(&mut self) {
         assert!(self.process.is_none(), "it runs already");
+        let command = match &self.podman {
+            Some(podman) => {
+                let mut command = self.command_inside("podman");
+                podman.serve(&mut command, &self.host());
+                command
+            }
+            None => self.dockerd_command(),
+        };
+        self.process = Some(self.spawn(command, "dockerd.log"));
+        self.wait_for("an answer of dockerd", "dockerd.log", |dockerd| {
+            dockerd
+                .docker_output(&["version", "--format", "{{.Server.APIVersion}}"])
+                .status
+                .success()
+        });
+    }
+
+    fn dockerd_command(&self) -> Command {
         let mut command = self.command_inside("dockerd");
         let flag = |name: &str, path: &str| format!("--{name}={}", self.path(path).display());
         command
@@ -137,13 +180,7 @@ impl Dockerd {
                 "--shutdown-timeout=2",
             ])
             .args(self.live_restore.then_some("--live-restore"));
-        self.process = Some(self.spawn(command, "dockerd.log"));
-        self.wait_for("an answer of dockerd", "dockerd.log", |dockerd| {
-            dockerd
-                .docker_output(&["version", "--format", "{{.Server.APIVersion}}"])
-                .status
-                .success()
-        });
+        command
     }
 
     /// Makes the image that [`Dockerd::start`] makes, in a daemon that began as [`Dockerd::absent`].
@@ -233,7 +270,11 @@ impl Dockerd {
     #[track_caller]
     pub(crate) fn run(&self, name: &str, options: &[&str]) -> String {
         let fixed = ["run", "--detach", "--stop-signal=KILL", "--name", name];
-        self.docker(&[&fixed, options, &["busybox", "sleep", "1000000"]].concat())
+        // Docker was told when it started.
+        let parent = format!("--cgroup-parent=/{}", self.cgroup());
+        let parent = self.podman.is_some().then_some(parent.as_str());
+        let command = ["busybox", "sleep", "1000000"];
+        self.docker(&[&fixed, parent.as_slice(), options, &command].concat())
     }
 
     /// Creates a bridge network.
@@ -383,7 +424,7 @@ impl Drop for Dockerd {
 }
 
 /// Why there can be no daemon here.
-fn obstacle() -> Option<String> {
+fn obstacle(more: &[&str]) -> Option<String> {
     let found =
         |program: &str| std::env::split_paths(&path()).any(|folder| folder.join(program).is_file());
     let programs = [
@@ -401,7 +442,8 @@ fn obstacle() -> Option<String> {
     ];
     let root = fs::read_to_string("/proc/self/status")
         .is_ok_and(|status| status.contains("\nUid:\t0\t0\t"));
-    match programs.into_iter().find(|program| !found(program)) {
+    let mut programs = programs.iter().chain(more);
+    match programs.find(|program| !found(program)) {
         Some(program) => Some(format!("there is no {program}")),
         None if !root => Some("it needs root".to_owned()),
         None => None,

@@ -33,7 +33,8 @@ pub enum Version {
 }
 
 impl Version {
-    fn program(self) -> Result<PathBuf, String> {
+    /// Its program, or why there is none.
+    pub fn program(self) -> Result<PathBuf, String> {
         let variable = match self {
             Version::V3_4 => return in_path("etcd").ok_or("there is no etcd in the path".into()),
             Version::V3_5 => "ETCD_3_5_BIN",
@@ -63,14 +64,17 @@ where
             .build()
             .unwrap()
             .block_on(case(program)),
-        Err(reason) => {
-            let message = format!("SKIPPED: {name} with etcd {version:?} because {reason}");
-            let required = std::env::var("REGISTRATOR_REQUIRE_ALL").is_ok_and(|one| one == "1");
-            assert!(!required, "{message}");
-            // Past the harness, which would swallow it.
-            let _ = writeln!(std::io::stderr(), "{message}");
-        }
+        Err(reason) => skip(&format!("{name} with etcd {version:?}"), &reason),
     }
+}
+
+/// Says that a test is skipped, or fails if none may be.
+pub fn skip(what: &str, reason: &str) {
+    let message = format!("SKIPPED: {what} because {reason}");
+    let required = std::env::var("REGISTRATOR_REQUIRE_ALL").is_ok_and(|one| one == "1");
+    assert!(!required, "{message}");
+    // Past the harness, which would swallow it.
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// What a server is to be like.
@@ -106,44 +110,79 @@ pub struct Certificates {
 impl Certificates {
     /// Makes two authorities, and from the first one a certificate for 127.0.0.1 and one for a client.
     pub fn make(folder: &Path) -> Certificates {
-        let (ca, issuer) = authority("Test");
-        let (other_ca, _) = authority("Other");
         let write = |name: &str, text: String| {
             let path = folder.join(name);
             std::fs::write(&path, text).unwrap();
             path
         };
-        let issue = |name: &str, host: &str| {
-            let key = rcgen::KeyPair::generate().unwrap();
-            let mut params = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
-            params.extended_key_usages = vec![
-                rcgen::ExtendedKeyUsagePurpose::ServerAuth,
-                rcgen::ExtendedKeyUsagePurpose::ClientAuth,
-            ];
-            let cert = params.signed_by(&key, &issuer).unwrap();
-            (
-                write(&format!("{name}.pem"), cert.pem()),
-                write(&format!("{name}.key"), key.serialize_pem()),
-            )
+        let (ca, key) = authority("Test");
+        write("ca.key", key.serialize_pem());
+        let nothing = PathBuf::new();
+        let made = Certificates {
+            ca: write("ca.pem", ca),
+            other_ca: write("other.pem", authority("Other").0),
+            server: (nothing.clone(), nothing.clone()),
+            client: (nothing.clone(), nothing),
         };
         Certificates {
-            ca: write("ca.pem", ca),
-            other_ca: write("other.pem", other_ca),
-            server: issue("server", "127.0.0.1"),
-            client: issue("client", "client.test"),
+            server: made.issue("server", "127.0.0.1", |_| {}),
+            client: made.issue("client", "client.test", |_| {}),
+            ..made
         }
+    }
+
+    /// Makes a certificate and its key, for this host, from the first authority.
+    pub fn issue(
+        &self,
+        name: &str,
+        host: &str,
+        change: impl FnOnce(&mut rcgen::CertificateParams),
+    ) -> (PathBuf, PathBuf) {
+        let issuer = std::fs::read_to_string(self.ca.with_extension("key")).unwrap();
+        let issuer = rcgen::KeyPair::from_pem(&issuer).unwrap();
+        let issuer = rcgen::Issuer::new(authority_params("Test"), issuer);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.extended_key_usages = vec![
+            rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+            rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        change(&mut params);
+        let cert = params.signed_by(&key, &issuer).unwrap().pem();
+        let write = |kind: &str, text: String| {
+            let path = self.ca.with_file_name(format!("{name}.{kind}"));
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        (write("pem", cert), write("key", key.serialize_pem()))
+    }
+
+    /// For [`Certificates::issue`]: a certificate that has expired.
+    pub fn expired(params: &mut rcgen::CertificateParams) {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    }
+
+    /// For [`Certificates::issue`]: a certificate that is not valid yet.
+    pub fn too_new(params: &mut rcgen::CertificateParams) {
+        params.not_before = rcgen::date_time_ymd(2999, 1, 1);
+        params.not_after = rcgen::date_time_ymd(3000, 1, 1);
     }
 }
 
-fn authority(name: &str) -> (String, rcgen::Issuer<'static, rcgen::KeyPair>) {
+fn authority(name: &str) -> (String, rcgen::KeyPair) {
     let key = rcgen::KeyPair::generate().unwrap();
+    let cert = authority_params(name).self_signed(&key).unwrap();
+    (cert.pem(), key)
+}
+
+fn authority_params(name: &str) -> rcgen::CertificateParams {
     let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params
         .distinguished_name
         .push(rcgen::DnType::CommonName, name);
-    let cert = params.self_signed(&key).unwrap();
-    (cert.pem(), rcgen::Issuer::new(params, key))
+    params
 }
 
 /// A running, stopped or killed etcd. Ends with the test.

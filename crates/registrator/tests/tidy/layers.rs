@@ -103,7 +103,7 @@ const RESERVED: &[Reserved] = &[
         library: "hyper_util",
         to: &[
             "crates/registrator/src/docker",
-            "crates/registrator/src/etcd/client/in_process.rs",
+            "crates/etcd-mem/src/server/in_process.rs",
         ],
         why: "only `docker` talks HTTP to the engine, and `in_process` wraps a stream for tonic",
     },

@@ -172,6 +172,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "etcd must be away for a time",
     ),
     (
+        "crates/registrator/tests/faults/rights.rs",
+        "a time must pass in which nothing happens",
+    ),
+    (
         "crates/registrator/tests/faults/log.rs",
         "a time must pass in which nobody reads",
     ),

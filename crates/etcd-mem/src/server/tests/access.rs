@@ -1,6 +1,7 @@
 //! Who may change something: this process always, others as the settings say.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use etcd_api::alarm_request::AlarmAction;
 use etcd_api::auth_client::AuthClient;

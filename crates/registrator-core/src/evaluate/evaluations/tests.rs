@@ -161,3 +161,26 @@ fn waits_grow_up_to_a_limit() {
     }
     assert_eq!(evaluations.next_retry(), Some(now + RETRIES.longest));
 }
+
+#[test]
+fn what_an_evaluation_goes_on_saying_is_told_once() {
+    let (mut evaluations, a) = (Evaluations::default(), origin("x", "a"));
+    let line = |level, text: &str| LogLine {
+        level,
+        text: text.into(),
+    };
+    let all = [
+        line(Level::Debug, "printed"),
+        line(Level::Info, "no route"),
+        line(Level::Warn, "odd port"),
+    ];
+    assert_eq!(evaluations.news(&a, all.to_vec()), all);
+    assert_eq!(evaluations.news(&a, all.to_vec()), all[..1]);
+    let other = line(Level::Info, "no route at all");
+    let changed = vec![other.clone(), all[2].clone()];
+    assert_eq!(evaluations.news(&a, changed), [other]);
+    assert_eq!(evaluations.news(&a, vec![]), []);
+    assert_eq!(evaluations.news(&a, all.to_vec()), all);
+    let b = origin("x", "b");
+    assert_eq!(evaluations.news(&b, all.to_vec()), all);
+}

@@ -33,6 +33,8 @@ struct Found {
     unchecked: Option<String>,
     /// Why it makes no instance, whatever it holds.
     stray: Option<String>,
+    /// The members that its policy passes over.
+    ignored: Vec<ConfigError>,
 }
 
 impl Configs {
@@ -51,6 +53,7 @@ impl Configs {
             faults: Vec::new(),
             unchecked: None,
             stray: raw.name_fault(),
+            ignored: Vec::new(),
         };
         if let Some(before) = self.take(&raw.id()) {
             named.push(before.instance);
@@ -176,7 +179,11 @@ impl Configs {
             fault: fault.clone(),
             kept,
         });
-        let mut problems: Vec<Problem> = faults.collect();
+        let ignored = found.ignored.iter().map(|fault| Problem::Ignored {
+            policy: policy.clone(),
+            fault: fault.clone(),
+        });
+        let mut problems: Vec<Problem> = faults.chain(ignored).collect();
         problems.extend(found.unchecked.iter().map(|message| Problem::Unchecked {
             policy: policy.clone(),
             used: source.clone(),
@@ -204,7 +211,11 @@ impl Found {
             // What is where it looks now is not listed yet, so the last good configuration stays.
             return;
         }
-        match config::check(schema, raw) {
+        let checked = config::check(schema, raw);
+        if checked.is_ok() {
+            self.ignored = config::ignored(schema, raw);
+        }
+        match checked {
             Err(faults) => self.faults = faults,
             Ok(config) if spec.validates && !self.is_approved(spec, &config) => {
                 self.unproven = Some(config);

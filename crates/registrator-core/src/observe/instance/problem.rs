@@ -48,6 +48,14 @@ pub enum Problem {
         /// Why not.
         reason: String,
     },
+    /// A member of a configuration that its policy does not know, and need not know.
+    #[error("configuration of policy {policy}: {fault}; the member is ignored")]
+    Ignored {
+        /// The policy.
+        policy: PolicyName,
+        /// Which member, and where.
+        fault: ConfigError,
+    },
     /// Two sources name one instance.
     #[error("{refused} is not used: {used} configures {instance} already")]
     Twice {
@@ -118,7 +126,8 @@ impl Problem {
         match self {
             Problem::Policy { kept, .. } | Problem::Config { kept, .. } => !kept,
             Problem::TooMany { .. } => true,
-            Problem::Unchecked { .. }
+            Problem::Ignored { .. }
+            | Problem::Unchecked { .. }
             | Problem::Stray { .. }
             | Problem::Twice { .. }
             | Problem::NoSchema(..)

@@ -21,6 +21,7 @@ fn spec(text: &str, fingerprint: u64, attribute: Option<Type>) -> PolicySpec {
             doc: None,
         }],
         etcd_path: Some(EtcdPath::parse("/s/:service").unwrap()),
+        ignores_unknown: false,
     });
     PolicySpec {
         name: name(text),
@@ -96,6 +97,35 @@ fn a_policy_without_configuration_runs_once() {
         "~a"
     );
     assert_eq!(shown(&instances.set_policies(vec![], vec![])), "-a");
+}
+
+#[test]
+fn members_that_a_policy_need_not_know_are_told_and_passed_over() {
+    let mut lenient = spec("a", 1, Some(Type::Str));
+    lenient.schema.as_mut().unwrap().ignores_unknown = true;
+    let mut instances = Instances::default();
+    instances.set_policies(vec![lenient], vec![]);
+    let text = "{\"x\": \"y\",\n \"z\": 1}";
+    assert_eq!(
+        shown(&list(&mut instances, [file("a", Some("one"), text)])),
+        "+a:one\nconfiguration of policy a: a/one.json:2: unknown member \"z\": the policy knows x; the member is ignored"
+    );
+    assert!(!instances.hides_nodes());
+    assert_eq!(
+        shown(&list(
+            &mut instances,
+            [file("a", Some("one"), "{\"x\": 1, \"z\": 1}")]
+        )),
+        "\nconfiguration of policy a is refused, it runs on as it was: a/one.json:1: member \"x\" must be of type str, not 1"
+    );
+    assert_eq!(
+        shown(&list(
+            &mut instances,
+            [file("a", Some("one"), "{\"x\": \"y\"}")]
+        )),
+        ""
+    );
+    assert_eq!(instances.problems().count(), 0);
 }
 
 #[test]

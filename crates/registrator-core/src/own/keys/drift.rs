@@ -3,6 +3,7 @@
 use super::patience::Patience;
 use crate::node::Value;
 use crate::own::{Held, LeaseId, View, Who};
+use crate::tell::notice::Damage;
 use std::time::{Duration, Instant};
 
 /// The wait before a node under an unknown lease is replaced: of a registrator's new lease we may be told after its nodes.
@@ -17,7 +18,9 @@ const FIRST_PEACE_WAIT: Duration = Duration::from_secs(1);
 /// How a key stands to what is wished and to what this process made of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Drift {
-    /// What was found in the place of our node: another value, or nothing.
+    /// The value that the node had when a registrator had it.
+    pub(super) before: Option<Value>,
+    /// What was found in the place of our node: a value, or nothing.
     pub(super) found: Option<Option<Value>>,
     /// The unknown lease that the node was found under, while we may yet be told of it.
     pub(super) stranger: Option<LeaseId>,
@@ -28,6 +31,7 @@ impl Drift {
     /// What stays when a session ends.
     pub(super) fn carried_over(&self) -> Drift {
         Drift {
+            before: self.before.clone(),
             last_repair: self.last_repair,
             ..Drift::default()
         }
@@ -87,18 +91,33 @@ impl Drift {
             return;
         };
         match held.lease {
-            Some(lease) if lease == who.me => {}
-            Some(lease) if who.knows(lease) => self.found = None,
+            Some(lease) if who.knows(lease) => {
+                self.before = Some(held.value.clone());
+                if lease != who.me {
+                    self.found = None;
+                }
+            }
             _ => self.find(who, Some(held), patience, now),
         }
     }
 
-    /// The node was written. Gives what was found in its place before, if this repairs it.
-    pub(super) fn repaired(&mut self, now: Instant) -> Option<Option<Value>> {
+    /// The node was written with this value, in the place of one under `lease`. Gives what somebody had made of it, if this repairs it.
+    pub(super) fn written(
+        &mut self,
+        value: &Value,
+        lease: Option<LeaseId>,
+        now: Instant,
+    ) -> Option<Damage> {
+        let before = self.before.replace(value.clone());
         let found = self.found.take()?;
         self.stranger = None;
         self.last_repair = Some(now);
-        Some(found)
+        Some(match (found, lease) {
+            (None, _) => Damage::Deleted,
+            (Some(value), _) if Some(&value) != before.as_ref() => Damage::Changed(value),
+            (Some(_), None) => Damage::Detached,
+            (Some(_), Some(lease)) => Damage::Attached(lease.to_string()),
+        })
     }
 }
 
@@ -119,10 +138,14 @@ mod tests {
         }
     }
 
+    fn value(text: &str) -> Value {
+        Value::parse(text).unwrap()
+    }
+
     fn held_by(lease: Option<LeaseId>) -> View {
         View {
             node: Some(Held {
-                value: Value::parse("x").unwrap(),
+                value: value("x"),
                 lease,
                 mod_revision: 7,
             }),
@@ -136,8 +159,11 @@ mod tests {
         let now = Instant::now();
         drift.inspect(&who(&[]), &held_by(None), &mut patience, now);
         assert_eq!(patience.until(now), None);
-        let found = held_by(None).node.map(|held| held.value);
-        assert_eq!(drift.repaired(now), Some(found));
+        let found = value("x");
+        assert_eq!(
+            drift.written(&value("a"), None, now),
+            Some(Damage::Changed(found))
+        );
         drift.inspect(&who(&[]), &held_by(None), &mut patience, now);
         assert_eq!(patience.until(now), Some(now + FIRST_PEACE_WAIT));
     }
@@ -147,7 +173,7 @@ mod tests {
         let (mut drift, mut patience) = (Drift::default(), Patience::default());
         let now = Instant::now();
         drift.find(&who(&[]), None, &mut patience, now);
-        assert_eq!(drift.repaired(now), Some(None));
+        assert_eq!(drift.written(&value("a"), None, now), Some(Damage::Deleted));
         let later = now + REPAIR_PEACE;
         drift.find(&who(&[]), None, &mut patience, later);
         assert_eq!(patience.until(later), None);
@@ -172,6 +198,25 @@ mod tests {
         assert_eq!(patience.until(now), Some(now + STRANGER_WAIT));
         drift.inspect(&who(&[9]), &held_by(Some(STRANGER)), &mut patience, now);
         assert_eq!(patience.until(now), None);
-        assert_eq!(drift.repaired(now), None);
+        assert_eq!(drift.written(&value("a"), None, now), None);
+    }
+
+    /// Whoever changes the wish at the same time does not make it another value that was found.
+    #[test]
+    fn a_node_that_only_left_its_lease_has_not_changed() {
+        let check = |ours: &str, lease: Option<LeaseId>, expected: Damage| {
+            let (mut drift, mut patience) = (Drift::default(), Patience::default());
+            let now = Instant::now();
+            assert_eq!(drift.written(&value(ours), None, now), None);
+            let mut drift = drift.carried_over();
+            drift.inspect(&who(&[]), &held_by(lease), &mut patience, now);
+            assert_eq!(drift.written(&value("b"), lease, now), Some(expected));
+            drift.inspect(&who(&[]), &held_by(Some(LeaseId(1))), &mut patience, now);
+            assert_eq!(drift.before, Some(value("x")), "as it was read");
+        };
+        check("x", None, Damage::Detached);
+        check("x", Some(STRANGER), Damage::Attached(STRANGER.to_string()));
+        check("a", None, Damage::Changed(value("x")));
+        check("a", Some(STRANGER), Damage::Changed(value("x")));
     }
 }

@@ -1,8 +1,9 @@
 //! What people are told of one key, each thing once.
 
 use crate::node::{Key, Value};
+use crate::own::session::Rejection;
 use crate::own::{Held, KeyTxn, LeaseId, Op, View, Who};
-use crate::tell::notice::{Askers, Notice};
+use crate::tell::notice::{Askers, Notice, Passage};
 
 /// What was told last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,6 +124,37 @@ pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<N
     })
 }
 
+/// What people are told when etcd refuses `txn`.
+pub(super) fn of_rejection(who: &Who, txn: &KeyTxn, rejection: &Rejection) -> Notice {
+    let (key, message) = (txn.key.clone(), rejection.message.clone());
+    match passage(who, txn).filter(|_| rejection.forbidden) {
+        Some(passage) => Notice::PassageForbidden {
+            key,
+            passage,
+            message,
+        },
+        None => Notice::Rejected { key, message },
+    }
+}
+
+/// Between whom the node would pass, if it would.
+fn passage(who: &Who, txn: &KeyTxn) -> Option<Passage> {
+    let new_holder = txn.ops.iter().find_map(|op| match op {
+        Op::Put(_, lease) => Some(*lease),
+        Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+    })?;
+    let loser = txn.ops.iter().find_map(|op| match op {
+        Op::PutClaim(_, lease) => Some(*lease),
+        Op::Put(..) | Op::Delete | Op::DeleteClaim(_) => None,
+    });
+    let host = |lease: LeaseId| Some(lease).filter(|lease| *lease != who.me);
+    match (host(new_holder), loser.and_then(host)) {
+        (Some(to), _) => Some(Passage::To(who.name(to))),
+        (None, Some(from)) => Some(Passage::From(who.name(from))),
+        (None, None) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +204,36 @@ mod tests {
         assert_eq!(told(&mut story, &view), 0);
         story.went_on();
         assert_eq!(told(&mut story, &view), 1);
+    }
+
+    #[test]
+    fn a_refusal_names_the_host_that_the_node_would_pass_to_or_come_from() {
+        let put = |lease| Op::Put(Value::parse("a").unwrap(), lease);
+        let claim = |lease| Op::PutClaim(Value::parse("b").unwrap(), lease);
+        let check = |ops: &[Op], forbidden, expected: &str| {
+            let txn = KeyTxn {
+                key: Key::parse("/k").unwrap(),
+                guards: Vec::new(),
+                ops: ops.into(),
+            };
+            let message = "no".to_owned();
+            let rejection = Rejection { message, forbidden };
+            let notice = of_rejection(&who(), &txn, &rejection);
+            assert_eq!(notice.to_string(), expected, "{ops:?}");
+        };
+        let roles = "no. Registrators that share keys need equal roles in etcd";
+        let to = format!("/k cannot be handed over to host b: {roles}");
+        check(&[put(OTHER), Op::DeleteClaim(OTHER)], true, &to);
+        check(&[put(OTHER), claim(ME)], true, &to);
+        let from = format!("/k cannot be taken over from host b: {roles}");
+        check(&[put(ME), claim(OTHER)], true, &from);
+        for (ops, forbidden) in [
+            (&[put(ME)][..], true),
+            (&[claim(ME)], true),
+            (&[Op::Delete], true),
+            (&[put(OTHER)], false),
+        ] {
+            check(ops, forbidden, "etcd refuses /k: no");
+        }
     }
 }

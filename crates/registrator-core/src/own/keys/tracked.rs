@@ -9,7 +9,7 @@ use super::tests::watches::decided::decide;
 use crate::node::{Key, Value};
 #[cfg(not(test))]
 use crate::own::decide;
-use crate::own::session::Seen;
+use crate::own::session::{Rejection, Seen};
 use crate::own::{Held, KeyTxn, LeaseId, Op, Revision, View, Who};
 use crate::tell::notice::Notice;
 use std::collections::BTreeSet;
@@ -191,12 +191,17 @@ impl Tracked {
         self.patience.applied(self.drift.is_there());
         self.story.went_on();
         self.alone = false;
-        let put = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
-        let repaired = if put { self.drift.repaired(now) } else { None };
-        match repaired {
-            Some(found) => Some(Notice::Repaired {
+        let damage = txn.ops.iter().find_map(|op| match op {
+            Op::Put(value, _) => {
+                let lease = before.and_then(|held| held.lease);
+                self.drift.written(value, lease, now)
+            }
+            Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+        });
+        match damage {
+            Some(damage) => Some(Notice::Repaired {
                 key: txn.key.clone(),
-                found,
+                damage,
             }),
             None => story::of_txn(who, txn, before),
         }
@@ -208,13 +213,16 @@ impl Tracked {
         self.patience.refused(now);
     }
 
-    /// etcd refused a request with this key, and would again.
-    pub(super) fn rejected(&mut self, key: &Key, message: &str, now: Instant) -> Option<Notice> {
+    /// etcd refused a request with this transaction alone, and would again.
+    pub(super) fn rejected(
+        &mut self,
+        who: &Who,
+        txn: &KeyTxn,
+        rejection: &Rejection,
+        now: Instant,
+    ) -> Option<Notice> {
         self.patience.back_off(now, FIRST_REJECTION_WAIT);
-        self.story.report(Notice::Rejected {
-            key: key.clone(),
-            message: message.to_owned(),
-        })
+        self.story.report(story::of_rejection(who, txn, rejection))
     }
 }
 

@@ -5,7 +5,7 @@ use super::request::Request;
 use super::tracked::{Kept, Next};
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
-use crate::own::session::{Commit, KeyResult, Outcome};
+use crate::own::session::{Commit, KeyResult, Outcome, Rejection};
 use crate::own::{KeyTxn, LeaseId, Op, Revision, Who};
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -197,7 +197,7 @@ impl Keys {
         }
         match outcome {
             Outcome::Done { revision, results } => self.done(flight, revision, results, now),
-            Outcome::Rejected(message) => self.rejected(flight, &message, now),
+            Outcome::Rejected(rejection) => self.rejected(flight, &rejection, now),
             // The next session decides every key anew. Until then a repetition would only fail again.
             Outcome::Void => self.suspend(),
         }
@@ -236,13 +236,16 @@ impl Keys {
     }
 
     /// A request with several transactions may fail for one of them: each is tried alone, so that it harms nobody else.
-    fn rejected(&mut self, flight: Flight, message: &str, now: Instant) {
+    fn rejected(&mut self, flight: Flight, rejection: &Rejection, now: Instant) {
+        let Some((_, who)) = self.session.clone() else {
+            return;
+        };
         let alone = flight.txns.len() == 1;
         for (txn, _) in flight.txns {
             let news = self.ledger.change(&txn.key, |tracked| {
                 tracked.alone = true;
                 if alone {
-                    tracked.rejected(&txn.key, message, now)
+                    tracked.rejected(&who, &txn, rejection, now)
                 } else {
                     None
                 }

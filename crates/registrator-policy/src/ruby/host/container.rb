@@ -4,22 +4,17 @@ module Kontena
   module Registrator
     # One container as `docker inspect` describes it. Immutable.
     class Container
-      # The whole document, frozen.
+      # The whole document. What is nested in it is this evaluation's own.
       attr_reader :json
 
       def initialize(json)
-        @json = json
+        @json = json.freeze
         freeze
       end
 
       # Digs into the document. A missing step and an empty string are nil.
       def [](*path)
-        found = path.reduce(@json) do |value, step|
-          case value
-          when Hash then value[step]
-          when Array then Integer === step ? value[step] : nil
-          end
-        end
+        found = @json.dig(*path)
         found == '' ? nil : found
       end
 
@@ -38,11 +33,11 @@ module Kontena
       # What image and user set, split at the first `=`; without one the value is empty.
       def env
         lines = self['Config', 'Env'] || []
-        lines.to_h { |line| pair(line) }.freeze
+        lines.to_h { |line| pair(line) }
       end
 
       def labels
-        self['Config', 'Labels'] || NOTHING
+        self['Config', 'Labels'] || {}
       end
 
       def label(name)
@@ -51,7 +46,7 @@ module Kontena
 
       # By name, as `docker inspect` describes them.
       def networks
-        self['NetworkSettings', 'Networks'] || NOTHING
+        self['NetworkSettings', 'Networks'] || {}
       end
 
       def network(name)
@@ -79,14 +74,11 @@ module Kontena
         id.hash
       end
 
-      NOTHING = {}.freeze
-      private_constant :NOTHING
-
       private
 
       def pair(line)
         name, value = line.split('=', 2)
-        [name.to_s.freeze, value.to_s.freeze]
+        [name.to_s, value.to_s]
       end
     end
   end

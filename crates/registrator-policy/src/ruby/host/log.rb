@@ -6,12 +6,27 @@ module Kontena
     module Log
       MARK = "\1".freeze
 
+      # How many warnings are remembered.
+      TOLD = 1000
+
+      @told = {}
+
       module_function
 
       def logger(output)
+        @output = output
         logger = ::Logger.new(output)
         logger.formatter = method(:format).to_proc
-        logger.freeze
+        logger
+      end
+
+      # Warns of what would otherwise be told in each evaluation.
+      def once(subject, text)
+        return if @told.key?(subject)
+
+        @told.clear if @told.size >= TOLD
+        @told[subject] = true
+        @output.write(format('WARN', nil, nil, text))
       end
 
       def format(severity, _time, program, message)

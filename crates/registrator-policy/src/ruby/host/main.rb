@@ -18,16 +18,11 @@ module Kontena
       # The address space of an interpreter that cannot look at it.
       OWN_MEMORY = 512 << 20
 
-      # Older versions of the JSON library ignore the option.
-      PARSES_FROZEN = ::JSON.parse('[{"a":["b"]}]', freeze: true).first.frozen?
-
       def initialize(input, output)
         @input = input
         @output = output
         @errors = $stderr.dup
         @pid = Process.pid
-        @configs = {}
-        @policies = {}
         @running = false
       end
 
@@ -143,27 +138,17 @@ module Kontena
       def serve
         while (text = line)
           request = parse(text)
-          remember(request)
           answer(request['id']) { evaluate(request) }
         end
       end
 
-      # Each configuration is sent once, and a container only once for all configurations that are asked about it. So neither may be
-      # lost with an evaluation that fails.
-      def remember(request)
-        [@configs, @policies].each(&:clear) if request['forget_configs']
-        @configs[request['config']] = request.slice('members', 'defaulted') if request.key?('members')
-        @container = Container.new(request['json']) if request.key?('json')
-      end
-
       def evaluate(request)
-        policy = policy_for(request['config'])
+        policy = @type.new(config(request['config']), @logger)
         return check(policy) if request['check']
 
         found = Nodes.new
         collect = proc { |*all| all.each { |nodes| found.add(nodes) } && nil }
-        result = policy.__send__(:docker_container, @container, &collect)
-        found.add(result) if Hash === result || !@type.yields_nodes?
+        found.add(policy.__send__(:docker_container, Container.new(request['json']), &collect))
         { 'nodes' => found.pairs }
       end
 
@@ -171,11 +156,6 @@ module Kontena
       def check(policy)
         policy.instance_exec(policy.config, &@type.validator) if @type.validator
         {}
-      end
-
-      # A configuration may fail each time that it is looked at.
-      def policy_for(number)
-        @policies[number] ||= @type.new(config(@configs[number]), @logger)
       end
 
       def config(given)
@@ -269,8 +249,7 @@ module Kontena
       end
 
       def parse(line)
-        parsed = ::JSON.parse(line.force_encoding(Encoding::UTF_8), max_nesting: 0, freeze: true)
-        PARSES_FROZEN ? parsed : Freezing.deep(parsed)
+        ::JSON.parse(line.force_encoding(Encoding::UTF_8), max_nesting: 0)
       end
     end
   end

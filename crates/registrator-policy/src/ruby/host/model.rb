@@ -6,7 +6,7 @@ module Kontena
     module Model
       # One declared attribute.
       class Attribute
-        attr_reader :name, :member, :default, :type, :model, :array_model, :values, :min, :max
+        attr_reader :name, :member, :type, :model, :array_model, :values, :min, :max
 
         def initialize(name, member: nil, default: nil, type: nil, model: nil, array_model: nil, omitnil: false, readonly: false, values: nil, min: nil, max: nil, block: nil)
           @name = name.to_sym
@@ -23,6 +23,11 @@ module Kontena
           @block = block
           check
           freeze
+        end
+
+        # Made afresh, so that what is done to one shows in no other.
+        def default
+          copy(@default)
         end
 
         def readonly?
@@ -53,6 +58,20 @@ module Kontena
         end
 
         private
+
+        # Data alone is copied. Objects of other kinds may be what they are by being the same.
+        def copy(value)
+          case value
+          when String then value.dup
+          when Array then value.map { |item| copy(item) }
+          when Hash then value.dup.transform_values! { |item| copy(item) }
+          when Model
+            value.dup.tap do |object|
+              object.instance_variables.each { |name| object.instance_variable_set(name, copy(object.instance_variable_get(name))) }
+            end
+          else value
+          end
+        end
 
         def check
           given = { type: @type, model: @model, array_model: @array_model }.reject { |_, value| value.nil? }
@@ -120,10 +139,7 @@ module Kontena
         def load_json(members, place = name.to_s)
           raise ArgumentError, "#{place} must be an object, not #{members.to_json}" unless Hash === members
 
-          known = json_attrs.values.map(&:member)
-          unknown = members.keys.find { |member| !known.include?(member) }
-          raise ArgumentError, "#{place}: unknown member #{unknown.inspect}: the policy knows #{known.join(', ')}" if unknown
-
+          note_unknown(members, place)
           object = allocate
           json_attrs.each_value do |attribute|
             value = attribute.default
@@ -133,6 +149,16 @@ module Kontena
             object.instance_variable_set(attribute.variable, value)
           end
           object
+        end
+
+        private
+
+        def note_unknown(members, place)
+          known = json_attrs.values.map(&:member)
+          (members.keys - known).each do |member|
+            told = "#{place}: unknown member #{member.inspect} is ignored: the policy knows #{known.join(', ')}"
+            Registrator::Log.once([told, members.hash], told)
+          end
         end
       end
 

@@ -41,12 +41,12 @@ module Kontena
       private
 
       def add_node(key, value)
-        unless String === key
-          raise InvalidNodes, "a key must be a String, an absolute path in etcd, not #{class_of(key)}: #{shown(key)}"
+        unless String === key || Symbol === key
+          raise InvalidNodes, "a key must be a String or a Symbol, an absolute path in etcd, not #{class_of(key)}: #{shown(key)}"
         end
         return if NilClass === value
 
-        key = bytes(key, "the key #{shown(key)}")
+        key = bytes(key.to_s, "the key #{shown(key)}")
         raise InvalidNodes, "the key #{shown(key)} must be an absolute path in etcd: begin it with a slash" unless key.start_with?('/')
 
         @pairs << [key, text(key, value)]

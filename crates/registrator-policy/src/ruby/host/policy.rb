@@ -6,23 +6,39 @@ module Kontena
   end
 
   module Registrator
+    # An older word for methods, which need none.
+    module Helpers
+      def helpers(&block)
+        class_exec(&block)
+      end
+    end
+
     # What a policy declares with `config`.
     class Configuration
       include Kontena::JSON::Model
 
-      class << self
-        # Where configurations are in etcd; its `:names` can be read on the configuration.
-        attr_reader :etcd_path
+      extend Helpers
 
-        def declare_etcd_path(path)
+      class << self
+        # Where configurations are in etcd; its `:names` can be read on the configuration. With an argument, a word that
+        # declares it.
+        def etcd_path(path = nil)
+          return @etcd_path if path.nil?
+          raise ArgumentError, 'etcd_path is declared twice' if @etcd_path
+
           @etcd_path = path.to_s.dup.freeze
-          @placeholders = @etcd_path.split('/').select { |part| part.start_with?(':') }.map { |part| part[1..-1] }
+        end
+
+        # To be called when all is declared.
+        def seal
+          @placeholders = @etcd_path.to_s.split('/').select { |part| part.start_with?(':') }.map { |part| part[1..-1] }
           (@placeholders - json_attrs.values.map(&:member)).each do |name|
             next unless name.match?(/\A[a-zA-Z_]\w*\z/)
 
             variable = :"@#{name}"
             define_method(name) { instance_variable_get(variable) } unless method_defined?(name, false)
           end
+          freeze
         end
 
         # Makes a configuration of checked members; those named in `defaulted` were not given.
@@ -30,16 +46,18 @@ module Kontena
           known = json_attrs.values.map(&:member)
           given = members.select { |name, _| known.include?(name) && !defaulted.include?(name) }
           object = load_json(given, place)
-          (@placeholders.to_a - known).each do |name|
+          (@placeholders - known).each do |name|
             object.instance_variable_set(:"@#{name}", members[name]) if name.match?(/\A[a-zA-Z_]\w*\z/)
           end
-          Freezing.deep(object)
+          object.freeze
         end
       end
     end
 
     # The class behind each policy file. `docker_container` is asked for the nodes of a container.
     class Policy
+      extend Helpers
+
       class << self
         # The class of the declared configuration, or nil.
         attr_reader :configuration, :configuration_line
@@ -50,12 +68,11 @@ module Kontena
         def config(etcd_path: nil, &block)
           raise ArgumentError, 'config is declared twice' if !frozen? && @configuration
 
-          closed_over(block)
           @configuration_line = caller_locations(1, 1).first.lineno
           @configuration = Class.new(Configuration)
           Policies.const_set(:"#{name.split('::').last}Config", @configuration)
+          @configuration.etcd_path(etcd_path)
           @configuration.class_exec(&block) if block
-          @configuration.declare_etcd_path(etcd_path) unless etcd_path.nil?
         end
 
         def docker_container(lambda = nil, &block)
@@ -72,7 +89,6 @@ module Kontena
           body = lambda || block
           raise ArgumentError, "validate takes a lambda, as in validate -> (config) { ... }, not #{body.inspect}" unless Proc === body
 
-          closed_over(body)
           @validator = body
         end
 
@@ -81,36 +97,10 @@ module Kontena
           !@validator.nil? || (!@configuration.nil? && @configuration.json_attrs.each_value.any? { |attribute| !attribute.plain? })
         end
 
-        def define_method(name, *method, &block)
-          super
-          closed_over(*method, block)
-          name.to_sym
-        end
-
-        # To be called when the file was evaluated.
+        # To be called when the file was evaluated. What constants and variables refer to stays as it is: policies keep things there.
         def seal
-          @yields = yields?(instance_method(:docker_container))
-          Freezing.namespace(@configuration) if @configuration
-          Freezing.namespace(self)
-        end
-
-        # Whether nodes may come by `yield`: then what is returned need not be a Hash.
-        def yields_nodes?
-          @yields
-        end
-
-        private
-
-        # Keeps blocks, for what they see is frozen with the class.
-        def closed_over(*blocks)
-          @blocks = (@blocks || []) + blocks.grep(Proc)
-        end
-
-        def yields?(method)
-          return true if method.parameters.any? { |kind, _| kind == :block }
-
-          code = RubyVM::InstructionSequence.of(method)
-          !code.nil? && code.disasm.include?('invokeblock')
+          @configuration&.seal
+          freeze
         end
       end
 

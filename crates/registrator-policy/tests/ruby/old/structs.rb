@@ -33,4 +33,5 @@ end
 
 def docker_container(container)
   endpoints(container).sort_by(&:last).each { |name, endpoint| yield "/endpoints/#{name}" => endpoint.to_h }
+  nil
 end

@@ -239,6 +239,16 @@ fn networks() {
         "",
     );
     check(&event("network", "connect", "n1", "{}"), "");
+    // Recorded from Podman 4.3.1.
+    let podman = r#"{"containerExitCode":"0","image":"","name":"web","podId":""}"#;
+    check(
+        &event("network", "connect", ID, podman),
+        "0123456789ab connect",
+    );
+    check(
+        &event("network", "disconnect", ID, podman),
+        "0123456789ab disconnect",
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The calls one by one: versions, limits, and what errors say.
 
 use crate::docker::api_version::ApiVersion;
+use crate::docker::id::parse_id;
+use crate::docker::identity::engine_id_on;
 use crate::docker::{Error, engine_id};
 
-use super::fake_docker::{FakeDocker, Reply, host};
+use super::fake_docker::{FakeDocker, Reply, host, id};
 use super::watched::{block_on, chain, client, quick};
 
 fn version(fake: &FakeDocker) -> Result<ApiVersion, Error> {
@@ -62,6 +64,58 @@ fn the_engine_id_is_docker_infos() {
         error.to_string(),
         "Docker's info has no engine ID: give --host-id"
     );
+}
+
+/// As Podman does: what stands for its id lasts, for the watch as for the session.
+#[test]
+fn an_engine_with_another_id_each_time_has_one_that_lasts() {
+    let fake = FakeDocker::start(0);
+    let client = client(&host(&fake.socket()), quick().0);
+    let mut asked = 0;
+    fake.script(move |_, path| {
+        asked += 1;
+        path.ends_with("/info")
+            .then(|| Reply::Status(200, format!("{{\"ID\":\"id-{asked}\"}}")))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let machine = folder.path().join("machine-id");
+    let id = || block_on(engine_id_on(&client, &machine));
+    assert_eq!(
+        id().unwrap_err().to_string(),
+        "the engine says another ID each time, as Podman does, and there is no /etc/machine-id that could stand for it: give --host-id"
+    );
+    std::fs::write(&machine, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let first = id().unwrap();
+    assert_eq!(first.len(), 32);
+    assert_eq!(id().unwrap(), first);
+    std::fs::write(&machine, "f123456789abcdef0123456789abcdef\n").unwrap();
+    assert_ne!(id().unwrap(), first);
+}
+
+/// Podman 4.3 says so of a container that goes while it is looked at.
+#[test]
+fn a_container_that_is_gone_is_no_fault_in_whatever_words() {
+    let fake = FakeDocker::start(1);
+    let client = client(&host(&fake.socket()), quick().0);
+    let container = parse_id(&id(0)).unwrap();
+    for (status, message, is_gone) in [
+        (404, "No such container: web", true),
+        (404, "page not found", false),
+        (500, "getting container from store: no such container", true),
+        (500, "no such container or a fault of the disk", false),
+        (503, "no such container", false),
+    ] {
+        fake.script(move |_, path| {
+            path.ends_with("/json")
+                .then(|| Reply::Status(status, format!("{{\"message\":\"{message}\"}}")))
+        });
+        let inspected = block_on(client.inspect(&container));
+        assert_eq!(
+            inspected.is_ok_and(|found| found.is_none()),
+            is_gone,
+            "{status} {message}"
+        );
+    }
 }
 
 #[test]

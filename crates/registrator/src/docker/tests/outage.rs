@@ -110,7 +110,7 @@ fn pings_are_rare_and_silent() {
             .iter()
             .filter(|path| !path.starts_with("/_ping"))
             .count(),
-        4,
+        5,
         "{requests:#?}"
     );
 }

@@ -37,9 +37,27 @@ impl Authority {
 
     /// A certificate and its key in PEM.
     fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
+        self.sign_as(name, purpose, |_| {})
+    }
+
+    /// The same, valid until 2021.
+    fn sign_expired(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
+        self.sign_as(name, purpose, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        })
+    }
+
+    fn sign_as(
+        &self,
+        name: &str,
+        purpose: ExtendedKeyUsagePurpose,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.extended_key_usages = vec![purpose];
+        change(&mut params);
         (
             params.signed_by(&key, &self.issuer).unwrap().pem(),
             key.serialize_pem(),
@@ -61,7 +79,14 @@ impl Authority {
 
 /// A daemon on 127.0.0.1 as `dockerd --tlsverify` makes it; its port. Its certificate is for `name`.
 fn daemon(authority: &Authority, name: &str) -> u16 {
-    let (cert, key) = authority.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
+    daemon_with(
+        authority,
+        authority.sign(name, ExtendedKeyUsagePurpose::ServerAuth),
+    )
+}
+
+/// The same with this certificate and key.
+fn daemon_with(authority: &Authority, (cert, key): (String, String)) -> u16 {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots
@@ -191,6 +216,48 @@ fn the_name_must_be_the_certificate_s() {
         &settings(port, folder.path()),
         "certificate not valid for name",
     );
+    refused(
+        &settings(port, folder.path()),
+        "(name Docker as its certificate does)",
+    );
+}
+
+#[test]
+fn a_daemon_whose_certificate_has_expired_is_told_of() {
+    let authority = Authority::new();
+    let own = authority.sign_expired("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth);
+    let port = daemon_with(&authority, own);
+    let folder = authority.client_folder(true);
+    let expected = "(Docker needs a new certificate, or the clock of this machine is wrong)";
+    refused(&settings(port, folder.path()), expected);
+}
+
+#[test]
+fn a_client_certificate_that_has_expired_is_named() {
+    let authority = Authority::new();
+    let port = daemon(&authority, "127.0.0.1");
+    let folder = authority.client_folder(false);
+    let (cert, key) = authority.sign_expired("client", ExtendedKeyUsagePurpose::ClientAuth);
+    let path = folder.path().join("cert.pem");
+    fs::write(&path, cert).unwrap();
+    fs::write(folder.path().join("key.pem"), key).unwrap();
+    let path = path.display();
+    let expected = format!("(our certificate {path} expired on Jan  1 00:00:00 2021 +00:00)");
+    refused(&settings(port, folder.path()), &expected);
+}
+
+#[test]
+fn a_client_certificate_of_another_authority_is_named() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let port = daemon(&authority, "127.0.0.1");
+    let folder = other.client_folder(true);
+    fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
+    let path = folder.path().join("cert.pem");
+    let expected = format!(
+        "(Docker does not accept our certificate {})",
+        path.display()
+    );
+    refused(&settings(port, folder.path()), &expected);
 }
 
 #[test]
@@ -199,6 +266,8 @@ fn another_authority_is_not_believed() {
     let folder = Authority::new().client_folder(true);
     let error = refused(&settings(port, folder.path()), "invalid peer certificate: ");
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    let expected = "(none of the authorities given signed Docker's certificate)";
+    refused(&settings(port, folder.path()), expected);
 }
 
 #[test]
@@ -206,7 +275,12 @@ fn without_a_client_certificate_one_is_not_let_in() {
     let authority = Authority::new();
     let port = daemon(&authority, "127.0.0.1");
     let folder = authority.client_folder(false);
-    refused(&settings(port, folder.path()), "CertificateRequired");
+    let expected = format!(
+        "(Docker demands a client certificate, and none is given: put cert.pem and key.pem into {})",
+        folder.path().display()
+    );
+    let error = refused(&settings(port, folder.path()), &expected);
+    assert!(chain(&error).contains("CertificateRequired"), "{error:?}");
 }
 
 #[test]
@@ -217,6 +291,18 @@ fn plain_and_tls_do_not_mix() {
     refused(
         &settings(plain, folder.path()),
         &format!("cannot connect to Docker at https://127.0.0.1:{plain}: "),
+    );
+    refused(
+        &settings(plain, folder.path()),
+        "(if Docker speaks no TLS there: leave out DOCKER_TLS_VERIFY (--docker-tls-verify))",
+    );
+    let talkative = listen(|mut stream, _| {
+        _ = stream.read(&mut [0; 4096]);
+        _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    refused(
+        &settings(talkative, folder.path()),
+        "(Docker speaks no TLS there: leave out",
     );
     let go = listen(|mut stream, _| {
         let answer =
@@ -324,5 +410,8 @@ fn damaged_files_are_named() {
         .sign("client", ExtendedKeyUsagePurpose::ClientAuth)
         .1;
     fs::write(folder.path().join("key.pem"), other).unwrap();
-    refused(&settings(1, folder.path()), "key.pem: it is not accepted: ");
+    refused(
+        &settings(1, folder.path()),
+        "key.pem: it does not belong to /",
+    );
 }

@@ -3,18 +3,18 @@
 //! The files for TLS are read at the start, and again for each connection that takes the place of one that failed: certificates of a
 //! short life are replaced on disk. New files that cannot be used leave the former in use.
 
-use super::in_process::InProcessConnector;
 use crate::aside::{self, Aside};
 use crate::error_chain::error_chain;
 use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::endpoint::EtcdEndpoint;
 use crate::etcd::error::{Cause, Error};
 use crate::etcd::settings::{Settings, SettingsError, TlsFiles};
+use crate::tls_advice::{OwnCertificate, Sides};
 use etcd_mem::server::InProcess;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
@@ -28,6 +28,8 @@ pub(super) struct Remote {
     aside: Aside,
     /// Whether a connection failed since the files were read.
     failed: AtomicBool,
+    /// Whether it ever answered.
+    answered: AtomicBool,
     state: Mutex<RemoteState>,
 }
 
@@ -35,19 +37,26 @@ pub(super) struct Remote {
 struct RemoteState {
     /// The connection, made when first used and again when it broke.
     channel: Channel,
+    /// The client certificate in use.
+    own: Option<OwnCertificate>,
     /// Why the files as they are now are not used.
     problem: Option<String>,
+}
+
+/// How to connect, and with which certificate.
+struct Way {
+    connection: tonic::transport::Endpoint,
+    own: Option<OwnCertificate>,
 }
 
 impl Remote {
     fn new(endpoint: &EtcdEndpoint, settings: &Settings) -> Result<Remote, SettingsError> {
         let files = Arc::new(settings.tls.clone());
-        let connection = if endpoint.tls() {
+        let way = if endpoint.tls() {
             let (endpoint, files) = (endpoint.clone(), Arc::clone(&files));
-            aside::wait_for(move || connection(&endpoint, &files))
-                .map_err(SettingsError::Hangs)??
+            aside::wait_for(move || way(&endpoint, &files)).map_err(SettingsError::Hangs)??
         } else {
-            connection(endpoint, &files)?
+            way(endpoint, &files)?
         };
         Ok(Remote {
             name: endpoint.to_string(),
@@ -55,8 +64,10 @@ impl Remote {
             files,
             aside: Aside::default(),
             failed: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             state: Mutex::new(RemoteState {
-                channel: channel(&connection, settings.in_process.as_ref()),
+                channel: channel(&way.connection, settings.in_process.as_ref()),
+                own: way.own,
                 problem: None,
             }),
         })
@@ -65,6 +76,11 @@ impl Remote {
     /// The channel in use.
     pub(super) fn channel(&self) -> Channel {
         self.lock().channel.clone()
+    }
+
+    /// To be called when there was an answer of any kind.
+    pub(super) fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 
     /// To be called when a connection failed.
@@ -78,12 +94,13 @@ impl Remote {
             return;
         }
         let (endpoint, files) = (self.endpoint.clone(), Arc::clone(&self.files));
-        let read = self.aside.run(move || connection(&endpoint, &files)).await;
-        let connection = read.map_err(SettingsError::Hangs).flatten();
+        let read = self.aside.run(move || way(&endpoint, &files)).await;
+        let way = read.map_err(SettingsError::Hangs).flatten();
         let mut state = self.lock();
-        match connection {
-            Ok(connection) => {
-                state.channel = connection.connect_lazy();
+        match way {
+            Ok(way) => {
+                state.channel = way.connection.connect_lazy();
+                state.own = way.own;
                 state.problem = None;
             }
             Err(error) => state.problem = Some(error_chain(&error)),
@@ -96,33 +113,45 @@ impl Remote {
 
     /// The error that `status` tells of.
     pub(super) fn error(&self, status: &Status) -> Error {
-        let hint = self.hint();
-        let explained = |cause: Cause| match &hint {
-            Some(hint) => Cause::text(&format!("{cause} ({hint})")),
-            None => cause,
+        let explained = |cause: Cause, broke| {
+            let hint = self.hint(&cause.to_string(), broke);
+            cause.with_advice(hint)
         };
         match Error::of_status(&self.name, status) {
             Error::Broken { endpoint, cause } => Error::Broken {
                 endpoint,
-                cause: explained(cause),
+                cause: explained(cause, true),
             },
-            Error::Unreachable { endpoint, cause } if self.lock().problem.is_some() => {
-                Error::Unreachable {
-                    endpoint,
-                    cause: explained(cause),
-                }
+            Error::Unreachable { endpoint, cause } => Error::Unreachable {
+                endpoint,
+                cause: explained(cause, false),
+            },
+            other => {
+                self.note_answer();
+                other
             }
-            other => other,
         }
     }
 
-    /// What else may be why a connection failed. A server that demands a client certificate may just hang up.
-    fn hint(&self) -> Option<String> {
-        if let Some(problem) = &self.lock().problem {
+    /// What else may be why a connection does not come about, or `broke`.
+    fn hint(&self, symptom: &str, broke: bool) -> Option<String> {
+        let answered = self.answered.load(Ordering::Relaxed);
+        if !self.endpoint.tls() {
+            return (broke && !answered)
+                .then(|| "if etcd speaks TLS there, write https://".to_owned());
+        }
+        let state = self.lock();
+        if let Some(problem) = &state.problem {
             return Some(format!("with the former files for TLS: {problem}"));
         }
-        (self.endpoint.tls() && self.files.cert.is_none())
-            .then(|| "etcd may demand a client certificate, and none is given".to_owned())
+        let sides = Sides {
+            server: "etcd",
+            own: state.own.as_ref(),
+            how_to_own: "give --etcd-cert-file and --etcd-key-file",
+            how_to_go_plain: "write http://",
+            answered,
+        };
+        sides.advice(symptom, broke, SystemTime::now())
     }
 
     /// The error if nothing came.
@@ -140,11 +169,8 @@ pub(super) fn remotes(settings: &Settings) -> Result<Vec<Remote>, SettingsError>
 }
 
 /// How to connect; reads the files. The pings find a peer that has vanished without a word: in 8 s. etcd tolerates one each 5 s.
-fn connection(
-    endpoint: &EtcdEndpoint,
-    files: &TlsFiles,
-) -> Result<tonic::transport::Endpoint, SettingsError> {
-    let unusable = |error: tonic::transport::Error| unusable(endpoint, Cause::of(&error));
+fn way(endpoint: &EtcdEndpoint, files: &TlsFiles) -> Result<Way, SettingsError> {
+    let unusable = |error: tonic::transport::Error| unusable(endpoint, files, Cause::of(&error));
     let connection = tonic::transport::Endpoint::new(endpoint.to_string())
         .map_err(unusable)?
         .connect_timeout(Duration::from_secs(3))
@@ -152,24 +178,36 @@ fn connection(
         .keep_alive_timeout(Duration::from_secs(3))
         .keep_alive_while_idle(true);
     if !endpoint.tls() {
-        return Ok(connection);
+        let own = None;
+        return Ok(Way { connection, own });
     }
-    let tls = tls_config(files)?.domain_name(endpoint.host());
-    connection.tls_config(tls).map_err(unusable)
+    let (tls, own) = tls_config(files)?;
+    let tls = tls.domain_name(endpoint.host());
+    Ok(Way {
+        connection: connection.tls_config(tls).map_err(unusable)?,
+        own,
+    })
 }
 
 /// The server in this process, if there is one, and what the endpoint names if not.
 fn channel(connection: &tonic::transport::Endpoint, in_process: Option<&InProcess>) -> Channel {
     match in_process {
-        Some(server) => connection.connect_with_connector_lazy(InProcessConnector(server.clone())),
+        Some(server) => connection.connect_with_connector_lazy(server.clone()),
         None => connection.connect_lazy(),
     }
 }
 
-fn unusable(endpoint: &EtcdEndpoint, source: Cause) -> SettingsError {
-    // The only word of tonic for it.
-    if source.to_string().contains("no native certs found") {
+/// tonic tells faults apart by their words alone.
+fn unusable(endpoint: &EtcdEndpoint, files: &TlsFiles, source: Cause) -> SettingsError {
+    let text = source.to_string();
+    if text.contains("no native certs found") {
         return SettingsError::NoAuthorities;
+    }
+    if let (true, Some(cert), Some(key)) = (text.contains("KeyMismatch"), &files.cert, &files.key) {
+        return SettingsError::Mismatch {
+            cert: cert.clone(),
+            key: key.clone(),
+        };
     }
     SettingsError::Tls {
         endpoint: endpoint.to_string(),
@@ -177,7 +215,9 @@ fn unusable(endpoint: &EtcdEndpoint, source: Cause) -> SettingsError {
     }
 }
 
-fn tls_config(files: &TlsFiles) -> Result<ClientTlsConfig, SettingsError> {
+fn tls_config(
+    files: &TlsFiles,
+) -> Result<(ClientTlsConfig, Option<OwnCertificate>), SettingsError> {
     let config = match &files.ca {
         Some(path) => {
             let ca = Certificate::from_pem(read("CA file for etcd", path)?);
@@ -187,11 +227,12 @@ fn tls_config(files: &TlsFiles) -> Result<ClientTlsConfig, SettingsError> {
     };
     match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
-            let cert = read("client certificate for etcd", cert)?;
+            let pem = read("client certificate for etcd", cert)?;
             let key = read("client key for etcd", key)?;
-            Ok(config.identity(Identity::from_pem(cert, key)))
+            let own = OwnCertificate::parse(cert, &pem);
+            Ok((config.identity(Identity::from_pem(pem, key)), own))
         }
-        _ => Ok(config),
+        _ => Ok((config, None)),
     }
 }
 

@@ -16,7 +16,7 @@ use etcd_api::{
 use prost::Message;
 use registrator_core::evaluate::fence::Fence;
 use registrator_core::node::{Key, Value};
-use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome};
+use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome, Rejection};
 use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, Revision};
 use std::collections::BTreeMap;
 
@@ -44,25 +44,28 @@ pub(super) async fn perform(
     commit: &Commit,
 ) -> Performed {
     if let Some(reason) = objection(context, commit) {
-        return Performed::Outcome(Outcome::Rejected(reason));
+        return rejected(reason, false);
     }
     let fence = fence_of(&context.layout, lease, fence);
     let request = request(&context.layout, &fence, &commit.txns);
     let size = request.encoded_len();
     if size > MAX_REQUEST_BYTES {
         let reason = format!("the request has {size} bytes, etcd takes {MAX_REQUEST_BYTES}");
-        return Performed::Outcome(Outcome::Rejected(reason));
+        return rejected(reason, false);
     }
     match context.client.txn(request).await {
         Ok(answer) if answer.succeeded => finish(context, fence, commit, &answer).await,
         Ok(_) => Performed::Fenced,
         Err(Error::LeaseNotFound { .. }) => lease_not_found(context, lease, commit).await,
         // What deletes alone is still done, so the core tries each key by itself.
-        Err(error) if error.is_out_of_space() || matches!(error, Error::Refused { .. }) => {
-            Performed::Outcome(Outcome::Rejected(error.to_string()))
-        }
+        Err(error @ Error::Refused { forbidden, .. }) => rejected(error.to_string(), forbidden),
+        Err(error) if error.is_out_of_space() => rejected(error.to_string(), false),
         Err(error) => Performed::Failed(error),
     }
+}
+
+fn rejected(message: String, forbidden: bool) -> Performed {
+    Performed::Outcome(Outcome::Rejected(Rejection { message, forbidden }))
 }
 
 async fn finish(

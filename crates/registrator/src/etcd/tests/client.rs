@@ -1,19 +1,17 @@
-//! The client with a real etcd: TLS, logins, limits, and what its errors say.
+//! The client with a real etcd: logins, limits, and what its errors say.
 
 use super::credentials;
 use super::run::{Run, create, put};
-use super::server::{Certificates, Etcd, Variant};
+use super::server::{Etcd, Variant};
 use crate::error_chain::error_chain;
 use crate::etcd::error::Error;
 use crate::etcd::{EtcdClient, Settings};
 use registrator_core::own::LeaseId;
-use registrator_core::own::session::Outcome;
+use registrator_core::own::session::{Outcome, Rejection};
 use std::path::PathBuf;
 use std::time::Duration;
 
 on_each_etcd! {
-    tls_with_client_certificates
-    tls_faults_say_what_is_wrong
     a_login_is_renewed
     a_session_lives_through_stale_tokens
     a_wrong_password_is_said
@@ -24,61 +22,8 @@ on_each_etcd! {
     errors_tell_what_came_of_a_request
 }
 
-async fn tls_with_client_certificates(program: PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let etcd = secured(&program, &folder).await;
-    let (mut run, session) = Run::established(etcd.settings("one")).await;
-    run.create(&session, &[("/a/k", "v")]).await;
-    assert!(
-        etcd.client()
-            .status()
-            .await
-            .unwrap()
-            .version
-            .starts_with('3')
-    );
-}
-
-async fn secured(program: &std::path::Path, folder: &tempfile::TempDir) -> Etcd {
-    let variant = Variant {
-        tls: Some(Certificates::make(folder.path())),
-        ..Variant::default()
-    };
-    Etcd::start_variant(program, variant).await
-}
-
-async fn tls_faults_say_what_is_wrong(program: PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let etcd = secured(&program, &folder).await;
-    let at = format!("cannot connect to etcd at {}: ", etcd.url());
-    let mut settings = etcd.settings("one");
-    settings.tls.ca = Some(folder.path().join("other.pem"));
-    let error = refused(&settings).await;
-    assert!(
-        error.starts_with(&at) && error.contains("certificate: "),
-        "{error}"
-    );
-    let mut settings = etcd.settings("one");
-    (settings.tls.cert, settings.tls.key) = (None, None);
-    let error = refused(&settings).await;
-    assert!(
-        error.contains("etcd at") && error.to_lowercase().contains("certificate"),
-        "{error}"
-    );
-    settings.tls.ca = Some(folder.path().join("none.pem"));
-    let error = EtcdClient::new(&settings).unwrap_err().to_string();
-    assert!(
-        error.starts_with("cannot read the CA file for etcd \"/"),
-        "{error}"
-    );
-    // Plain HTTP to a TLS port.
-    let plain = etcd.url().replace("https", "http");
-    settings.endpoints = crate::etcd::parse_endpoints(&plain).unwrap();
-    let error = refused(&settings).await;
-    assert!(error.contains(&plain), "{error}");
-}
-
-async fn refused(settings: &Settings) -> String {
+/// Why etcd does not answer.
+pub async fn refused(settings: &Settings) -> String {
     let client = EtcdClient::new(settings).unwrap();
     error_chain(&client.get("k").await.unwrap_err())
 }
@@ -204,7 +149,11 @@ async fn a_user_without_rights_is_told_so(program: PathBuf) {
     // Some versions (3.4.23, 3.5.1) do not check the rights of nested transactions.
     if !matches!(outcome, Outcome::Done { .. }) {
         let expected = format!("etcd at {} refused: permission denied", etcd.url());
-        assert_eq!(outcome, Outcome::Rejected(expected));
+        let rejection = Rejection {
+            message: expected,
+            forbidden: true,
+        };
+        assert_eq!(outcome, Outcome::Rejected(rejection));
     }
     run.watch(&["/a/", "/b/"]);
     let fact = run.fact("WatchRefused").await;

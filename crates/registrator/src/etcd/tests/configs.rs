@@ -198,6 +198,20 @@ impl Cut {
         }
     }
 
+    /// etcd begins anew with what `lose` makes of its data, and passes the revision that the source knows.
+    async fn overtaken(&mut self, lose: impl FnOnce(&mut Etcd)) {
+        let (cluster, revision) = position(&self.etcd).await;
+        self.relay.stop();
+        self.etcd.kill();
+        lose(&mut self.etcd);
+        self.etcd.restart().await;
+        for _ in 0..20 {
+            put(&self.etcd, "/other", "1", 0).await;
+        }
+        let (same, later) = position(&self.etcd).await;
+        assert!(same == cluster && later > revision, "{same} {later}");
+    }
+
     /// What the source lists when it reaches etcd again.
     async fn listed_after_the_cut(mut self) -> Vec<String> {
         self.relay.resume().await;
@@ -236,17 +250,8 @@ async fn a_source_notices_an_emptied_etcd_that_has_overtaken_it(program: PathBuf
     put(&etcd, "/c/lost", "1", 0).await;
     let mut cut = Cut::to(etcd).await;
     cut.source.until("done").await;
-    let (cluster, revision) = position(&cut.etcd).await;
-    cut.relay.stop();
-    cut.etcd.kill();
-    cut.etcd.wipe();
-    cut.etcd.restart().await;
-    for _ in 0..20 {
-        put(&cut.etcd, "/other", "1", 0).await;
-    }
+    cut.overtaken(Etcd::wipe).await;
     put(&cut.etcd, "/c/new", "1", 0).await;
-    let (same, later) = position(&cut.etcd).await;
-    assert!(same == cluster && later > revision, "{same} {later}");
     let list = cut.listed_after_the_cut().await;
     assert_eq!(list, ["init", r#"list /c/new "1""#, "done"]);
 }
@@ -260,16 +265,7 @@ async fn a_source_notices_older_data_that_have_overtaken_it(program: PathBuf) {
     put(&etcd, "/c/lost", "1", 0).await;
     let mut cut = Cut::to(etcd).await;
     cut.source.until("done").await;
-    let (cluster, revision) = position(&cut.etcd).await;
-    cut.relay.stop();
-    cut.etcd.kill();
-    cut.etcd.restore();
-    cut.etcd.restart().await;
-    for _ in 0..20 {
-        put(&cut.etcd, "/other", "1", 0).await;
-    }
-    let (same, later) = position(&cut.etcd).await;
-    assert!(same == cluster && later > revision, "{same} {later}");
+    cut.overtaken(Etcd::restore).await;
     let list = cut.listed_after_the_cut().await;
     assert_eq!(list, ["init", r#"list /c/kept "1""#, "done"]);
 }

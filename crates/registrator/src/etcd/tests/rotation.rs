@@ -16,6 +16,7 @@ on_each_etcd! {
     a_password_that_cannot_be_read_is_the_former_one
     certificates_are_read_again_for_each_connection
     certificates_that_cannot_be_read_are_the_former_ones
+    a_certificate_that_expires_is_named_and_nothing_goes
 }
 on_each_etcd!(@ renewed_3_4 V3_4
     the_nodes_of_a_refused_user_end
@@ -136,6 +137,34 @@ async fn certificates_that_cannot_be_read_are_the_former_ones(program: PathBuf) 
     etcd.restart().await;
     run.create(&first, &[("/a/l", "v")]).await;
     let LeaseId(lease) = first.who.me;
+    assert_eq!(held(&etcd, "/a/k").await, Some(("v".to_owned(), lease)));
+}
+
+/// It was good when the session began, and nobody looks at it before there is another connection.
+async fn a_certificate_that_expires_is_named_and_nothing_goes(program: PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut etcd = secured(&program, folder.path()).await;
+    let tls = etcd.variant().tls.clone().unwrap();
+    let mut settings = lasting(etcd.settings("one"));
+    let (cert, key) = tls.issue("own", "client.test", |_| {});
+    (settings.tls.cert, settings.tls.key) = (Some(cert), Some(key));
+    let (mut run, first) = Run::established(settings).await;
+    run.create(&first, &[("/a/k", "v")]).await;
+    tls.issue("own", "client.test", Certificates::expired);
+    etcd.stop();
+    etcd.restart().await;
+    // That nobody listens may have been told before.
+    let expired = "expired on Jan  1 00:00:00 2021 +00:00";
+    run.until("advice", |update| {
+        let text = format!("{update:?}");
+        (text.starts_with("Unreachable") && text.contains(expired)).then_some(())
+    })
+    .await;
+    let LeaseId(lease) = first.who.me;
+    assert_eq!(held(&etcd, "/a/k").await, Some(("v".to_owned(), lease)));
+    tls.issue("own", "client.test", |_| {});
+    run.fact("Reachable").await;
+    assert!(run.count("Unreachable") <= 2, "{:#?}", run.seen);
     assert_eq!(held(&etcd, "/a/k").await, Some(("v".to_owned(), lease)));
 }
 

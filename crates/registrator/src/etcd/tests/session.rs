@@ -201,7 +201,7 @@ async fn what_must_not_be_written_is_rejected(program: PathBuf) {
     let (mut run, session) = Run::established(settings).await;
     let before = revision(&etcd).await;
     let rejected = |outcome: Outcome| match outcome {
-        Outcome::Rejected(reason) => reason,
+        Outcome::Rejected(rejection) => rejection.message,
         other => panic!("{other:?}"),
     };
     let mut reasons = Vec::new();

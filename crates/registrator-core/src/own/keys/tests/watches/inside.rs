@@ -127,6 +127,8 @@ pub fn simplify(keys: &mut Keys, counts_tries: bool) -> Vec<u8> {
         let name = key(number);
         let simple = |tracked: &mut Tracked| {
             tracked.story = Default::default();
+            // It only makes words.
+            tracked.drift.before = None;
             tracked.drift.last_repair = tracked.drift.last_repair.map(|_| now());
             if let Some(flying) = &mut tracked.flying {
                 flying.batches.sort();

@@ -10,7 +10,7 @@ use super::state::{Answer, Compare, Event, HELD_BACK, KEYS, Mind, Part, Slot, Tx
 use crate::node::{Key, Value};
 use crate::own::Who;
 use crate::own::keys::{Keys, Wishes};
-use crate::own::session::{KeyResult, Outcome, Seen, Session};
+use crate::own::session::{KeyResult, Outcome, Rejection, Seen, Session};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -233,7 +233,10 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
         }
         Input::Rejected(flight, wishes) => {
             let asked = |key: &Key| wish(wishes, key);
-            let outcome = Outcome::Rejected(String::new());
+            let outcome = Outcome::Rejected(Rejection {
+                message: String::new(),
+                forbidden: false,
+            });
             keys.committed((*flight).into(), outcome, asked, now());
         }
         Input::Undoubting(flight, wishes) => {
