@@ -138,96 +138,76 @@ fn a_service_of_a_label_may_be_given_in_full() {
     }
 }
 
+/// What a policy makes of a task of Swarm's with these labels and networks.
+fn of_task(policy: &str, given: Json, labels: &Json, networks: &Json) -> String {
+    let change = json!({
+        "Name": "/shop_web.1.to13ep3d3vhxa7tv9ztm0axpi",
+        "Config": { "Labels": labels },
+        "NetworkSettings": { "Networks": networks },
+    });
+    let none = json!({ "NetworkSettings": { "Networks": null } });
+    shipped(policy, &[], &given, &changed("web", &[none, change]))
+}
+
 /// A task of a service with a published port is in the network of the routing mesh too.
-#[test]
-fn names_of_swarm() {
-    let task = |labels: Json, networks: Json| {
-        let change = json!({
-            "Name": "/shop_web.1.to13ep3d3vhxa7tv9ztm0axpi",
-            "Config": { "Labels": labels },
-            "NetworkSettings": { "Networks": networks },
-        });
-        changed(
-            "web",
-            &[json!({ "NetworkSettings": { "Networks": null } }), change],
-        )
-    };
+fn task() -> (Json, Json) {
     let labels = json!({
         "com.docker.swarm.service.name": "shop_web",
         "com.docker.swarm.task.name": "shop_web.1.to13ep3d3vhxa7tv9ztm0axpi",
         "com.docker.stack.namespace": "shop",
     });
     let networks = json!({ "ingress": { "IPAddress": "10.0.0.4" }, "shop_default": { "IPAddress": "10.0.1.3" } });
-    let found = |policy: &str, given: Json, labels: &Json, networks: &Json| {
-        shipped(policy, &[], &given, &task(labels.clone(), networks.clone()))
-    };
+    (labels, networks)
+}
+
+const TASK_AT: &str = r#"{"host":"10.0.1.3","port":80,"ttl":30}"#;
+
+#[test]
+fn names_of_swarm() {
+    let (labels, networks) = task();
     let value = r#"{"host":"10.0.1.3","ttl":30}"#;
+    let both = json!({ "network": null, "names": ["service", "compose"] });
     assert_eq!(
-        found(
-            "skydns",
-            json!({ "network": null, "names": ["service", "compose"] }),
-            &labels,
-            &networks
-        ),
+        of_task("skydns", both.clone(), &labels, &networks),
         format!(
             "/skydns/local/skydns/shop/web/113ad94dfc20 = {value}\n/skydns/local/skydns/shop_web/113ad94dfc20 = {value}\n"
         )
     );
-    let value = r#"{"host":"10.0.1.3","port":80,"ttl":30}"#;
+    let of_all = format!("/skydns/local/skydns/svc/shop_web/113ad94dfc20-80 = {TASK_AT}\n");
+    let alone = json!({ "network": null });
+    assert_eq!(of_task("skydns-srv", alone, &labels, &networks), of_all);
+    let project = json!({ "network": null, "project": true });
     assert_eq!(
-        found("skydns-srv", json!({ "network": null }), &labels, &networks),
-        format!("/skydns/local/skydns/svc/shop_web/113ad94dfc20-80 = {value}\n")
-    );
-    assert_eq!(
-        found(
-            "skydns-srv",
-            json!({ "network": null, "project": true }),
-            &labels,
-            &networks
-        ),
-        format!("/skydns/local/skydns/svc/shop/web/113ad94dfc20-80 = {value}\n")
+        of_task("skydns-srv", project.clone(), &labels, &networks),
+        format!("/skydns/local/skydns/svc/shop/web/113ad94dfc20-80 = {TASK_AT}\n")
     );
     // A service that is in no stack.
-    let alone =
-        json!({ "com.docker.swarm.service.name": "shop_web", "com.docker.stack.namespace": null });
-    let given = json!({ "network": null, "names": ["service", "compose"] });
-    assert!(
-        found("skydns", given, &alone, &networks)
-            .starts_with("/skydns/local/skydns/shop_web/113ad94dfc20 = ")
+    let stackless = json!({ "com.docker.swarm.service.name": "shop_web" });
+    assert_eq!(
+        of_task("skydns", both, &stackless, &networks),
+        format!("/skydns/local/skydns/shop_web/113ad94dfc20 = {value}\n")
     );
     assert_eq!(
-        found(
-            "skydns-srv",
-            json!({ "network": null, "project": true }),
-            &alone,
-            &networks
-        ),
-        format!("/skydns/local/skydns/svc/shop_web/113ad94dfc20-80 = {value}\n")
+        of_task("skydns-srv", project, &stackless, &networks),
+        of_all
     );
+}
+
+#[test]
+fn the_network_of_swarms_mesh_is_none() {
+    let (labels, networks) = task();
     // Whoever names it gets it; it alone is no network at all.
     let mesh = r#"/skydns/local/skydns/svc/shop_web/113ad94dfc20-80 = {"host":"10.0.0.4","port":80,"ttl":30}"#;
+    let named = json!({ "network": "ingress" });
     assert_eq!(
-        found(
-            "skydns-srv",
-            json!({ "network": "ingress" }),
-            &labels,
-            &networks
-        )
-        .trim(),
+        of_task("skydns-srv", named, &labels, &networks).trim(),
         mesh
     );
     let only = json!({ "ingress": { "IPAddress": "10.0.0.4" } });
-    assert_eq!(
-        found("skydns-srv", json!({ "network": null }), &labels, &only),
-        ""
-    );
+    let any = json!({ "network": null });
+    assert_eq!(of_task("skydns-srv", any.clone(), &labels, &only), "");
     // Elsewhere it is a network like any other.
-    let told = found(
-        "skydns-srv",
-        json!({ "network": null }),
-        &json!({}),
-        &networks,
-    );
+    let told = of_task("skydns-srv", any, &json!({}), &networks);
     assert!(
         told.starts_with(
             "error: the container is in the networks ingress, shop_default, and nothing says"

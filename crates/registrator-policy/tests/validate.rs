@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Folder, checked, policy, policy_with, ruby, settings};
+use common::{Folder, checked, evaluate, policy, policy_with, ruby, settings};
 use registrator_core::evaluate::evaluation::EvalErrorKind;
 use registrator_policy::{Settings, load};
 use serde_json::{Value as Json, json};
@@ -174,16 +174,18 @@ fn a_validate_that_is_wrong_itself() {
     );
 }
 
-/// All that can be wrong with the configurations of the shipped policies is found without a container.
+/// What is found wrong with a configuration of a shipped policy, without a container.
+#[track_caller]
+fn check_shipped(policy: &str, given: Json, expected: &str) {
+    let path = format!("../../etc/policies/{policy}.star");
+    let mut policy = load(Path::new(&path), &settings(&[])).unwrap();
+    let found = checked(policy.as_mut(), &given.to_string()).err();
+    let found = found.unwrap_or_else(|| "right".into());
+    assert!(found.ends_with(expected), "{path} {given}: {found}");
+}
+
 #[test]
-fn shipped_policies_refuse_nonsense() {
-    let check = |policy: &str, given: Json, expected: &str| {
-        let path = format!("../../etc/policies/{policy}.star");
-        let mut policy = load(Path::new(&path), &settings(&[])).unwrap();
-        let found = checked(policy.as_mut(), &given.to_string()).err();
-        let found = found.unwrap_or_else(|| "right".into());
-        assert!(found.ends_with(expected), "{path} {given}: {found}");
-    };
+fn shipped_policies_refuse_nonsense_about_selection() {
     let all = [
         "kontena-lb",
         "services",
@@ -194,41 +196,45 @@ fn shipped_policies_refuse_nonsense() {
         "vulcand",
     ];
     for policy in all {
-        check(policy, json!({}), "right");
-        check(
+        check_shipped(policy, json!({}), "right");
+        check_shipped(
             policy,
             json!({ "family": "ipv5" }),
             r#"member "family" must be one of "any", "ipv4", "ipv6", "both", not "ipv5""#,
         );
-        check(
+        check_shipped(
             policy,
             json!({ "expose": "labeled" }),
             r#"member "expose" must be one of "all", "labelled", not "labeled""#,
         );
-        check(
+        check_shipped(
             policy,
             json!({ "health": "helthy" }),
             r#"member "health" must be one of "ignore", "healthy", not "helthy""#,
         );
-        check(
+        check_shipped(
             policy,
             json!({ "address": "hosts" }),
             r#"member "address" must be one of "container", "host", not "hosts""#,
         );
-        check(
+        check_shipped(
             policy,
             json!({ "host_ip": "192.0.2.300" }),
             "host_ip must be an IPv4 address, not \"192.0.2.300\"",
         );
-        check(
+        check_shipped(
             policy,
             json!({ "host_ipv6": "192.0.2.3" }),
             "host_ipv6 must be an IPv6 address, not \"192.0.2.3\"",
         );
     }
+}
+
+#[test]
+fn shipped_policies_refuse_nonsense_about_dns() {
     for policy in ["skydns", "skydns-srv", "skydns2"] {
         for right in [json!(0), json!(4_294_967_295_u32)] {
-            check(policy, json!({ "ttl": right }), "right");
+            check_shipped(policy, json!({ "ttl": right }), "right");
         }
         for wrong in [
             json!(-1),
@@ -236,64 +242,68 @@ fn shipped_policies_refuse_nonsense() {
             json!(5_000_000_000_u64),
         ] {
             let told = format!("member \"ttl\" must be from 0 to 4294967295, not {wrong}");
-            check(policy, json!({ "ttl": wrong }), &told);
+            check_shipped(policy, json!({ "ttl": wrong }), &told);
         }
-        check(policy, json!({ "domain": "skydns.local." }), "right");
-        check(
+        check_shipped(policy, json!({ "domain": "skydns.local." }), "right");
+        check_shipped(
             policy,
             json!({ "domain": "Bad Domain" }),
             "\"Bad Domain\" is not a domain: its label \"Bad Domain\" must have 1 to 63 letters, digits, '-' and '_'",
         );
-        check(
+        check_shipped(
             policy,
             json!({ "domain": "" }),
             "\"\" is not a domain: write it as \"skydns.local\", with at most 253 characters",
         );
-        check(
+        check_shipped(
             policy,
             json!({ "domain": "a..b" }),
             "its label \"\" must have 1 to 63 letters, digits, '-' and '_'",
         );
     }
-    check(
+}
+
+#[test]
+fn shipped_policies_refuse_nonsense_of_their_own() {
+    check_shipped(
         "skydns",
         json!({ "names": ["nmae"] }),
         r#"may hold only "name", "hostname", "alias", "service", "compose", "label", not "nmae""#,
     );
-    check(
+    check_shipped(
         "skydns",
         json!({ "layout": "host" }),
         r#"member "layout" must be one of "instances", "hostname", not "host""#,
     );
-    check(
+    check_shipped(
         "skydns-srv",
         json!({ "ports": [0, 99999] }),
         r#"member "ports" may hold only numbers from 1 to 65535, not 0"#,
     );
-    check("skydns-srv", json!({ "address": null }), "right");
-    check(
+    check_shipped("skydns-srv", json!({ "address": null }), "right");
+    check_shipped(
         "services",
         json!({ "prefix": "services//x/" }),
         "has the component \"\": each part between slashes must be a name",
     );
-    check(
+    check_shipped(
         "services",
         json!({ "host_name": "a/b" }),
         "host_name \"a/b\" cannot be a part of a key: it has a slash",
     );
     for policy in ["vulcand", "kontena-lb"] {
-        check(
+        check_shipped(
             policy,
             json!({ "root": "/a/" }),
             "root must be a key, which does not end with a slash, not \"/a/\"",
         );
-        check(
+        check_shipped(
             policy,
             json!({ "root": "/a/../b" }),
             "has the component \"..\": each part between slashes must be a name",
         );
     }
-    check(
+    check_shipped(
         "traefik",
         json!({ "root": "/traefik" }),
         "root must be as Traefik's rootkey, and neither begin nor end with a slash, not \"/traefik\"",
@@ -382,5 +392,35 @@ fn a_method_called_validate_is_none_of_ours() {
     assert!(
         error.contains("json_attr :a: values must be a list with at least one string or number"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_key_that_is_absent_is_told_with_what_to_write_instead() {
+    let check = |expression: &str, expected: &str| {
+        let policy = format!(
+            "def docker_container(container):\n    labels = container.labels\n    return {{\"/a\": {expression}}}\n"
+        );
+        let error = evaluate(&policy).unwrap_err();
+        let help = error.lines().last().unwrap();
+        assert!(
+            help.starts_with("help: ") && help.contains(expected),
+            "{error}"
+        );
+    };
+    let label = "container.label(\"name\") gives None for a label that is not there";
+    check("container.labels[\"app\"]", label);
+    check("labels[\"app\"]", label);
+    check(
+        "container.networks[\"x\"]",
+        "container.network(\"name\") gives None",
+    );
+    check(
+        "container.env[\"X\"]",
+        "get(key) gives None for what is not there",
+    );
+    check(
+        "{\"a\": 1}[\"b\"]",
+        "get(key) gives None for what is not there",
     );
 }

@@ -143,7 +143,12 @@ fn absent(message: &str, span: &FileSpan) -> Option<&'static str> {
     if !message.starts_with("Key `") || !message.contains("was not found") {
         return None;
     }
-    let (dict, _) = span.source_span().rsplit_once('[')?;
+    // Of a function that is only a `return` the place is the call.
+    let Some((dict, _)) = span.source_span().rsplit_once('[') else {
+        return Some(
+            "container.label(\"name\"), and get(key) of a dict, give None for what is not there",
+        );
+    };
     let last = dict.rsplit('.').next().unwrap_or(dict).trim();
     Some(match last {
         "labels" => {
