@@ -20,7 +20,7 @@ test: ## Everything that CI checks: format, lints, all tests with real Docker an
 
 .PHONY: check-fast
 check-fast: ## The unit tests alone: no Docker, no etcd, seconds
-	cargo test --locked --workspace --lib --bins -- --skip watches:: --skip etcd::tests:: --skip docker::tests::real::
+	cargo test --locked --workspace --lib --bins -- --skip watches:: --skip etcd::tests:: --skip docker::tests::real:: --skip fuzz_
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -48,6 +48,15 @@ bench: ## Measure, in about 15 minutes: the core alone, a host with real Docker,
 	cargo bench --locked --package registrator-core --bench core
 	cargo bench --locked --package registrator --bench host
 	cargo bench --locked --package registrator --bench fleet
+
+.PHONY: fuzz
+fuzz: ## Feed a million mutated inputs to each reader of bytes from outside, in about an hour; FUZZ_INPUTS, FUZZ_SEED: others
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-1000000} cargo test --locked --profile fuzz --workspace --lib --bins --test fuzz -- fuzz_ --nocapture
+
+.PHONY: soak
+soak: ## Keep the program among churn and faults for SOAK_MINUTES (20), after which it must be as it was; SOAK_SEED replays
+	@scripts/install-deps.sh test
+	cargo bench --locked --package registrator --bench soak
 
 .PHONY: deny
 deny: ## Check the licences, sources and bans of deny.toml, and known advisories where they can be fetched

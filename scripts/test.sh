@@ -67,7 +67,7 @@ export_servers() {
 # Each library by itself: its Cargo.toml must ask for all that it uses, and not live on what another crate asks for.
 each_crate_alone() {
     local crate
-    for crate in etcd-api etcd-mem registrator-core registrator-policy; do
+    for crate in etcd-api fuzz etcd-mem registrator-core registrator-policy; do
         cargo check --locked --package "$crate" --all-targets || return 1
     done
 }

@@ -1,6 +1,10 @@
 # DNS names for containers, as the original program's policy registers them: /skydns/local/skydns/HOSTNAME = {"host":"172.17.0.2"}.
 #
+# The label io.kontena.registrator.enable=false keeps a container out.
+#
 # etc/policies/skydns.star does this too, with "layout": "hostname", and more. Run one of the two, not both.
+
+OUT = %w[0 f F false False FALSE].freeze
 
 config etcd_path: '/kontena/registrator/services/skydns/:service' do
   json_attr :domain, default: ENV.fetch('SKYDNS_DOMAIN', 'skydns.local')
@@ -12,6 +16,8 @@ config etcd_path: '/kontena/registrator/services/skydns/:service' do
 end
 
 docker_container -> (container) {
+  next if OUT.include?(container.label('io.kontena.registrator.enable'))
+
   if ip = container['NetworkSettings', 'Networks', config.network, 'IPAddress']
     {
       config.skydns_path(container.hostname) => { host: ip },

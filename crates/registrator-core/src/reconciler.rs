@@ -22,7 +22,7 @@ use crate::merge::names::Names;
 use crate::node::{Key, Value};
 use crate::observe::config::RawConfig;
 use crate::observe::container::{Container, ContainerId};
-use crate::observe::containers::Containers;
+use crate::observe::containers::{Containers, Remark};
 use crate::observe::etcd_path::EtcdPath;
 use crate::observe::instance::{Instance, Instances, Problem, Proof};
 use crate::observe::spec::{PolicyName, PolicySpec};
@@ -181,6 +181,8 @@ pub struct Reconciler {
     synced: bool,
     unread_files: BTreeSet<String>,
     unread_containers: BTreeSet<ContainerId>,
+    /// What people were told of containers.
+    remarks: BTreeMap<ContainerId, BTreeSet<Remark>>,
     /// The conflicts between containers that people were told of, as they were told.
     conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
     /// The names for CoreDNS, and which of them answer for others.
@@ -222,6 +224,7 @@ impl Reconciler {
             synced: false,
             unread_files: BTreeSet::new(),
             unread_containers: BTreeSet::new(),
+            remarks: BTreeMap::new(),
             conflicts: BTreeMap::new(),
             names: Names::default(),
             engine: None,

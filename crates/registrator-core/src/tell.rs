@@ -2,3 +2,4 @@
 
 pub mod notice;
 pub mod plan;
+pub mod printable;

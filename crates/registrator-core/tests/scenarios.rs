@@ -9,7 +9,10 @@
 //! a container web /k=v /l=w      a container runs, for which the policy gives these nodes
 //! a container web ip=1 /k=@ip    the container has an address, which is the node's value
 //! a container web in=db /k=@ip   the container is in the network of another
-//! a container web !message       a container runs, for which the policy fails
+//! a container web at=5           it was started at this second, as engines tell it
+//! a container web port=8080:80   a port of the host leads to one of the container's
+//! a container web odd=0/tcp      its document has this among the ports
+//! a container web !message       a container runs, for which the policy fails; it may have an address and ports all the same
 //! a stopped web /k=v             the container exists, but does not run
 //! a remove web                   it is gone
 //! a started web                  it was started, and will be inspected
@@ -65,16 +68,26 @@ use world::record::{self, Exempt};
 const STRANGER: i64 = 0x51;
 
 fn answer(words: &[&str]) -> serde_json::Value {
-    if let Some(message) = words.first().and_then(|word| word.strip_prefix('!')) {
-        return json!({"error": message});
-    }
-    let pairs = words
-        .iter()
-        .map(|word| word.split_once('=').expect("KEY=VALUE"));
-    let mut answer = json!({"nodes": {}});
+    let message = |word: &&str| word.strip_prefix('!').map(str::to_owned);
+    let mut answer = match words.iter().find_map(message) {
+        Some(message) => json!({"error": message}),
+        None => json!({"nodes": {}}),
+    };
+    let facts = words.iter().filter(|word| !word.starts_with('!'));
+    let pairs = facts.map(|word| word.split_once('=').expect("KEY=VALUE"));
     for (key, value) in pairs {
         match key {
             "ip" => answer["NetworkSettings"]["Networks"]["net"]["IPAddress"] = value.into(),
+            "at" => {
+                let time = format!("2026-11-27T10:00:{value:0>2}Z");
+                answer["State"]["StartedAt"] = time.into();
+            }
+            "port" => {
+                let (host, own) = value.split_once(':').expect("HOST:PORT");
+                answer["NetworkSettings"]["Ports"][format!("{own}/tcp")] =
+                    json!([{"HostIp": "0.0.0.0", "HostPort": host}]);
+            }
+            "odd" => answer["Config"]["ExposedPorts"][value] = json!({}),
             "in" => answer["HostConfig"]["NetworkMode"] = format!("container:{value}").into(),
             _ => answer["nodes"][key] = value.into(),
         }

@@ -336,3 +336,6 @@ fn next_answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ impl Default for Limits {
             heap_bytes: 8 << 20,
             call_depth: 100,
             time: Duration::from_secs(1),
-            answer_items: 10_000,
+            answer_items: 30_000,
             log_lines: 100,
             log_bytes: 16 << 10,
             process_bytes: 512 << 20,

@@ -214,8 +214,8 @@ fn the_limits_are_those_of_the_program() {
             limits.time.as_secs() == 1,
         ),
         (
-            "| dicts, lists, keys and `None`s returned | 10,000 |",
-            limits.answer_items == 10_000,
+            "| dicts, lists, keys and `None`s returned | 30,000 |",
+            limits.answer_items == 30_000,
         ),
         (
             "| lines and bytes printed | 100, 16 KiB; what is more is dropped |",

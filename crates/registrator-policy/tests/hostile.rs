@@ -162,12 +162,12 @@ fn values_are_bounded() {
     check(
         "l = []\nfor i in range(60):\n    l = [l, l]\nreturn l",
         Type,
-        "more than 10000 items",
+        "more than 30000 items",
     );
     check(
-        "return [{'k' + str(i): None} for i in range(6000)]",
+        "return [{'k' + str(i): None} for i in range(16000)]",
         Type,
-        "more than 10000 items",
+        "more than 30000 items",
     );
 }
 

@@ -108,6 +108,18 @@ fn exposure() {
     }
     let other = json!({ "enable_label": "dns.enable", "expose": "labelled" });
     check(other, &labelled("web", "dns.enable", "true"), seen);
+    // The label's usual name keeps a container out whatever another label says.
+    let both = |usual: &str, own: &str| {
+        let labels = json!({ enable: usual, "dns.enable": own });
+        container("web", &[(&["Config", "Labels"], labels)])
+    };
+    for expose in ["all", "labelled"] {
+        let other = json!({ "enable_label": "dns.enable", "expose": expose });
+        check(other.clone(), &both("false", "true"), "not selected");
+        check(other.clone(), &both("F", "true"), "not selected");
+        check(other.clone(), &both("true", "true"), seen);
+        check(other, &both("true", "false"), "not selected");
+    }
     for bad in ["yes", "", "tRUE"] {
         let told = format!("error: label {enable} must be \"true\" or \"false\", not {bad:?}");
         check(all.clone(), &labelled("web", enable, bad), &told);
@@ -139,6 +151,24 @@ fn state_and_health() {
     for ended in ["created", "exited"] {
         check(json!({}), &container(ended, &[]), "not selected");
     }
+    // In a crash loop the engine says that it runs.
+    let restarting =
+        json!({ "Status": "restarting", "Running": true, "Restarting": true, "Pid": 0 });
+    for name in ["web", "hostnet", "two-nets"] {
+        let restarting = container(name, &[(&["State"], restarting.clone())]);
+        check(json!({}), &restarting, "not selected");
+    }
+    let paused = container(
+        "web",
+        &[
+            (&["State", "Status"], json!("paused")),
+            (&["State", "Paused"], json!(true)),
+        ],
+    );
+    check(json!({}), &paused, seen);
+    check(json!({ "paused": true }), &paused, seen);
+    check(json!({ "paused": false }), &paused, "not selected");
+    check(json!({ "paused": false }), &container("web", &[]), seen);
     let told =
         "error: web.json:1: member \"health\" must be one of \"ignore\", \"healthy\", not \"good\"";
     check(json!({ "health": "good" }), &container("web", &[]), told);
@@ -169,7 +199,17 @@ fn networks() {
         " @ none -> ",
     );
     check(json!({}), &container("none", &[]), " @ none -> ");
-    check(json!({}), &container("sidecar", &[]), " @ none -> ");
+    // The owner of its network has ended, or was started again since.
+    check(json!({}), &container("sidecar", &[]), "not selected");
+    let with_network = [(
+        &["NetworkSettings", "Networks"][..],
+        json!({ "front": { "IPAddress": "172.19.0.9" } }),
+    )];
+    check(
+        json!({}),
+        &container("sidecar", &with_network),
+        "172.19.0.9 @ front -> 172.19.0.9:80",
+    );
 }
 
 /// What is printed of a container that cannot be reached; the policy asks for its endpoints and for its addresses.

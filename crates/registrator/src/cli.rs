@@ -68,7 +68,7 @@ fn print_answer(answer: UsageError) -> Exit {
     exit
 }
 
-/// Prints a result on standard output. A reader that has seen enough, as `head`, is no error.
+/// Prints a result on standard output, which may be a terminal. A reader that has seen enough, as `head`, is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -16,7 +16,9 @@ pub use values::{EmbeddedAccess, OnExit, OnNameConflict, OrNever};
 
 use crate::exit::Exit;
 use clap::{Args, Subcommand};
+use registrator_core::tell::printable;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// All that the program is told. Its `Debug` form hides secrets.
@@ -121,10 +123,13 @@ pub struct PlanSettings {
 pub struct UsageError(clap::Error);
 
 impl UsageError {
-    /// Prints the answer on standard output, or the error on standard error.
+    /// Prints the answer on standard output, or the error on standard error. It repeats what was given, which a terminal must not obey.
     pub fn print(&self) {
         // A closed output leaves nobody to tell.
-        let _ = self.0.print();
+        let _ = match self.exit() {
+            Exit::Ok => self.0.print(),
+            _ => std::io::stderr().write_all(printable::lines(&self.to_string()).as_bytes()),
+        };
     }
 
     /// How the program ends then.

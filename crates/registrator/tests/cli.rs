@@ -12,12 +12,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
+#[path = "cli/cases.rs"]
+mod cases;
 #[path = "cli/configurations.rs"]
 mod configurations;
 #[path = "cli/host_facts.rs"]
 mod host_facts;
 #[path = "cli/places.rs"]
 mod places;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 /// Two labels become two nodes; one of them is shared by all containers.
 const POLICY: &str = r#"config(attrs = {"domain": attr(str), "ttl": attr(int, default = 30)})

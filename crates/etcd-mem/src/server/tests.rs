@@ -2,6 +2,7 @@
 
 mod access;
 mod authority;
+mod fuzz;
 mod limits;
 mod wire;
 

@@ -40,7 +40,7 @@ pub enum Level {
     Error,
 }
 
-/// Why an evaluation has no result. The container's last good nodes stay.
+/// Why an evaluation has no result. The container's last good nodes stay, for as long as it has what they name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{message}", .at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default())]
 pub struct EvalError {

@@ -6,7 +6,9 @@ use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
 use crate::node::{Key, Nodes};
 use crate::observe::container::ContainerId;
+use crate::observe::places::{LostPlaces, Places};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The waits before an evaluation that ran out of time is tried again.
@@ -21,6 +23,8 @@ struct Life {
     stage: Stage,
     /// The nodes of its last good evaluation; `None` if it never had one.
     nodes: Option<Nodes>,
+    /// Where its container was reached then.
+    places: Arc<Places>,
     /// What its last good evaluation said, but for what is only for writers of policies.
     said: Vec<LogLine>,
     /// What went wrong since.
@@ -150,12 +154,26 @@ impl Evaluations {
     }
 
     /// Takes in a good result; tells whether the one before failed.
-    pub fn succeed(&mut self, origin: &Origin, nodes: Nodes) -> bool {
+    pub fn succeed(&mut self, origin: &Origin, nodes: Nodes, places: &Arc<Places>) -> bool {
         self.forget_retry(origin);
         let life = self.lives.entry(origin.clone()).or_default();
         self.hiding -= usize::from(life.hides_nodes());
         life.nodes = Some(nodes);
+        life.places = Arc::clone(places);
         life.failure.take().is_some()
+    }
+
+    /// What the container has lost since the last good evaluation.
+    pub fn lost<'a>(&'a self, origin: &Origin, now: &'a Places) -> Option<LostPlaces<'a>> {
+        let lost = self.lives.get(origin)?.places.lost(now);
+        Some(lost).filter(|lost| !lost.is_empty())
+    }
+
+    /// Takes back a part of what an origin asks for.
+    pub fn keep(&mut self, origin: &Origin, nodes: Nodes) {
+        if let Some(life) = self.lives.get_mut(origin) {
+            life.nodes = Some(nodes);
+        }
     }
 
     /// The lines of an evaluation that the one before did not have: what stays as it is says nothing.

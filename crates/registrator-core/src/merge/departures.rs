@@ -17,11 +17,16 @@ const FOR_OTHERS: Duration = Duration::from_secs(1);
 /// The longest wait for evaluations under way, of which more such nodes may come.
 const TOGETHER: Duration = Duration::from_secs(5);
 
+/// What is held back is counted when one in so many is held back no more.
+const WORTH: usize = 8;
+
 /// Why nobody asks for a node any more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The container ended, is about to, or is not in the complete list of its engine: that is proof enough.
     Ended,
+    /// The node names an address or a port that the container has no longer, as its engine says.
+    NotSo,
     /// The container runs, and this instance gives the node no more.
     GivenNoMore(InstanceId),
     /// The instance is gone.
@@ -36,10 +41,18 @@ pub enum Cause {
     LeftBefore,
 }
 
+impl Cause {
+    /// Whether it proves by itself that the node is wrong.
+    fn is_proof(&self) -> bool {
+        matches!(self, Cause::Ended | Cause::NotSo)
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Ended => write!(f, "their containers have ended"),
+            Cause::NotSo => write!(f, "their containers have other addresses"),
             Cause::GivenNoMore(instance) => {
                 write!(
                     f,
@@ -87,6 +100,10 @@ pub struct Departures {
     open: BTreeSet<u64>,
     /// Those that were decided to stay for now.
     held_back: BTreeSet<u64>,
+    /// How many of their nodes counted then, and how many of all went or were asked for again since: counting goes through all, and
+    /// may not be done for each container that ends.
+    counted: usize,
+    left_since: usize,
     /// Where each key is.
     of_key: BTreeMap<Key, u64>,
     /// The batches without proof by container: its end may come later, and proves them.
@@ -154,7 +171,7 @@ impl Departures {
         self.turn += 1;
         self.of_key
             .extend(keys.iter().map(|key| (key.clone(), self.turn)));
-        if cause == Cause::Ended {
+        if cause.is_proof() {
             self.ended.insert(self.turn);
         } else {
             self.open.insert(self.turn);
@@ -176,6 +193,7 @@ impl Departures {
             return false;
         };
         let was_held_back = self.held_back.contains(&turn);
+        self.left_since += usize::from(was_held_back);
         if let Some(batch) = self.batches.get_mut(&turn) {
             batch.keys.remove(key);
             if batch.keys.is_empty() {
@@ -194,7 +212,9 @@ impl Departures {
         for turn in turns {
             self.of_container.remove(&(container.clone(), turn));
             self.open.remove(&turn);
-            self.held_back.remove(&turn);
+            if self.held_back.remove(&turn) {
+                self.left_since += self.batches.get(&turn).map_or(0, |it| it.keys.len());
+            }
             self.ended.insert(turn);
         }
     }
@@ -257,20 +277,38 @@ impl Departures {
         !self.of_key.is_empty()
     }
 
-    /// All that is not proven stays for now.
-    pub fn hold_back(&mut self) {
+    /// All that is not proven stays for now; so many nodes of it count.
+    pub fn hold_back(&mut self, counted: usize) {
         self.held_back.append(&mut self.open);
+        self.counted = counted;
+        self.left_since = 0;
+    }
+
+    /// How many of the nodes that are held back count, if those that are so no more did.
+    pub fn perhaps_held_back(&self) -> usize {
+        self.counted.saturating_sub(self.left_since)
+    }
+
+    /// Whether so many are held back no more that counting anew is little work for each of these.
+    pub fn is_worth_counting(&self) -> bool {
+        self.held_back.is_empty() || self.left_since * WORTH >= self.counted
+    }
+
+    /// What is known of others changed: what counted may count no more.
+    pub fn count_anew(&mut self) {
+        self.left_since = self.counted;
     }
 
     /// All that is not proven goes.
     pub fn take_unproven(&mut self) -> Vec<BTreeSet<Key>> {
-        self.hold_back();
+        self.hold_back(0);
         self.take_held_back()
     }
 
     /// What is held back goes.
     pub fn take_held_back(&mut self) -> Vec<BTreeSet<Key>> {
         let turns = std::mem::take(&mut self.held_back);
+        (self.counted, self.left_since) = (0, 0);
         turns.iter().filter_map(|turn| self.take(*turn)).collect()
     }
 

@@ -1,7 +1,10 @@
 //! A container: the immutable result of one `docker inspect`.
 
 use crate::observe::document::{Document, Part};
+use crate::observe::moment::Moment;
 use crate::observe::packed::Packed;
+use crate::observe::places::Places;
+use crate::observe::ports;
 use serde_json::Value as Json;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -53,7 +56,11 @@ struct Inspected {
     name: Arc<str>,
     running: bool,
     stopping: bool,
+    started: Option<Moment>,
     network_of: Option<Box<str>>,
+    has_host_network: bool,
+    places: Arc<Places>,
+    passed_over: Box<[String]>,
     document: Packed,
     digest: Digest,
 }
@@ -106,14 +113,20 @@ impl Container {
         let id = ContainerId::new(id.ok_or(ContainerError("it has no Id"))?);
         let name = text(&["Name"]).and_then(|name| name.rsplit('/').next());
         let name = name.filter(|name| !name.is_empty());
-        let running = document.at(&["State", "Running"]).and_then(Part::as_bool);
+        let state = |name| document.at(&["State", name]).and_then(Part::as_bool);
+        // The engine says that one runs which waits for its next start after a crash.
+        let running = state("Running") == Some(true) && state("Restarting") != Some(true);
         let mode = text(&["HostConfig", "NetworkMode"]);
         let network_of = mode.and_then(|mode| mode.strip_prefix("container:"));
         Ok(Container(Arc::new(Inspected {
             name: name.unwrap_or(id.short()).into(),
             id,
-            running: running.unwrap_or(false),
+            running,
             stopping: text(&STATUS) == Some("stopping"),
+            started: text(&["State", "StartedAt"]).and_then(Moment::parse),
+            has_host_network: mode == Some("host"),
+            places: Arc::new(Places::of(document)),
+            passed_over: ports::passed_over(document).into(),
             network_of: network_of.filter(|other| !other.is_empty()).map(Box::from),
             document: Packed::new(document.text()),
             digest: digest(document),
@@ -130,8 +143,8 @@ impl Container {
         &self.0.name
     }
 
-    /// Whether its process runs (`State.Running`; a paused container runs). The one gate for registration: after an unclean
-    /// end of the engine an exited container keeps its address.
+    /// Whether its process runs: `State.Running` without `State.Restarting`, which is a wait for the next start. A paused container
+    /// runs. The one gate for registration: after an unclean end of the engine an exited container keeps its address.
     pub fn running(&self) -> bool {
         self.0.running
     }
@@ -139,6 +152,26 @@ impl Container {
     /// Whether its process was asked to stop, see [`Container::asked_to_stop`].
     pub fn stopping(&self) -> bool {
         self.0.stopping
+    }
+
+    /// Whether it was started later than `other`. What engines do not tell counts as no.
+    pub fn started_after(&self, other: &Container) -> bool {
+        matches!((self.0.started, other.0.started), (Some(own), Some(other)) if own > other)
+    }
+
+    /// Whether it has the host's network, which no restart replaces.
+    pub fn has_host_network(&self) -> bool {
+        self.0.has_host_network
+    }
+
+    /// Where it can be reached.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.0.places
+    }
+
+    /// What its document has among its ports that is none, for people.
+    pub fn passed_over(&self) -> &[String] {
+        &self.0.passed_over
     }
 
     /// The container in whose network this one is, by id or name: `--network container:X`. It has none of its own then.
@@ -169,9 +202,9 @@ impl Container {
         self.with(changed.and_then(Document::parse))
     }
 
-    /// The same container with the networks and the ports of `other`, where it has none of its own.
+    /// The same container with the networks and the ports of `other`, where it has none of its own. The names there stay with `other`.
     pub fn in_network_of(&self, other: &Container) -> Container {
-        let theirs = other.document();
+        let theirs = without_names(other.document());
         let mut document = self.document();
         for name in SHARED_MEMBERS {
             let theirs = theirs.at(&[SETTINGS, name]);
@@ -230,6 +263,23 @@ const SETTINGS: &str = "NetworkSettings";
 /// What containers in one network have in common, in `NetworkSettings`.
 const SHARED_MEMBERS: [&str; 2] = ["Networks", "Ports"];
 
+/// What a network calls the container that owns its place there.
+const NAMES: [&str; 2] = ["Aliases", "DNSNames"];
+
+/// The document with null for the names that the container has in its networks.
+fn without_names(document: Document) -> Document {
+    let networks = document.at(&[SETTINGS, "Networks"]);
+    let networks = networks.into_iter().flat_map(Part::members);
+    let names = networks.flat_map(|(_, network)| NAMES.map(|name| network.member(name)));
+    let mut places: Vec<_> = names.flatten().map(Part::range).collect();
+    places.sort_by_key(|place| std::cmp::Reverse(place.start));
+    let mut text = document.text().to_owned();
+    for place in places {
+        text.replace_range(place, "null");
+    }
+    Document::parse(text).unwrap_or(document)
+}
+
 /// The document with a member of `NetworkSettings`, unless that says something already.
 fn with_setting(document: &Document, name: &str, json: &str) -> Option<String> {
     let Some(settings) = document.at(&[SETTINGS]) else {
@@ -274,185 +324,4 @@ impl fmt::Debug for Container {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn json_of(container: &Container) -> Json {
-        serde_json::from_str(&container.text()).unwrap()
-    }
-
-    #[track_caller]
-    fn check_equal(a: &Json, b: &Json, expected: bool) {
-        let of = |json: &Json| {
-            let mut json = json.clone();
-            json["Id"] = "a".into();
-            Container::from_inspect(json).unwrap()
-        };
-        assert_eq!(of(a) == of(b), expected, "{a} {b}");
-    }
-
-    #[test]
-    fn noise_and_news() {
-        let document = |health, streak, execs: Json, ip| {
-            json!({"ExecIDs": execs, "NetworkSettings": {"IPAddress": ip},
-                   "State": {"Running": true, "Health": {"Status": health, "FailingStreak": streak, "Log": [streak]}}})
-        };
-        let base = document("healthy", 0, json!(null), "10.0.0.2");
-        check_equal(&base, &base, true);
-        let noise = document("healthy", 1, json!(["e"]), "10.0.0.2");
-        check_equal(&base, &noise, true);
-        let news = document("unhealthy", 0, json!(null), "10.0.0.2");
-        check_equal(&base, &news, false);
-        let news = document("healthy", 0, json!(null), "10.0.0.3");
-        check_equal(&base, &news, false);
-    }
-
-    #[test]
-    fn the_noisy_names_matter_elsewhere() {
-        check_equal(&json!({"Log": 1}), &json!({"Log": 2}), false);
-        let log = |value| json!({"State": {"Log": value}});
-        check_equal(&log(1), &log(2), false);
-        let execs = |value| json!({"Config": {"ExecIDs": value}});
-        check_equal(&execs(1), &execs(2), false);
-    }
-
-    #[test]
-    fn members_that_come_and_go_matter() {
-        let log = json!({"State": {"Health": {"Log": []}}});
-        check_equal(&json!({"State": {}}), &log, false);
-        check_equal(&json!({"a": 1}), &json!({"b": 1}), false);
-        check_equal(&json!({"a": [1]}), &json!({"a": {"a": 1}}), false);
-    }
-
-    #[test]
-    fn the_document_stays_as_it_was_written() {
-        let text = "{\"Id\":\"1\", \"b\" :1.50,\"a\":\"\\u003c\" }\n";
-        let container = Container::from_text(text.to_owned()).unwrap();
-        assert_eq!(container.text(), text);
-        assert_eq!(container.document().text(), text);
-    }
-
-    #[test]
-    fn reads_id_name_and_state() {
-        let json = json!({"Id": "0123456789abcdef", "Name": "/web", "State": {"Running": true}});
-        let web = Container::from_inspect(json).unwrap();
-        assert_eq!(
-            (web.id().short(), web.name(), web.running()),
-            ("0123456789ab", "web", true)
-        );
-    }
-
-    #[test]
-    fn addresses_that_newer_engines_leave_out_are_filled_in() {
-        let check = |settings: Json, expected: Json| {
-            let json = json!({"Id": "1", "NetworkSettings": settings});
-            let container = Container::from_inspect(json).unwrap();
-            let found = json_of(&container)["NetworkSettings"]["IPAddress"].take();
-            assert_eq!(found, expected);
-        };
-        let bridge = json!({"bridge": {"IPAddress": "172.17.0.2"}});
-        check(json!({"Networks": bridge}), json!("172.17.0.2"));
-        check(json!({"Networks": bridge, "IPAddress": ""}), json!(""));
-        check(
-            json!({"Networks": {"front": {"IPAddress": "172.19.0.2"}}}),
-            Json::Null,
-        );
-        check(json!({"Networks": null}), Json::Null);
-        check(Json::Null, Json::Null);
-    }
-
-    #[test]
-    fn a_linked_name_is_its_last_component_and_a_missing_one_the_id() {
-        for (name, expected) in [("/a/b", "b"), ("", "0123456789ab"), ("/", "0123456789ab")] {
-            let json = json!({"Id": "0123456789abcdef", "Name": name});
-            assert_eq!(Container::from_inspect(json).unwrap().name(), expected);
-        }
-    }
-
-    #[test]
-    fn one_that_was_asked_to_stop_differs_in_its_status_alone() {
-        let document = |status| json!({"Id": "1", "State": {"Running": true, "Status": status}});
-        let container = Container::from_inspect(document("running")).unwrap();
-        let stopping = container.asked_to_stop();
-        assert!(stopping.running());
-        assert_eq!(json_of(&stopping), document("stopping"));
-        let stateless = Container::from_inspect(json!({"Id": "1"})).unwrap();
-        assert_eq!(stateless.asked_to_stop(), stateless);
-    }
-
-    #[test]
-    fn networks_and_ports_are_filled_in_where_they_are_empty() {
-        let of = |settings: Json| {
-            let json = json!({"Id": "1", "NetworkSettings": settings, "Config": {"Labels": {}}});
-            Container::from_inspect(json).unwrap()
-        };
-        let theirs = of(
-            json!({"Networks": {"front": {"IPAddress": "10.0.0.2"}}, "Ports": {"80/tcp": null}, "SandboxID": "s"}),
-        );
-        let check = |own: Json, expected: Json| {
-            assert_eq!(of(own).in_network_of(&theirs), of(expected));
-        };
-        let (networks, ports) = (
-            json!({"front": {"IPAddress": "10.0.0.2"}}),
-            json!({"80/tcp": null}),
-        );
-        let filled = json!({"Networks": networks, "Ports": ports, "SandboxID": ""});
-        check(
-            json!({"Networks": {}, "Ports": {}, "SandboxID": ""}),
-            filled,
-        );
-        let filled = json!({"Networks": networks, "Ports": ports});
-        check(json!({"Networks": null, "Ports": null}), filled.clone());
-        check(json!({}), filled);
-        let own = json!({"Networks": {"back": {}}, "Ports": {"1/udp": null}});
-        check(own.clone(), own);
-        let nothing = of(json!({"Networks": {}, "Ports": null}));
-        assert_eq!(
-            of(json!({"Networks": {}})).in_network_of(&nothing),
-            of(json!({"Networks": {}}))
-        );
-        let strange = Container::from_inspect(json!({"Id": "1", "NetworkSettings": 1})).unwrap();
-        assert_eq!(strange.in_network_of(&theirs), strange);
-        let bare = Container::from_inspect(json!({"Id": "1"})).unwrap();
-        let expected = json!({"Networks": networks, "Ports": ports});
-        let filled = json_of(&bare.in_network_of(&theirs));
-        assert_eq!(filled["NetworkSettings"], expected);
-    }
-
-    #[test]
-    fn whose_network_it_is_in() {
-        for (mode, expected) in [
-            (json!("container:4f1c"), Some("4f1c")),
-            (json!("container:"), None),
-            (json!("bridge"), None),
-            (json!(1), None),
-        ] {
-            let json = json!({"Id": "1", "HostConfig": {"NetworkMode": mode}});
-            assert_eq!(
-                Container::from_inspect(json).unwrap().network_of(),
-                expected
-            );
-        }
-        let bare = Container::from_inspect(json!({"Id": "1"})).unwrap();
-        assert_eq!(bare.network_of(), None);
-    }
-
-    #[test]
-    fn refuses_what_is_not_an_inspect_document() {
-        let error = |json| Container::from_inspect(json).unwrap_err().to_string();
-        assert_eq!(
-            error(json!([])),
-            "not a container's inspect document: it is not an object"
-        );
-        assert_eq!(
-            error(json!({"Id": ""})),
-            "not a container's inspect document: it has no Id"
-        );
-        let broken = Container::from_text("{".to_owned()).unwrap_err();
-        assert_eq!(
-            broken.to_string(),
-            "not a container's inspect document: it is not JSON"
-        );
-    }
-}
+mod tests;

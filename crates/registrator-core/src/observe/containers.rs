@@ -1,23 +1,60 @@
 //! The containers of the host as policies see them.
 //!
 //! That is what inspect says, but for those in the network of another (`--network container:X`): inspect shows no networks and
-//! ports for them, so they have those of the other, as long as that runs.
+//! ports for them, so they have those of the other, as long as that runs. The other may itself be in the network of a third one. One that
+//! is started again gets a new network, and whoever joined the former one has nothing any more.
 
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::watch::{Delta, SourceEvent, Store};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// All containers that are known.
 #[derive(Debug, Default)]
 pub struct Containers {
     inspected: Store<Container>,
-    /// Those that are in the network of another, as policies see them.
-    borrowers: BTreeMap<ContainerId, Container>,
+    /// Those that are in the network of another.
+    borrowers: BTreeMap<ContainerId, Borrower>,
     /// The borrowers by what they call their lender: finds those that a change of a container concerns.
     wanted: BTreeMap<Box<str>, BTreeSet<ContainerId>>,
     /// All containers by name: finds the lender that a borrower calls so.
     names: BTreeSet<(Box<str>, ContainerId)>,
 }
+
+/// A container in the network of another.
+#[derive(Debug, Clone, PartialEq)]
+struct Borrower {
+    /// As policies see it.
+    seen: Container,
+    /// The owner of the network, if that was started again since this one joined it.
+    left_by: Option<Box<str>>,
+}
+
+/// What people should know of a container that runs, besides what policies make of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remark {
+    /// The container in whose network it is was started again since it joined that network.
+    LeftBy(Box<str>),
+    /// The inspect document has something among the ports that is none.
+    PassedOver(String),
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remark::LeftBy(owner) => write!(
+                f,
+                "it is in the network of {owner}, which was started again since: nothing reaches it until it is started again too"
+            ),
+            Remark::PassedOver(ports) => {
+                write!(f, "no ports, and passed over: {ports}")
+            }
+        }
+    }
+}
+
+/// How much of what is passed over is named.
+const NAMED: usize = 5;
 
 impl Containers {
     /// Takes in an event and tells whom it changed: also those in the network of the container that changed.
@@ -36,7 +73,7 @@ impl Containers {
             Some(id) => self.change(&id, before.as_ref()),
             None => self.forget_deleted(),
         };
-        for id in concerned {
+        for id in self.with_their_borrowers(concerned) {
             // The one that the event is about is told of already.
             if self.refresh(&id) && delta.applied.first() != Some(&id) {
                 delta.applied.push(id);
@@ -47,13 +84,34 @@ impl Containers {
 
     /// The container with this id, as policies see it.
     pub fn get(&self, id: &ContainerId) -> Option<&Container> {
-        self.borrowers.get(id).or_else(|| self.inspected.get(id))
+        let borrower = self.borrowers.get(id).map(|borrower| &borrower.seen);
+        borrower.or_else(|| self.inspected.get(id))
+    }
+
+    /// What is to be said of a container.
+    pub fn remarks(&self, id: &ContainerId) -> BTreeSet<Remark> {
+        let left_by = self.left_by(id).map(|owner| Remark::LeftBy(owner.into()));
+        let passed_over = self.inspected.get(id).map(Container::passed_over);
+        let passed_over = passed_over.filter(|odd| !odd.is_empty()).map(|odd| {
+            let named = odd.get(..NAMED).unwrap_or(odd).join(", ");
+            let more = match odd.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Remark::PassedOver(named + &more)
+        });
+        left_by.into_iter().chain(passed_over).collect()
+    }
+
+    /// The name of the container in whose network this one is, if that was started again since.
+    fn left_by(&self, id: &ContainerId) -> Option<&str> {
+        self.borrowers.get(id)?.left_by.as_deref()
     }
 
     /// All containers in the order of their ids, as policies see them.
     pub fn iter(&self) -> impl Iterator<Item = (&ContainerId, &Container)> {
         let inspected = self.inspected.iter();
-        inspected.map(|(id, inspected)| (id, self.borrowers.get(id).unwrap_or(inspected)))
+        inspected.map(|(id, inspected)| (id, self.get(id).unwrap_or(inspected)))
     }
 
     /// Whether a complete list was seen at least once.
@@ -89,6 +147,22 @@ impl Containers {
             }
         }
         concerned
+    }
+
+    /// These, and all whose networks come through theirs.
+    fn with_their_borrowers(&self, mut found: BTreeSet<ContainerId>) -> BTreeSet<ContainerId> {
+        let mut new: Vec<ContainerId> = found.iter().cloned().collect();
+        while let Some(id) = new.pop() {
+            let Some(container) = self.inspected.get(&id) else {
+                continue;
+            };
+            for borrower in self.borrowers_of(&id, container.name()) {
+                if found.insert(borrower.clone()) {
+                    new.push(borrower.clone());
+                }
+            }
+        }
+        found
     }
 
     fn forget_borrower(&mut self, container: &Container) {
@@ -133,29 +207,51 @@ impl Containers {
             .flatten()
     }
 
-    /// Looks at a borrower's lender again; whether it is seen otherwise than before.
+    /// Looks for a borrower's network again; whether it is seen otherwise than before.
     fn refresh(&mut self, id: &ContainerId) -> bool {
         let Some(inspected) = self.inspected.get(id) else {
             return false;
         };
-        let seen = match self.lender_of(inspected) {
-            Some(lender) => inspected.in_network_of(lender),
-            None => inspected.clone(),
+        let mut borrower = Borrower {
+            seen: inspected.clone(),
+            left_by: None,
         };
-        let before = self.borrowers.insert(id.clone(), seen.clone());
-        before.as_ref() != Some(&seen)
+        match self.owner_of(inspected) {
+            Some((owner, true)) => borrower.seen = inspected.in_network_of(owner),
+            Some((owner, false)) => borrower.left_by = Some(owner.name().into()),
+            None => {}
+        }
+        let before = self.borrowers.insert(id.clone(), borrower.clone());
+        before != Some(borrower)
     }
 
-    /// The container in whose network `borrower` is. After an unclean end of the engine one that does not run keeps its addresses,
-    /// so it does not count. Engines store its full id; a name and the beginning of an id count as with `docker inspect`.
+    /// The container that owns the network in which `borrower` is, and whether it is the network that it owns now. After an unclean
+    /// end of the engine one that does not run keeps its addresses, so it does not count.
+    fn owner_of<'a>(&'a self, borrower: &'a Container) -> Option<(&'a Container, bool)> {
+        let (mut path, mut lender) = (vec![borrower], self.lender_of(borrower)?);
+        while lender.network_of().is_some() {
+            if path.iter().any(|passed| passed.id() == lender.id()) {
+                return None;
+            }
+            path.push(lender);
+            lender = self.lender_of(lender)?;
+        }
+        // Each has the network that the next one had when it joined. What was started since has joined anew, for itself alone.
+        let steps = path.windows(2);
+        let steps =
+            steps.take_while(|pair| matches!(pair, [own, next] if !next.started_after(own)));
+        let joined = path.get(steps.count())?;
+        let is_own = lender.has_host_network() || !lender.started_after(joined);
+        lender.running().then_some((lender, is_own))
+    }
+
+    /// What a borrower names. Engines store the full id; a name and the beginning of an id count as with `docker inspect`.
     fn lender_of(&self, borrower: &Container) -> Option<&Container> {
         let called = borrower.network_of()?;
-        let lender = self
-            .inspected
-            .get(&ContainerId::new(called))
+        let lender = self.inspected.get(&ContainerId::new(called));
+        lender
             .or_else(|| self.with_name(called))
-            .or_else(|| self.only_beginning_with(called))?;
-        (lender.running() && lender.id() != borrower.id()).then_some(lender)
+            .or_else(|| self.only_beginning_with(called))
     }
 
     fn with_name(&self, name: &str) -> Option<&Container> {

@@ -65,6 +65,7 @@ impl Reconciler {
         };
         for id in delta.applied {
             if self.containers.get(&id).is_some_and(Container::running) {
+                self.remark(&id);
                 for instance in self.instances.iter() {
                     let origin = Origin {
                         instance: instance.id.clone(),
@@ -79,7 +80,29 @@ impl Reconciler {
             }
         }
         for id in delta.deleted {
+            self.remarks.remove(&id);
             self.forget_container(&id, gone.clone(), now);
+        }
+    }
+
+    /// Tells once what is to be said of a container.
+    fn remark(&mut self, id: &ContainerId) {
+        let remarks = self.containers.remarks(id);
+        let told = match remarks.is_empty() {
+            true => self.remarks.remove(id),
+            false => self.remarks.insert(id.clone(), remarks.clone()),
+        };
+        let told = told.unwrap_or_default();
+        let name = self
+            .containers
+            .get(id)
+            .map(Container::name)
+            .unwrap_or_default();
+        for remark in remarks.difference(&told) {
+            self.notices.push_back(Notice::Remarked {
+                container: name.to_owned(),
+                remark: remark.clone(),
+            });
         }
     }
 
@@ -189,8 +212,10 @@ impl Reconciler {
         let recount = std::mem::take(&mut self.recount) && engaged;
         if self.brake_is_over(now) {
             self.release_brake(BrakeEnd::Over);
-        } else if self.departures.is_decidable(calm, now) || (calm && recount) {
+        } else if self.departures.is_decidable(calm, now) {
             self.decide_departures(now);
+        } else if calm && recount {
+            self.count_held_back(now);
         } else {
             self.recount = recount;
         }
@@ -200,6 +225,18 @@ impl Reconciler {
     pub(super) fn count_held(&mut self, now: Instant) {
         if self.is_calm() && !self.departures.holds_any() && self.keys.settled() {
             self.brake.settled(self.keys.held(), now);
+        }
+    }
+
+    /// Decides anew about what is held back, if that may come out otherwise.
+    fn count_held_back(&mut self, now: Instant) {
+        let left = self.departures.perhaps_held_back();
+        let before = self.brake.gone_lately(now);
+        let held = self.brake.held_before(self.keys.held()).max(left);
+        if self.departures.is_worth_counting() || !self.are_too_many(left, before, held) {
+            self.decide_departures(now);
+        } else {
+            self.held_back = self.held_back.min(left);
         }
     }
 
@@ -217,7 +254,7 @@ impl Reconciler {
             }
             return;
         };
-        self.departures.hold_back();
+        self.departures.hold_back(count);
         let since = self.brake.engage(now);
         let hold = self.settings.brake.hold;
         held_back.for_at_most = hold.map(|hold| (since + hold).saturating_duration_since(now));
@@ -234,21 +271,25 @@ impl Reconciler {
         before: usize,
         held: usize,
     ) -> Option<HeldBack> {
-        let (count, limit) = (
-            causes.values().sum::<usize>(),
-            self.settings.brake.max_delete,
-        );
-        // Nothing tells whether that is meant, and nothing would be left.
-        let nothing_runs = self.instances.is_empty() && limit != MaxDelete::Off;
-        let too_many = nothing_runs || limit.forbids(count + before, held);
-        (count > 0 && too_many).then(|| HeldBack {
+        let count = causes.values().sum();
+        self.are_too_many(count, before, held).then(|| HeldBack {
             count,
             held,
-            limit,
+            limit: self.settings.brake.max_delete,
             causes: causes.into_iter().collect(),
-            nothing_runs,
+            nothing_runs: self.nothing_runs(),
             for_at_most: None,
         })
+    }
+
+    fn are_too_many(&self, count: usize, before: usize, held: usize) -> bool {
+        let limit = self.settings.brake.max_delete;
+        count > 0 && (self.nothing_runs() || limit.forbids(count + before, held))
+    }
+
+    /// Nothing tells whether that is meant, and nothing would be left.
+    fn nothing_runs(&self) -> bool {
+        self.instances.is_empty() && self.settings.brake.max_delete != MaxDelete::Off
     }
 
     fn brake_is_over(&self, now: Instant) -> bool {

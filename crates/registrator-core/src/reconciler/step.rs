@@ -8,11 +8,13 @@ use crate::merge::departures::Cause;
 use crate::node::{Key, Nodes, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::instance::{InstanceDelta, InstanceId, Problem};
+use crate::observe::places::LostPlaces;
 use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::own::keys::Wishes;
 use crate::own::session::SessionEvent;
 use crate::tell::notice::{Asker, Askers, Notice};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Reconciler {
@@ -97,14 +99,43 @@ impl Reconciler {
         });
         match checked {
             Ok(evaluation) => self.on_nodes(origin, evaluation, now),
-            Err(error) => {
-                if self.evaluations.fail(&origin, error.clone(), now) {
-                    let asker = self.asker(&origin);
-                    self.notices
-                        .push_back(Notice::EvaluationFailed { asker, error });
-                }
-            }
+            Err(error) => self.on_failure(&origin, error, now),
         }
+    }
+
+    /// The last good nodes stay, but for those that name what the container has no longer: another one may have it by now.
+    fn on_failure(&mut self, origin: &Origin, error: EvalError, now: Instant) {
+        if self.evaluations.fail(origin, error.clone(), now) {
+            let asker = self.asker(origin);
+            self.notices
+                .push_back(Notice::EvaluationFailed { asker, error });
+        }
+        let asked = self.evaluations.asked(origin);
+        let (Some(lost), Some(before)) = (self.lost(origin), asked) else {
+            return;
+        };
+        let still_so = before
+            .pairs()
+            .filter(|(key, value)| !lost.is_named_in(key, value));
+        let nodes: Nodes = still_so
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if nodes == *before {
+            return;
+        }
+        let (asker, lost) = (self.asker(origin), lost.to_string());
+        let keys = self.desired.replace(origin, before, &nodes);
+        let count = keys.len();
+        self.evaluations.keep(origin, nodes);
+        self.depart(&keys, &origin.container, Cause::NotSo, now);
+        self.gathering.add(&origin.container, keys, now);
+        self.notices.push_back(Notice::NotSo { asker, count, lost });
+    }
+
+    /// What an origin's container has lost since the last good evaluation.
+    fn lost<'a>(&'a self, origin: &Origin) -> Option<LostPlaces<'a>> {
+        let container = self.containers.get(&origin.container)?;
+        self.evaluations.lost(origin, container.places())
     }
 
     /// Whether there is room for what an origin asks for now, in the place of what it asked for before.
@@ -142,11 +173,25 @@ impl Reconciler {
         }
         let nothing = Nodes::default();
         let before = self.evaluations.asked(&origin).unwrap_or(&nothing);
+        let lost = self.lost(&origin);
+        let is_named = |key: &Key, value: &Value| {
+            lost.as_ref()
+                .is_some_and(|lost| lost.is_named_in(key, value))
+        };
+        let not_so = before.pairs().filter(|(key, value)| is_named(key, value));
+        let not_so: BTreeSet<Key> = not_so.map(|(key, _)| key.clone()).collect();
         let keys = self.desired.replace(&origin, before, &nodes);
         let cause = self.cause(&origin);
-        self.depart(&keys, &origin.container, cause, now);
+        let (not_so, others) = keys.iter().cloned().partition(|key| not_so.contains(key));
+        self.depart(&not_so, &origin.container, Cause::NotSo, now);
+        self.depart(&others, &origin.container, cause, now);
         self.gathering.add(&origin.container, keys, now);
-        if self.evaluations.succeed(&origin, nodes) {
+        let container = self.containers.get(&origin.container);
+        let places = container.map(|container| Arc::clone(container.places()));
+        if self
+            .evaluations
+            .succeed(&origin, nodes, &places.unwrap_or_default())
+        {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::EvaluationRecovered(asker));
         }
@@ -165,6 +210,7 @@ impl Reconciler {
                 self.watch_roots(wished.iter().flatten());
                 self.keys.establish(session, wished);
                 self.orphans_depart = false;
+                self.departures.count_anew();
                 self.recount = true;
             }
             SessionEvent::Suspended => self.keys.suspend(),

@@ -10,7 +10,9 @@ use crate::merge::names::Overlap;
 use crate::node::{Key, Value};
 use crate::observe::config::ConfigSource;
 use crate::observe::container::ContainerId;
+use crate::observe::containers::Remark;
 use crate::observe::instance::{InstanceId, Problem};
+use crate::tell::printable::one_line;
 use std::fmt;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ pub struct Asker {
 
 impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.instance)
+        write!(f, "{} ({})", one_line(&self.name), self.instance)
     }
 }
 
@@ -189,6 +191,22 @@ pub enum Notice {
         /// Why.
         error: EvalError,
     },
+    /// Of the last good nodes of an evaluation that failed, some go.
+    NotSo {
+        /// Whose.
+        asker: Asker,
+        /// How many.
+        count: usize,
+        /// What they name, and the container has no longer.
+        lost: String,
+    },
+    /// Something is to be said of a container that runs.
+    Remarked {
+        /// Its name.
+        container: String,
+        /// What.
+        remark: Remark,
+    },
     /// An evaluation that failed before succeeded.
     EvaluationRecovered(Asker),
     /// A policy printed something.
@@ -339,6 +357,10 @@ impl Notice {
             | Notice::HostConflictEnded { .. }
             | Notice::Synced { .. }
             | Notice::BrakeEnded { .. }
+            | Notice::Remarked {
+                remark: Remark::PassedOver(_),
+                ..
+            }
             | Notice::Registered { .. }
             | Notice::Removed(_)
             | Notice::HandedOver { .. }
@@ -348,6 +370,8 @@ impl Notice {
             | Notice::HostConflict { .. }
             | Notice::Repaired { .. }
             | Notice::Foreign { .. }
+            | Notice::NotSo { .. }
+            | Notice::Remarked { .. }
             | Notice::OrphansKept(_)
             | Notice::HeldBack(_) => Level::Warn,
             Notice::Problem(Problem::Policy { .. } | Problem::Config { .. }) => Level::Error,
@@ -378,6 +402,8 @@ impl Notice {
             | Notice::InstanceStopped(_)
             | Notice::Problem(_)
             | Notice::EvaluationFailed { .. }
+            | Notice::NotSo { .. }
+            | Notice::Remarked { .. }
             | Notice::EvaluationRecovered(_)
             | Notice::Printed { .. }
             | Notice::Remark { .. }
@@ -409,7 +435,7 @@ fn conflict(candidates: &[(Value, Askers)]) -> String {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key().is_some() {
-            return self.fmt_of_key(f);
+            return f.write_str(&one_line(&OfKey(self).to_string()));
         }
         match self {
             Notice::InstanceStarted {
@@ -428,11 +454,19 @@ impl fmt::Display for Notice {
                     "policy failed for container {asker}, its last good nodes stay: {error}"
                 )
             }
+            Notice::NotSo { asker, count, lost } => write!(
+                f,
+                "{count} of the last good nodes for container {asker} go, because it no longer has what they name: {lost}"
+            ),
+            Notice::Remarked { container, remark } => {
+                f.write_str(&one_line(&format!("container {container}: {remark}")))
+            }
             Notice::EvaluationRecovered(asker) => {
                 write!(f, "policy succeeds again for container {asker}")
             }
             Notice::Printed { asker, line } => {
-                write!(f, "message from the policy for container {asker}: {line}")
+                let text = format!("message from the policy for container {asker}: {line}");
+                f.write_str(&one_line(&text))
             }
             Notice::Remark { used, line } => write!(f, "{used}: {line}"),
             Notice::AnswersForOthers { overlap, of, below } => write!(
@@ -475,9 +509,12 @@ impl fmt::Display for Notice {
     }
 }
 
-impl Notice {
-    fn fmt_of_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+/// What is told of a key.
+struct OfKey<'a>(&'a Notice);
+
+impl fmt::Display for OfKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Notice::Conflict { key, candidates } => {
                 write!(
                     f,

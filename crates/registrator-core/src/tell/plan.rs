@@ -3,6 +3,7 @@
 use crate::host::HostId;
 use crate::node::{Key, Value};
 use crate::tell::notice::Asker;
+use crate::tell::printable::{indented, one_line};
 use serde_json::{Value as Json, json};
 use std::fmt;
 
@@ -113,7 +114,7 @@ pub struct Plan {
     pub errors: Vec<PlannedError>,
     /// Why policies have nothing to do.
     pub idle: Vec<String>,
-    /// What policies printed or logged, with the container.
+    /// What policies printed or logged, with the container, and what else is to be said of containers.
     pub printed: Vec<String>,
     /// What somebody should look at, though all of it works.
     pub warnings: Vec<String>,
@@ -171,23 +172,23 @@ fn origins(askers: &[Asker]) -> Vec<Json> {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
-            writeln!(f, "{node}")?;
+            writeln!(f, "{}", one_line(&node.to_string()))?;
         }
         for conflict in &self.conflicts {
             writeln!(
                 f,
                 "conflict for {}, the first value is registered:",
-                conflict.key
+                one_line(conflict.key.as_str())
             )?;
             for candidate in &conflict.candidates {
-                writeln!(f, "    {candidate}")?;
+                writeln!(f, "    {}", one_line(&candidate.to_string()))?;
             }
         }
         for error in &self.errors {
-            writeln!(f, "{error}")?;
+            writeln!(f, "{}", indented(&error.to_string()))?;
         }
         for line in self.idle.iter().chain(&self.printed) {
-            writeln!(f, "{line}")?;
+            writeln!(f, "{}", indented(line))?;
         }
         for line in &self.warnings {
             writeln!(f, "warning: {line}")?;

@@ -119,10 +119,11 @@ fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
 
 /// A container whose document holds what the policy answers.
 pub fn container(name: &str, running: bool, answer: Json) -> Container {
-    let mut json = json!({"Id": container_id(name).as_str(), "Name": format!("/{name}"), "State": {"Running": running}});
+    let mut json = json!({"Id": container_id(name).as_str(), "Name": format!("/{name}")});
     for (member, value) in answer.as_object().unwrap() {
         json[member] = value.clone();
     }
+    json["State"]["Running"] = running.into();
     Container::from_inspect(json).unwrap()
 }
 

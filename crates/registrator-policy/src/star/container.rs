@@ -8,10 +8,11 @@ use super::facts::{Compose, StarBinding, StarPort, State};
 use super::json::to_star;
 use super::network::Network;
 use super::swarm::Swarm;
-use crate::inspect::{self, environment, text, texts};
+use crate::inspect::{environment, text, texts};
 use allocative::Allocative;
 use registrator_core::observe::container::Container as Inspected;
 use registrator_core::observe::document::{Document, Part};
+use registrator_core::observe::ports::{self, Port};
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
 use starlark::starlark_simple_value;
 use starlark::values::dict::AllocDict;
@@ -23,7 +24,7 @@ use starlark::values::{
 };
 use starlark_derive::starlark_module;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
@@ -32,6 +33,9 @@ pub(super) struct Container {
     inspected: Inspected,
     #[allocative(skip)]
     document: Arc<Document>,
+    /// Those that the engine knows, from the first time on that somebody asks.
+    #[allocative(skip)]
+    ports: OnceLock<Vec<Port>>,
 }
 
 impl Container {
@@ -40,7 +44,35 @@ impl Container {
         Container {
             inspected: inspected.clone(),
             document: Arc::clone(document),
+            ports: OnceLock::new(),
         }
+    }
+
+    fn ports(&self) -> &[Port] {
+        self.ports.get_or_init(|| ports::known(&self.document))
+    }
+
+    fn known(&self, number: u16, protocol: &str) -> Option<&Port> {
+        let known = self.ports();
+        let place = |port: &Port| (port.number, port.protocol).cmp(&(number, protocol));
+        known.get(known.binary_search_by(place).ok()?)
+    }
+
+    /// With the host's network the engine knows none, and those that are declared are all that is known.
+    fn own_ports(&self) -> Vec<Port> {
+        let declared = ports::exposed(&self.document).into_iter();
+        if self.inspected.network_of().is_some() {
+            let known = |port: Port| {
+                self.known(port.number, port.protocol)
+                    .cloned()
+                    .unwrap_or(port)
+            };
+            return declared.map(known).collect();
+        }
+        let more = declared.filter(|port| self.known(port.number, port.protocol).is_none());
+        let mut own: Vec<Port> = self.ports().iter().cloned().chain(more).collect();
+        own.sort_by_key(|port| (port.number, port.protocol));
+        own
     }
 
     fn text(&self, path: &[&str]) -> NoneOr<&str> {
@@ -158,22 +190,25 @@ fn container_methods(builder: &mut MethodsBuilder) {
     /// The ports that the engine knows for the running container, with their bindings on the host, by number.
     #[starlark(attribute)]
     fn ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
-        Ok(inspect::ports(&this.document)?
-            .into_iter()
-            .map(StarPort)
-            .collect())
+        Ok(this.ports().iter().cloned().map(StarPort).collect())
     }
 
     /// The ports that image or user declared, by number. They are known with the host's network too.
     #[starlark(attribute)]
     fn exposed_ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
-        Ok(inspect::exposed_ports(&this.document)?
+        Ok(ports::exposed(&this.document)
             .into_iter()
             .map(StarPort)
             .collect())
     }
 
-    /// Whether its process runs.
+    /// Those of both that are its own: in the network of another container the engine knows the other's.
+    #[starlark(attribute)]
+    fn own_ports(this: &Container) -> anyhow::Result<Vec<StarPort>> {
+        Ok(this.own_ports().into_iter().map(StarPort).collect())
+    }
+
+    /// Whether its process runs; not while it waits for its next start after a crash.
     #[starlark(attribute)]
     fn running(this: &Container) -> anyhow::Result<bool> {
         Ok(this.inspected.running())
@@ -224,6 +259,17 @@ fn container_methods(builder: &mut MethodsBuilder) {
         let found = found.and_then(Part::as_str);
         let found = found.map(|text| heap.alloc_str(text).to_value());
         Ok(found.or(default).unwrap_or_else(Value::new_none))
+    }
+
+    /// The port of this number that the engine knows, or None.
+    fn port(
+        this: &Container,
+        #[starlark(require = pos)] number: i32,
+        #[starlark(default = "tcp")] protocol: &str,
+    ) -> anyhow::Result<NoneOr<StarPort>> {
+        let number = u16::try_from(number).ok();
+        let found = number.and_then(|number| this.known(number, protocol));
+        Ok(NoneOr::from_option(found.cloned().map(StarPort)))
     }
 
     /// The network of this name, or None.

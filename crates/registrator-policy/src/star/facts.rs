@@ -4,9 +4,10 @@
 // (`StarlarkPagablePanic`); there is nothing of the kind by hand.
 #![allow(unsafe_code, clippy::panic)]
 
-use crate::inspect::{self, text};
+use crate::inspect::text;
 use allocative::Allocative;
 use registrator_core::observe::document::{Document, Part};
+use registrator_core::observe::ports::{Binding, Port};
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::starlark_simple_value;
 use starlark::values::none::NoneOr;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 /// A port of the container.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
-pub(super) struct StarPort(#[allocative(skip)] pub(super) inspect::Port);
+pub(super) struct StarPort(#[allocative(skip)] pub(super) Port);
 
 impl fmt::Display for StarPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +50,7 @@ fn port_methods(builder: &mut MethodsBuilder) {
     /// `tcp`, `udp` or `sctp`.
     #[starlark(attribute)]
     fn protocol<'v>(this: &'v StarPort) -> anyhow::Result<&'v str> {
-        Ok(&this.0.protocol)
+        Ok(this.0.protocol)
     }
 
     /// Where it is published on the host; IPv4 and IPv6 are apart.
@@ -70,7 +71,7 @@ fn port_methods(builder: &mut MethodsBuilder) {
 
 /// One place where a port is published.
 #[derive(Debug, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
-pub(super) struct StarBinding(#[allocative(skip)] inspect::Binding);
+pub(super) struct StarBinding(#[allocative(skip)] Binding);
 
 impl fmt::Display for StarBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,10 +151,10 @@ fn state_methods(builder: &mut MethodsBuilder) {
         Ok(NoneOr::from_option(text(&this.0, &["State", "Status"])))
     }
 
-    /// Whether the process runs; also while it is paused.
+    /// Whether the process runs; also while it is paused, and not while it waits for its next start.
     #[starlark(attribute)]
     fn running(this: &State) -> anyhow::Result<bool> {
-        Ok(this.flag("Running"))
+        Ok(this.flag("Running") && !this.flag("Restarting"))
     }
 
     /// Whether it is paused.

@@ -16,7 +16,9 @@ const MAX_AROUND: usize = 2_000;
 pub(super) fn too_deep(source: &Source) -> Option<usize> {
     let codemap = CodeMap::new(source.shown.clone(), source.text.clone());
     let mut around = Around::default();
-    for (start, token, _) in Lexer::new(&source.text, &DIALECT, codemap).flatten() {
+    // The parser ends at the first error too. There may be no end of errors: some come again and again.
+    let tokens = Lexer::new(&source.text, &DIALECT, codemap).map_while(Result::ok);
+    for (start, token, _) in tokens {
         around.add(&token);
         if around.count() > MAX_AROUND {
             let before = source.text.bytes().take(start);
@@ -120,6 +122,12 @@ mod tests {
             "}\"}'".repeat(800)
         );
         assert_eq!(deep_at(&texts), Some(1));
+    }
+
+    #[test]
+    fn an_error_that_comes_again_and_again_is_an_end() {
+        let text = include_str!("../../corpus/policies/found-endless-error");
+        assert_eq!(deep_at(text), None);
     }
 
     #[test]

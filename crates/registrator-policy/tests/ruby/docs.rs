@@ -40,7 +40,7 @@ fn the_limits_are_those_of_the_program() {
             "| address space, beyond the interpreter's own | 512 MiB |",
             limits.process_bytes == 512 << 20,
         ),
-        ("| nodes returned | 10,000 |", limits.answer_items == 10_000),
+        ("| nodes returned | 30,000 |", limits.answer_items == 30_000),
         (
             "| lines and bytes printed | 100, 16 KiB; what is more is dropped |",
             limits.log_lines == 100 && limits.log_bytes == 16 << 10,

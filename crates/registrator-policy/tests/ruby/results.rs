@@ -67,8 +67,8 @@ fn results_are_hashes_or_nil() {
     );
     fails("{ \"/a\\xff\" => 1 }", "is not valid UTF-8");
     fails(
-        "10_001.times.map { |n| [\"/k/#{n}\", 1] }.to_h",
-        "docker_container gave more than 10000 nodes",
+        "30_001.times.map { |n| [\"/k/#{n}\", 1] }.to_h",
+        "docker_container gave more than 30000 nodes",
     );
 }
 

@@ -15,7 +15,11 @@
 #[path = "../support/docker.rs"]
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod docker;
+#[path = "../support/documents.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
 mod documents;
+#[path = "../support/engine.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
 mod engine;
 #[path = "../support/etcd.rs"]
 #[allow(dead_code, reason = "each bench uses a part of it")]

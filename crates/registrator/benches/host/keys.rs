@@ -117,8 +117,8 @@ fn size(stage: &Stage, name: &str, program: &Program) {
     );
     println!(
         "  watches at etcd {}, streams of watches {}",
-        metric(stage, "etcd_debugging_mvcc_watcher_total"),
-        metric(stage, "etcd_debugging_mvcc_watch_stream_total")
+        stage.etcd.metric("etcd_debugging_mvcc_watcher_total"),
+        stage.etcd.metric("etcd_debugging_mvcc_watch_stream_total")
     );
 }
 
@@ -149,14 +149,6 @@ fn lease_of(stage: &Stage, name: &str) -> i64 {
 }
 
 fn size_of_etcd(stage: &Stage) -> String {
-    let bytes = metric(stage, "process_resident_memory_bytes");
+    let bytes = stage.etcd.metric("process_resident_memory_bytes");
     format!("{:.1} MB", bytes / 1e6)
-}
-
-fn metric(stage: &Stage, name: &str) -> f64 {
-    let metrics = stage.etcd.metrics();
-    let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
-    lines
-        .find_map(|rest| rest.trim().parse().ok())
-        .unwrap_or(f64::NAN)
 }

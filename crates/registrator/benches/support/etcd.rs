@@ -1,27 +1,22 @@
-//! A private etcd for a bench, on free ports of the loopback, with its data in a folder of its own; and what it is asked.
+//! A private etcd for a bench, that of the tests without `async`; and what it is asked.
 
-use etcd_api::kv_client::KvClient;
-use etcd_api::{KeyValue, PutRequest, RangeRequest};
+#[path = "../../tests/support/etcd.rs"]
+mod server;
+
+use etcd_api::KeyValue;
+use server::{Client, Listing};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::TcpStream;
+use std::path::PathBuf;
 use tokio::runtime::Runtime;
-use tonic::transport::Channel;
-
-/// How long it may take to answer for the first time.
-const PATIENCE: Duration = Duration::from_secs(60);
+use tonic::Status;
 
 /// A running etcd. Ends when it is dropped.
 pub(crate) struct Etcd {
-    child: Child,
-    url: String,
+    server: server::Etcd,
+    client: Client,
     runtime: Runtime,
-    client: KvClient<Channel>,
-    // The folder goes last.
-    _folder: tempfile::TempDir,
 }
 
 impl Etcd {
@@ -33,110 +28,100 @@ impl Etcd {
             );
             return None;
         };
-        let folder = tempfile::tempdir().expect("a folder");
-        let [url, peer] = free_addresses();
-        let child = spawn(&program, folder.path(), &url, &peer);
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().expect("a runtime");
-        let channel = Channel::from_shared(url.clone()).expect("an address");
-        let client = runtime.block_on(async { KvClient::new(channel.connect_lazy()) });
-        let etcd = Etcd {
-            child,
-            url,
-            runtime,
+        let (server, client) = runtime.block_on(async {
+            let server = server::Etcd::start(&program).await;
+            let client = server.client();
+            (server, client)
+        });
+        Some(Etcd {
+            server,
             client,
-            _folder: folder,
-        };
-        etcd.wait_until_it_answers();
-        Some(etcd)
-    }
-
-    fn wait_until_it_answers(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.range("ready".into(), Vec::new(), true).is_err() {
-            assert!(Instant::now() < deadline, "etcd answers");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            runtime,
+        })
     }
 
     /// Where clients find it.
     pub(crate) fn url(&self) -> String {
-        self.url.clone()
+        self.server.url()
     }
 
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.server.id().expect("it runs")
+    }
+
+    /// Ends it at once, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it again with the data that it had, and waits until it answers.
+    pub(crate) fn restart(&mut self) {
+        self.runtime.block_on(self.server.restart());
     }
 
     /// What there is below a prefix.
     pub(crate) fn below(&self, prefix: &str) -> Vec<KeyValue> {
-        self.answer(prefix, false).0
+        self.list(prefix).kvs
     }
 
     /// How many keys there are below a prefix.
     pub(crate) fn count(&self, prefix: &str) -> usize {
-        usize::try_from(self.answer(prefix, true).1).unwrap_or_default()
-    }
-
-    fn answer(&self, prefix: &str, count_only: bool) -> (Vec<KeyValue>, i64) {
-        // The prefixes end with a slash, after which the digit zero comes.
-        let end = format!("{}0", prefix.trim_end_matches('/'));
-        let answer = self.range(prefix.into(), end.into(), count_only);
-        answer.expect("etcd answers")
-    }
-
-    fn range(
-        &self,
-        key: Vec<u8>,
-        range_end: Vec<u8>,
-        count_only: bool,
-    ) -> Result<(Vec<KeyValue>, i64), tonic::Status> {
-        let request = RangeRequest {
-            key,
-            range_end,
-            count_only,
-            ..RangeRequest::default()
-        };
-        let mut client = self.client.clone().max_decoding_message_size(1 << 28);
-        let answer = self.runtime.block_on(client.range(request))?.into_inner();
-        Ok((answer.kvs, answer.count))
+        let count = self.answer(self.client.count(prefix));
+        usize::try_from(count).unwrap_or_default()
     }
 
     /// One key.
     pub(crate) fn get(&self, key: &str) -> Option<KeyValue> {
-        let answer = self.range(key.into(), Vec::new(), false);
-        answer.expect("etcd answers").0.pop()
+        self.answer(self.client.get(key))
     }
 
     /// Writes a key.
     pub(crate) fn put(&self, key: &str, value: &str) {
-        let request = PutRequest {
-            key: key.into(),
-            value: value.into(),
-            ..PutRequest::default()
-        };
-        let mut client = self.client.clone();
-        let answer = self.runtime.block_on(client.put(request));
-        answer.expect("etcd takes a key");
+        self.answer(self.client.put(key, value));
+    }
+
+    /// Deletes a key.
+    pub(crate) fn delete(&self, key: &str) {
+        self.answer(self.client.delete(key));
     }
 
     /// Its revision now.
     pub(crate) fn revision(&self) -> i64 {
-        let request = RangeRequest {
-            key: "revision".into(),
-            ..RangeRequest::default()
-        };
-        let mut client = self.client.clone();
-        let answer = self.runtime.block_on(client.range(request));
-        let header = answer.expect("etcd answers").into_inner().header;
-        header.map_or(0, |header| header.revision)
+        self.list("revision").revision
     }
 
-    /// Its own counters, as it shows them.
-    pub(crate) fn metrics(&self) -> String {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).expect("etcd listens");
+    /// Forgets all history.
+    pub(crate) fn compact(&self) {
+        self.answer(self.client.compact(self.revision()));
+    }
+
+    /// How many leases there are.
+    pub(crate) fn leases(&self) -> usize {
+        self.answer(self.client.leases())
+    }
+
+    fn list(&self, prefix: &str) -> Listing {
+        self.answer(self.client.range_prefix(prefix))
+    }
+
+    fn answer<T>(&self, call: impl Future<Output = Result<T, Status>>) -> T {
+        self.runtime.block_on(call).expect("etcd answers")
+    }
+
+    /// One of its own counters, by the beginning of its line.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let metrics = self.metrics();
+        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let value = lines.find_map(|rest| rest.trim().parse().ok());
+        value.unwrap_or(f64::NAN)
+    }
+
+    fn metrics(&self) -> String {
+        let address = self.server.address();
+        let mut stream = TcpStream::connect(&address).expect("etcd listens");
         let head = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
         stream.write_all(head.as_bytes()).expect("etcd listens");
         let mut metrics = String::new();
@@ -150,13 +135,6 @@ impl Etcd {
     }
 }
 
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
-
 fn counted(line: &str) -> Option<(String, u64)> {
     let labels = line.strip_prefix("grpc_server_msg_received_total{")?;
     let (labels, count) = labels.split_once("} ")?;
@@ -165,31 +143,6 @@ fn counted(line: &str) -> Option<(String, u64)> {
 }
 
 fn program() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("ETCD") {
-        return Some(named.into());
-    }
-    let path = std::env::var_os("PATH")?;
-    let mut programs = std::env::split_paths(&path).map(|folder| folder.join("etcd"));
-    programs.find(|file| file.is_file())
-}
-
-fn free_addresses() -> [String; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| format!("http://{}", listener.local_addr().expect("a port")))
-}
-
-fn spawn(program: &Path, folder: &Path, url: &str, peer: &str) -> Child {
-    let log = std::fs::File::create(folder.join("log")).expect("a log file");
-    Command::new(program)
-        .arg("--data-dir")
-        .arg(folder.join("data"))
-        .args(["--name", "bench", "--listen-client-urls", url])
-        .args(["--advertise-client-urls", url, "--listen-peer-urls", peer])
-        .args(["--initial-advertise-peer-urls", peer])
-        .args(["--initial-cluster", &format!("bench={peer}")])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a log file"))
-        .stderr(log)
-        .spawn()
-        .expect("etcd starts")
+    let named = std::env::var_os("ETCD").map(PathBuf::from);
+    named.or_else(|| server::in_path("etcd"))
 }

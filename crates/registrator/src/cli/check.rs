@@ -10,6 +10,7 @@ use registrator_core::observe::instance::{Instances, Problem};
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use registrator_core::observe::watch::SourceEvent;
 use registrator_core::reconciler::verdict;
+use registrator_core::tell::printable;
 use registrator_policy::{Diagnostic, Policy, Severity};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -28,9 +29,9 @@ struct Findings {
 pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Exit> {
     let findings = super::with_stack_for_policies("check", || look(settings, environment))?;
     let text = if settings.json {
-        format!("{:#}\n", findings.json())
+        printable::json(&format!("{:#}\n", findings.json())).into_owned()
     } else {
-        findings.text()
+        printable::lines(&findings.text()).into_owned()
     };
     super::print(&text)?;
     Ok(if findings.errors() == 0 {

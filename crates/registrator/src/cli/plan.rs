@@ -19,6 +19,7 @@ use registrator_core::own::{LeaseId, Who};
 use registrator_core::reconciler::{Command, Event, Reconciler};
 use registrator_core::tell::notice::Notice;
 use registrator_core::tell::plan::Plan;
+use registrator_core::tell::printable::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -103,11 +104,13 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
     show(&plan, settings)
 }
 
-/// Takes in what people are told. What policies print says why a container has no nodes, for one.
+/// Takes in what people are told. What policies print and what is remarked says why a container has no nodes, for one.
 fn note(plan: &mut Plan, reconciler: &mut Reconciler) {
     while let Some(notice) = reconciler.next_notice() {
         match notice {
-            Notice::Printed { .. } => plan.printed.push(notice.to_string()),
+            Notice::Printed { .. } | Notice::Remarked { .. } => {
+                plan.printed.push(notice.to_string())
+            }
             Notice::Remark { .. } | Notice::AnswersForOthers { .. } => {
                 plan.warnings.push(notice.to_string());
             }
@@ -118,7 +121,7 @@ fn note(plan: &mut Plan, reconciler: &mut Reconciler) {
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {
     let text = if settings.json {
-        format!("{:#}\n", plan.to_json())
+        json(&format!("{:#}\n", plan.to_json())).into_owned()
     } else {
         plan.to_string()
     };

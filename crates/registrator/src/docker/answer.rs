@@ -14,8 +14,8 @@ use super::error::Error;
 /// What is kept of an error message of the daemon, in characters.
 const MESSAGE_LENGTH: usize = 300;
 
-/// An answer of more bytes is read beside one other such at most: many at once would take too much memory.
-const BIG: usize = 1 << 18;
+/// An answer of more bytes is read beside one other such at most: many at once would take too much memory. Those that wait hold so much.
+const BIG: usize = 1 << 16;
 
 static BIG_ANSWERS: Semaphore = Semaphore::const_new(2);
 
@@ -44,19 +44,24 @@ pub(super) async fn within<T>(
 
 /// A complete answer.
 pub(super) struct Answer {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Answer {
     pub(super) async fn read(call: Call, response: Response<Incoming>) -> Result<Self, Error> {
         let (head, body) = response.into_parts();
         let mut body = Limited::new(body, call.limit);
-        let (mut bytes, mut place) = (Vec::new(), None);
+        let (mut bytes, mut place) = (Vec::<u8>::new(), None);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| broken(call, error))?;
-            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            let data: &[u8] = frame.data_ref().map_or(&[], |data| data);
+            if bytes.capacity() - bytes.len() < data.len() {
+                // By a quarter: a vector left to itself doubles.
+                bytes.reserve_exact(data.len() + bytes.len() / 4);
+            }
+            bytes.extend_from_slice(data);
             if bytes.len() > BIG && place.is_none() {
                 // Never closed.
                 place = BIG_ANSWERS.acquire().await.ok();

@@ -25,8 +25,10 @@ use super::id::parse_id;
 use crate::error_chain::{causes, error_chain};
 
 const SMALL_BODY: usize = 1 << 20;
-const INSPECT_BODY: usize = 16 << 20;
+const INSPECT_BODY: usize = 4 << 20;
 const LIST_BODY: usize = 128 << 20;
+/// What a connection reads ahead, at most; left alone it is six times as much, and there may be more than a hundred of them.
+const READ_AHEAD: usize = 1 << 16;
 
 /// How long each step of a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +87,7 @@ impl DockerClient {
         let base = connector.base();
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(READ_AHEAD)
             .build(connector.clone());
         let shared = Shared {
             endpoint,
@@ -134,12 +137,7 @@ impl DockerClient {
         };
         let answer = self.get(call, "/_ping").await?;
         answer.ok(call)?;
-        let version = answer
-            .headers
-            .get("api-version")
-            .and_then(|version| version.to_str().ok());
-        let version = version.and_then(|version| version.parse().ok());
-        version.ok_or_else(|| {
+        newest_version(&answer).ok_or_else(|| {
             let endpoint = &self.shared.endpoint;
             Error::Other(format!(
                 "what listens at {endpoint} does not answer as a Docker daemon does (no Api-Version header)"
@@ -165,14 +163,7 @@ impl DockerClient {
             timeout: self.shared.timeouts.list,
         };
         let answer = self.get_versioned(call, "/containers/json?all=1").await?;
-        let mut ids: Vec<_> = answer
-            .json::<Vec<Summary>>(call)?
-            .into_iter()
-            .map(|summary| summary.id.0)
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
+        listed(&answer, call)
     }
 
     /// `GET /containers/{id}/json`: the container, `None` if there is none with this id.
@@ -185,28 +176,7 @@ impl DockerClient {
         let answer = self
             .get_versioned(call, &format!("/containers/{id}/json"))
             .await?;
-        if answer.is_no_such_container() {
-            return Ok(None);
-        }
-        let container = Container::from_text(answer.text(call)?).map_err(|source| {
-            // Where a text is no JSON, and why, shows when all of it is read.
-            let unreadable = answer.json::<serde_json::Value>(call).err();
-            unreadable.unwrap_or_else(|| Error::Unreadable {
-                message: format!(
-                    "cannot read the inspect document of container {}",
-                    id.short()
-                ),
-                source: source.into(),
-            })
-        })?;
-        if container.id() != id {
-            return Err(Error::Other(format!(
-                "asked for container {}, Docker answered with {}",
-                id.short(),
-                container.id().short()
-            )));
-        }
-        Ok(Some(container))
+        inspected(&answer, call, id)
     }
 
     /// `GET /events`: what happens from now on. Once this returns, nothing that happens goes unreported.
@@ -285,6 +255,47 @@ impl fmt::Debug for DockerClient {
     }
 }
 
+/// What a ping says of the daemon.
+fn newest_version(answer: &Answer) -> Option<ApiVersion> {
+    let version = answer.headers.get("api-version")?;
+    version.to_str().ok()?.parse().ok()
+}
+
+/// The ids in a list of containers, each once.
+fn listed(answer: &Answer, call: Call) -> Result<Vec<ContainerId>, Error> {
+    let summaries = answer.json::<Vec<Summary>>(call)?.into_iter();
+    let mut ids: Vec<_> = summaries.map(|summary| summary.id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The container that was asked for; `None` if there is none.
+fn inspected(answer: &Answer, call: Call, id: &ContainerId) -> Result<Option<Container>, Error> {
+    if answer.is_no_such_container() {
+        return Ok(None);
+    }
+    let container = Container::from_text(answer.text(call)?).map_err(|source| {
+        // Where a text is no JSON, and why, shows when all of it is read.
+        let unreadable = answer.json::<serde_json::Value>(call).err();
+        unreadable.unwrap_or_else(|| Error::Unreadable {
+            message: format!(
+                "cannot read the inspect document of container {}",
+                id.short()
+            ),
+            source: source.into(),
+        })
+    })?;
+    if container.id() != id {
+        return Err(Error::Other(format!(
+            "asked for container {}, Docker answered with {}",
+            id.short(),
+            container.id().short()
+        )));
+    }
+    Ok(Some(container))
+}
+
 /// What is used of one item of the list.
 #[derive(Deserialize)]
 struct Summary {
@@ -305,3 +316,6 @@ impl TryFrom<String> for ListedId {
             .ok_or("the Id of a container must be hexadecimal")
     }
 }
+
+#[cfg(test)]
+mod tests;

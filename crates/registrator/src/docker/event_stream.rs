@@ -16,8 +16,8 @@ use super::signal;
 /// is read, which says what happened to which container.
 const MAX_EVENT: usize = 1 << 20;
 
-/// An event as most are, in bytes.
-const SHORT_EVENT: usize = 1 << 16;
+/// An event as most are, in bytes. A longer one is not looked at before it is complete: with each piece of it that would take longer.
+const SHORT_EVENT: usize = 1 << 10;
 
 /// The events that can change what an inspect says. The daemon sends no others: health probes alone make three `exec_*` events
 /// each. It compares by prefix, so `health_status` stands for `health_status: healthy`. `died` and `remove` are podman's words.
@@ -116,8 +116,10 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// Cuts bytes into JSON objects, however they are chunked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Splitter {
+    /// The most bytes that are kept of an event.
+    longest: usize,
     bytes: Vec<u8>,
     /// How many of the bytes were already given out.
     done: usize,
@@ -152,7 +154,25 @@ impl Nesting {
     }
 }
 
+impl Default for Splitter {
+    fn default() -> Self {
+        Self::with_events_of(MAX_EVENT)
+    }
+}
+
 impl Splitter {
+    /// Reads events that are no longer than this whole.
+    fn with_events_of(longest: usize) -> Self {
+        Self {
+            longest,
+            bytes: Vec::new(),
+            done: 0,
+            scanned: 0,
+            nesting: Nesting::default(),
+            too_long: None,
+        }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         self.forget(self.done);
         self.bytes.extend_from_slice(bytes);
@@ -176,7 +196,7 @@ impl Splitter {
             }
         }
         self.may_be_an_event()?;
-        if self.too_long.is_none() && self.scanned - self.done > MAX_EVENT {
+        if self.too_long.is_none() && self.scanned - self.done > self.longest {
             self.too_long = Some(self.beginning()?);
         }
         if self.too_long.is_some() {
@@ -185,9 +205,13 @@ impl Splitter {
         Ok(None)
     }
 
-    /// Nonsense is noticed before it ends, as far as it is short.
+    /// Nonsense is noticed before it ends, as far as it is short. To the parser half a number is nonsense, and not an early end, so
+    /// what may make it half is left out.
     fn may_be_an_event(&self) -> Result<(), Error> {
         let bytes = self.bytes.get(self.done..).unwrap_or_default();
+        let goes_on = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let end = bytes.iter().rposition(|byte| !goes_on(byte));
+        let bytes = bytes.get(..=end.unwrap_or(0)).unwrap_or_default();
         if self.too_long.is_some() || bytes.is_empty() || bytes.len() > SHORT_EVENT {
             return Ok(());
         }
@@ -211,7 +235,7 @@ impl Splitter {
     /// An event that is too long, without its attributes: they make it so long, and stand at its end.
     fn beginning(&self) -> Result<Json, Error> {
         const ATTRIBUTES: &[u8] = b"\"Attributes\":";
-        let too_long = || Error::too_long("events", MAX_EVENT);
+        let too_long = || Error::too_long("events", self.longest);
         let bytes = self.bytes.get(self.done..).unwrap_or_default();
         let mut windows = bytes.windows(ATTRIBUTES.len());
         let end = windows.position(|window| window == ATTRIBUTES);

@@ -11,6 +11,7 @@ mod keeper;
 mod leave;
 mod liveness;
 mod serve;
+mod sights;
 mod unwritten;
 
 use super::BACKOFF;

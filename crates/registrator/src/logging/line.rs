@@ -1,6 +1,7 @@
 //! One line of the log.
 
 use super::{FATAL, Format};
+use registrator_core::tell::printable::{self, indented, one_line};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -83,9 +84,9 @@ impl Line {
         };
         let level = self.level.to_uppercase();
         let mut text = format!("{dim}{}{off} {on}{level:<5}{off} ", self.time);
-        text.push_str(&printable(&self.message).replace('\n', "\n    "));
+        text.push_str(&indented(&self.message));
         for (name, value) in &self.fields {
-            let _ = write!(text, " {dim}{name}={off}{}", shown(value));
+            let _ = write!(text, " {dim}{name}={off}{}", one_line(&shown(value)));
         }
         text.push('\n');
         text
@@ -98,7 +99,7 @@ impl Line {
         object.insert("level".into(), self.level.into());
         object.insert("message".into(), self.message.into());
         object.extend(self.fields);
-        format!("{}\n", Json::Object(object))
+        format!("{}\n", printable::json(&Json::Object(object).to_string()))
     }
 
     fn add(&mut self, field: &Field, value: Json) {
@@ -172,19 +173,6 @@ fn paint(level: &str) -> &'static str {
         "info" => "\x1b[32m",
         _ => "\x1b[34m",
     }
-}
-
-/// Control characters but the line feed become visible, so that they cannot steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() && c != '\n' {
-                c.escape_default().collect::<Vec<char>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
 }
 
 /// A field's value: bare where that is unambiguous, quoted where it is not.

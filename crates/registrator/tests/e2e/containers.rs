@@ -8,6 +8,8 @@ on! {
         nodes_follow_starts_and_stops
         nodes_follow_all_else
         a_restart_is_noticed
+        a_crash_loop_has_nodes_while_it_runs
+        an_address_that_was_left_is_nobody_s
         health_is_followed
         the_shipped_policy_keeps_paused_containers
         what_changes_nothing_writes_nothing
@@ -230,4 +232,105 @@ fn two_hundred_containers(mut world: World) {
         .docker()
         .docker(&[&["rm", "-f"], ids.as_slice()].concat());
     world.wait_for_nodes("/t/", &[]);
+}
+
+/// While it waits for its next start, the engine says that it runs, in every network.
+fn a_crash_loop_has_nodes_while_it_runs(mut world: World) {
+    world.policy("state", &by_name("container.state.status"));
+    world.start();
+    let before = world.revision();
+    let (name, label) = (world.container("loop"), format!("world={}", world.name));
+    let run = [
+        "run",
+        "--detach",
+        "--restart=always",
+        "--network=host",
+        "--label",
+        &label,
+        "--name",
+        &name,
+    ];
+    let run = [&run[..], &["busybox", "sh", "-c", "sleep 1; exit 1"]].concat();
+    world.docker().docker(&run);
+    world.wait_for_nodes("/t/", &[("/t/loop", "running")]);
+    let state = "--format={{.State.Running}} {{.State.Restarting}} {{.State.Pid}}";
+    let waits = |world: &World| world.docker().docker(&["inspect", state, &name]) == "true true 0";
+    world.wait_until("a wait for the next start, without a node", |world| {
+        world.nodes("/t/").is_empty() && waits(world)
+    });
+    world.wait_for_nodes("/t/", &[("/t/loop", "running")]);
+    world.rm("loop");
+    world.wait_for_nodes("/t/", &[]);
+    let is_of_state = |change: &Change| match change {
+        Change::Put(key, value) if key.starts_with("/t/") => value == "running",
+        Change::Put(..) | Change::Delete(_) => true,
+    };
+    let history = world.history(before);
+    assert!(history.iter().all(is_of_state), "{history:?}");
+}
+
+/// A policy fails for a container that is in several networks, and its last good nodes stay; but not at an address that it left.
+fn an_address_that_was_left_is_nobody_s(mut world: World) {
+    world.copy_shipped();
+    world.remove("services/skydns/bridge.json");
+    world.config(
+        "skydns/own.json",
+        r#"{"domain": "WORLD.local", "network": null, "ptr": true}"#,
+    );
+    let number = world.name.split('-').next_back().unwrap();
+    let (address, subnet) = (
+        format!("10.215.{number}.5"),
+        format!("10.215.{number}.0/28"),
+    );
+    let reverse = format!("/skydns/arpa/in-addr/10/215/{number}/5");
+    let [a, b, c] = ["a", "b", "c"].map(|network| world.container(network));
+    let create = ["network", "create", "--subnet", &subnet, &a];
+    world.docker().docker(&create);
+    [&b, &c]
+        .iter()
+        .for_each(|network| world.docker().network(network));
+    let multi = world.run("multi", &["--network", &a, "--ip", &address]);
+    let prefix = format!("/skydns/local/{}/", world.name);
+    let world_name = world.name.clone();
+    let key = |name: &str, id: &str| format!("{prefix}{world_name}-{name}/{}", &id[..12]);
+    let value = format!("{{\"host\":\"{address}\",\"ttl\":30}}");
+    let of_multi = key("multi", &multi);
+    let named =
+        |name: &str| format!("{{\"host\":\"{world_name}-{name}.{world_name}.local\",\"ttl\":30}}");
+    world.start();
+    world.wait_for_nodes(&prefix, &[(&of_multi, &value)]);
+    world.wait_for_nodes(&reverse, &[(&reverse, &named("multi"))]);
+
+    for network in [&b, &c] {
+        world
+            .docker()
+            .docker(&["network", "connect", network, &multi]);
+    }
+    world
+        .program()
+        .wait_for_line(&["policy failed for container", "is in the networks"]);
+    world.wait_for_nodes(&prefix, &[(&of_multi, &value)]);
+    world
+        .docker()
+        .docker(&["network", "disconnect", &a, &multi]);
+    world
+        .program()
+        .wait_for_line(&["no longer has what they name", &address]);
+    world.wait_for_nodes(&prefix, &[]);
+    world.wait_for_nodes(&reverse, &[]);
+
+    let thief = world.run("thief", &["--network", &a, "--ip", &address]);
+    let of_thief = key("thief", &thief);
+    world.wait_for_nodes(&prefix, &[(&of_thief, &value)]);
+    world.wait_for_nodes(&reverse, &[(&reverse, &named("thief"))]);
+    world
+        .docker()
+        .docker(&["network", "disconnect", &c, &multi]);
+    world.wait_until("the node at the address in the last network", |world| {
+        world
+            .node(&of_multi)
+            .is_some_and(|node| node.value != value)
+    });
+    ["thief", "multi"].iter().for_each(|name| world.rm(name));
+    world.wait_for_nodes(&prefix, &[]);
 }

@@ -9,6 +9,12 @@
 
 #[path = "../support/dockerd.rs"]
 mod dockerd;
+#[path = "../../benches/support/documents.rs"]
+#[allow(dead_code, reason = "the benches use more of it")]
+mod documents;
+#[path = "../../benches/support/engine.rs"]
+#[allow(dead_code, reason = "the benches use more of it")]
+mod engine;
 #[path = "../support/etcd.rs"]
 mod etcd;
 #[path = "../support/program.rs"]
@@ -37,6 +43,7 @@ mod drain;
 mod dynamic;
 mod embedded;
 mod ends;
+mod memory;
 mod plan;
 mod podman;
 mod policies;

@@ -4,7 +4,9 @@ use crate::by_container;
 use crate::world::World;
 
 on! {
-    V3_4 as etcd_3_4: a_sidecar_has_the_network_of_its_container;
+    V3_4 as etcd_3_4:
+        a_sidecar_has_the_network_of_its_container
+        whoever_joined_before_a_restart_is_left;
 }
 
 /// Each container's addresses by network, and the host ports of its ports.
@@ -74,5 +76,61 @@ fn a_sidecar_has_the_network_of_its_container(mut world: World) {
         &[("/t/sidecar/addresses", "[]"), ("/t/sidecar/ports", "[]")],
     );
     world.rm("sidecar");
+    world.wait_for_nodes("/t/", &[]);
+}
+
+/// Chains, too: `tool` is in the network of `app`, which is in that of `web`.
+fn whoever_joined_before_a_restart_is_left(mut world: World) {
+    world.policy(
+        "network",
+        &by_container(
+            r#"{"/t/" + name: [n.name for n in container.networks.values()]} if container.networks else None"#,
+        ),
+    );
+    let container = |world: &World, name: &str| format!("container:{}", world.container(name));
+    world.run("web", &[]);
+    world.run("app", &["--network", &container(&world, "web")]);
+    world.run("tool", &["--network", &container(&world, "app")]);
+    world.start();
+    let registered = |world: &World, names: &[&str]| {
+        let mut keys: Vec<_> = names.iter().map(|name| format!("/t/{name}")).collect();
+        keys.sort();
+        let nodes: Vec<_> = keys
+            .iter()
+            .map(|key| (key.as_str(), "[\"bridge\"]"))
+            .collect();
+        world.wait_for_nodes("/t/", &nodes);
+        for name in ["web", "app", "tool"] {
+            let links = ["exec", &world.container(name), "ls", "/sys/class/net"];
+            let links = world.docker().docker(&links);
+            assert_eq!(
+                links.contains("eth"),
+                names.contains(&name),
+                "{name}: {links}"
+            );
+        }
+    };
+    let restart = |world: &World, name: &str| {
+        world
+            .docker()
+            .docker(&["restart", "--time=0", &world.container(name)]);
+    };
+    registered(&world, &["web", "app", "tool"]);
+    // The one in between holds nothing of the network.
+    restart(&world, "app");
+    registered(&world, &["web", "app", "tool"]);
+    restart(&world, "web");
+    registered(&world, &["web"]);
+    world.program().wait_for_line(&[
+        "app: it is in the network of",
+        "web, which was started again since",
+    ]);
+    restart(&world, "app");
+    registered(&world, &["web", "app"]);
+    restart(&world, "tool");
+    registered(&world, &["web", "app", "tool"]);
+    ["tool", "app", "web"]
+        .iter()
+        .for_each(|name| world.rm(name));
     world.wait_for_nodes("/t/", &[]);
 }

@@ -46,7 +46,8 @@ impl Version {
     }
 }
 
-fn in_path(name: &str) -> Option<PathBuf> {
+/// A program of this name in the path.
+pub fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join(name))
@@ -237,6 +238,11 @@ impl Etcd {
     /// A plain client of it. Must be called within a Tokio runtime.
     pub fn client(&self) -> Client {
         Client::of(self)
+    }
+
+    /// Its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// What kind of server it is.

@@ -5,8 +5,9 @@ use etcd_api::kv_client::KvClient;
 use etcd_api::lease_client::LeaseClient;
 use etcd_api::maintenance_client::MaintenanceClient;
 use etcd_api::{
-    KeyValue, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseTimeToLiveRequest,
-    LeaseTimeToLiveResponse, RangeRequest, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
+    CompactionRequest, DeleteRangeRequest, KeyValue, LeaseGrantRequest, LeaseGrantResponse,
+    LeaseLeasesRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    PutRequest, RangeRequest, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -73,6 +74,51 @@ impl Client {
             revision: answer.header.unwrap().revision,
             kvs: answer.kvs,
         })
+    }
+
+    /// How many keys begin with `prefix`.
+    pub async fn count(&self, prefix: &str) -> Result<i64, Status> {
+        let all = RangeRequest {
+            key: from(prefix),
+            range_end: end_of(prefix),
+            count_only: true,
+            ..RangeRequest::default()
+        };
+        Ok(self.kv().range(all).await?.into_inner().count)
+    }
+
+    /// Writes a key without a lease.
+    pub async fn put(&self, key: &str, value: &str) -> Result<(), Status> {
+        let request = PutRequest {
+            key: key.into(),
+            value: value.into(),
+            ..PutRequest::default()
+        };
+        self.kv().put(request).await.map(drop)
+    }
+
+    /// Deletes a key.
+    pub async fn delete(&self, key: &str) -> Result<(), Status> {
+        let request = DeleteRangeRequest {
+            key: key.into(),
+            ..DeleteRangeRequest::default()
+        };
+        self.kv().delete_range(request).await.map(drop)
+    }
+
+    /// Forgets what was before this revision.
+    pub async fn compact(&self, revision: i64) -> Result<(), Status> {
+        let request = CompactionRequest {
+            revision,
+            ..CompactionRequest::default()
+        };
+        self.kv().compact(request).await.map(drop)
+    }
+
+    /// How many leases there are.
+    pub async fn leases(&self) -> Result<usize, Status> {
+        let answer = self.lease().lease_leases(LeaseLeasesRequest {}).await?;
+        Ok(answer.into_inner().leases.len())
     }
 
     /// Performs a transaction.

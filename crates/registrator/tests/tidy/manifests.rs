@@ -46,12 +46,13 @@ fn manifests() -> Vec<File> {
 }
 
 /// The crates of this workspace, and which of them each may use: outside of tests, and in tests besides.
-const ARROWS: [(&str, &[&str], &[&str]); 5] = [
+const ARROWS: [(&str, &[&str], &[&str]); 6] = [
+    ("fuzz", &[], &[]),
     ("etcd-api", &[], &[]),
     // Its own tests ask for its server.
-    ("etcd-mem", &["etcd-api"], &["etcd-mem"]),
-    ("registrator-core", &[], &["etcd-mem"]),
-    ("registrator-policy", &["registrator-core"], &[]),
+    ("etcd-mem", &["etcd-api"], &["etcd-mem", "fuzz"]),
+    ("registrator-core", &[], &["etcd-mem", "fuzz"]),
+    ("registrator-policy", &["registrator-core"], &["fuzz"]),
     (
         "registrator",
         &[
@@ -60,7 +61,7 @@ const ARROWS: [(&str, &[&str], &[&str]); 5] = [
             "etcd-api",
             "etcd-mem",
         ],
-        &[],
+        &["fuzz"],
     ),
 ];
 

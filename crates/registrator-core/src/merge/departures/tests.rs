@@ -107,7 +107,7 @@ fn what_is_not_proven_is_decided_together_and_in_calm() {
     assert_eq!(departures.take_ended(now + 5 * SECOND), None);
     let causes = departures.unproven(|key| key.as_str() != "/b");
     assert_eq!(causes, [(given_no_more(), 1)].into());
-    departures.hold_back();
+    departures.hold_back(1);
     assert!(departures.holds_any() && departures.is_empty());
     assert_eq!(departures.next_timeout(true), None);
     assert!(departures.stay(&key("/b")), "it was held back");
@@ -119,7 +119,7 @@ fn what_is_not_proven_is_decided_together_and_in_calm() {
 fn a_wish_may_come_back_while_nodes_are_held_back() {
     let (mut departures, now) = (Departures::default(), Instant::now());
     departures.go(keys(&["/a"]), Some(&id("x")), given_no_more(), now);
-    departures.hold_back();
+    departures.hold_back(1);
     departures.go(keys(&["/b"]), Some(&id("y")), given_no_more(), now);
     assert!(!departures.is_decidable(false, now + 60 * SECOND));
     assert_eq!(departures.next_timeout(false), None);
@@ -132,7 +132,7 @@ fn a_wish_may_come_back_while_nodes_are_held_back() {
 fn the_end_of_a_container_proves_what_it_held_back() {
     let (mut departures, now) = (Departures::default(), Instant::now());
     departures.go(keys(&["/a"]), Some(&id("x")), given_no_more(), now);
-    departures.hold_back();
+    departures.hold_back(1);
     departures.go(keys(&["/b"]), Some(&id("x")), given_no_more(), now);
     departures.go(keys(&["/c"]), Some(&id("y")), given_no_more(), now);
     departures.end(&id("x"));
@@ -141,4 +141,39 @@ fn the_end_of_a_container_proves_what_it_held_back() {
     assert_eq!(departures.take_ended(now), None);
     departures.clear();
     assert!(!departures.holds(&key("/c")));
+}
+
+/// A thousand containers, each with three nodes that are held back, end one after the other.
+#[test]
+fn the_end_of_a_container_does_not_count_the_nodes_of_all() {
+    let (mut departures, now) = (Departures::default(), Instant::now());
+    let (containers, of_each) = (1000, 3);
+    for number in 0..containers {
+        let names: Vec<String> = (0..of_each).map(|it| format!("/{number}/{it}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        departures.go(
+            keys(&names),
+            Some(&id(&number.to_string())),
+            given_no_more(),
+            now,
+        );
+    }
+    let all = containers * of_each;
+    departures.hold_back(all);
+    let looked_at = std::cell::Cell::new(0);
+    for number in 0..containers {
+        departures.end(&id(&number.to_string()));
+        let left = all - (number + 1) * of_each;
+        assert_eq!(departures.perhaps_held_back(), left);
+        if departures.is_worth_counting() {
+            let causes = departures.unproven(|_| {
+                looked_at.set(looked_at.get() + 1);
+                true
+            });
+            assert_eq!(causes.values().sum::<usize>(), left);
+            departures.hold_back(left);
+        }
+    }
+    assert!(looked_at.get() <= WORTH * all, "{}", looked_at.get());
+    assert!(departures.is_worth_counting(), "nothing is held back");
 }

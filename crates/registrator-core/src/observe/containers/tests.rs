@@ -28,6 +28,13 @@ fn json_of(container: &Container) -> Json {
     serde_json::from_str(&container.text()).unwrap()
 }
 
+/// Started at this second.
+fn started(container: &Container, second: u8) -> Container {
+    let mut json = json_of(container);
+    json["State"]["StartedAt"] = format!("2026-11-27T10:00:{second:02}Z").into();
+    Container::from_inspect(json).unwrap()
+}
+
 fn stopped(container: &Container) -> Container {
     let mut json = json_of(container);
     json["State"]["Running"] = false.into();
@@ -163,16 +170,99 @@ fn lenders_have_ids_names_and_beginnings_of_ids() {
 }
 
 #[test]
-fn borrowers_of_borrowers_and_circles_have_nothing() {
+fn circles_have_nothing() {
     let mut containers = Containers::default();
-    apply(&mut containers, lender("a1", "web", "10.0.0.2"));
-    apply(&mut containers, borrower("b1", "a1"));
-    apply(&mut containers, borrower("c1", "b1"));
     apply(&mut containers, borrower("d1", "d2"));
     apply(&mut containers, borrower("d2", "d1"));
-    for id in ["c1", "d1", "d2"] {
+    apply(&mut containers, borrower("e1", "e1"));
+    apply(&mut containers, borrower("f1", "d1"));
+    for id in ["d1", "d2", "e1", "f1"] {
         assert_eq!(addresses(&containers, id), "", "{id}");
     }
+}
+
+/// Which of them is left by whom; `b1` is in the network of `a1`, `c1` in that of `b1`.
+#[track_caller]
+fn check_left(changes: &[Container], expected: &str) {
+    let mut containers = Containers::default();
+    apply(
+        &mut containers,
+        started(&lender("a1", "web", "10.0.0.2"), 1),
+    );
+    apply(&mut containers, started(&borrower("b1", "a1"), 2));
+    apply(&mut containers, started(&borrower("c1", "b1"), 3));
+    for id in ["b1", "c1"] {
+        assert_eq!(addresses(&containers, id), "front 10.0.0.2", "{id}");
+    }
+    for change in changes {
+        apply(&mut containers, change.clone());
+    }
+    let mut found = Vec::new();
+    for name in ["b1", "c1"] {
+        let address = addresses(&containers, name);
+        match containers.left_by(&id(name)) {
+            Some(owner) => {
+                assert_eq!(address, "", "{name}");
+                found.push(format!("{name} by {owner}"));
+            }
+            None if address.is_empty() => found.push(format!("{name} has nothing")),
+            None => {}
+        }
+    }
+    assert_eq!(found.join(", "), expected);
+}
+
+/// As seen on a real engine.
+#[test]
+fn whoever_joined_a_network_before_its_owner_was_started_again_has_nothing() {
+    let (web, b1, c1) = (
+        lender("a1", "web", "10.0.0.2"),
+        borrower("b1", "a1"),
+        borrower("c1", "b1"),
+    );
+    let web_again = started(&web, 5);
+    check_left(&[web_again.clone()], "b1 by web, c1 by web");
+    // The one in between joins the new network, the other is still in the former one.
+    check_left(&[web_again.clone(), started(&b1, 6)], "c1 by web");
+    check_left(&[web_again.clone(), started(&b1, 6), started(&c1, 7)], "");
+    // Started again without the one in between, it is in the former network too.
+    check_left(&[web_again, started(&c1, 7)], "b1 by web, c1 by web");
+    // The network is there though the one in between ended, or was started again.
+    check_left(&[started(&b1, 5)], "");
+    check_left(&[stopped(&started(&b1, 2))], "");
+    check_left(&[stopped(&web)], "b1 has nothing, c1 has nothing");
+    // Nothing is known of times.
+    check_left(&[web.clone()], "");
+    check_left(&[started(&web, 1), b1, c1], "");
+    let host = container(
+        "a1",
+        "web",
+        "host",
+        json!({"front": {"IPAddress": "10.0.0.2"}}),
+    );
+    check_left(&[started(&host, 5)], "");
+}
+
+#[test]
+fn a_waiting_restart_is_no_network() {
+    let mut json = json_of(&started(&lender("a1", "web", "10.0.0.2"), 1));
+    json["State"]["Restarting"] = true.into();
+    let looping = Container::from_inspect(json).unwrap();
+    check_left(&[looping], "b1 has nothing, c1 has nothing");
+}
+
+#[test]
+fn whom_a_chain_concerns() {
+    let mut containers = Containers::default();
+    let web = lender("a1", "web", "10.0.0.2");
+    apply(&mut containers, borrower("c1", "b1"));
+    apply(&mut containers, borrower("b1", "a1"));
+    assert_eq!(apply(&mut containers, web.clone()), "a1 b1 c1");
+    assert_eq!(apply(&mut containers, started(&web, 1)), "a1");
+    assert_eq!(
+        apply(&mut containers, started(&borrower("b1", "a1"), 0)),
+        "b1 c1"
+    );
 }
 
 #[test]
@@ -197,11 +287,17 @@ fn a_new_list_takes_lenders_away_at_its_end() {
     );
 }
 
-/// The containers as policies see them, worked out from nothing but what inspect said.
-fn seen_of(inspected: &BTreeMap<ContainerId, Container>) -> BTreeMap<ContainerId, Container> {
-    let seen = |container: &Container| match naive_lender(container, inspected) {
-        Some(lender) => container.in_network_of(lender),
-        None => container.clone(),
+/// A container as policies see it, and who left it.
+type AsSeen = (Container, Option<String>);
+
+/// The containers, worked out from nothing but what inspect said.
+fn seen_of(inspected: &BTreeMap<ContainerId, Container>) -> BTreeMap<ContainerId, AsSeen> {
+    let seen = |container: &Container| match naive_owner(container, inspected, 9) {
+        Some((owner, true)) if owner.running() => (container.in_network_of(owner), None),
+        Some((owner, false)) if owner.running() => {
+            (container.clone(), Some(owner.name().to_owned()))
+        }
+        Some(_) | None => (container.clone(), None),
     };
     let all = inspected.iter();
     all.map(|(id, container)| (id.clone(), seen(container)))
@@ -223,8 +319,24 @@ fn naive_lender<'a>(
     } else {
         None
     };
-    let lender = all.get(&id(called)).or_else(with_name).or(only)?;
-    (lender.running() && lender.id() != borrower.id()).then_some(lender)
+    all.get(&id(called)).or_else(with_name).or(only)
+}
+
+/// The owner of the network, and whether it is the one that the borrower joined.
+fn naive_owner<'a>(
+    borrower: &Container,
+    all: &'a BTreeMap<ContainerId, Container>,
+    most: u8,
+) -> Option<(&'a Container, bool)> {
+    let lender = naive_lender(borrower, all)?;
+    if lender.network_of().is_none() {
+        return Some((lender, !lender.started_after(borrower)));
+    }
+    let (owner, is_own) = naive_owner(lender, all, most.checked_sub(1)?)?;
+    if lender.started_after(borrower) {
+        return Some((owner, !owner.started_after(borrower)));
+    }
+    Some((owner, is_own))
 }
 
 /// Containers that are easily taken for each other.
@@ -232,17 +344,19 @@ fn any_container() -> impl Strategy<Value = Container> {
     let id = prop::sample::select(vec!["a", "ab", "abc", "b", "bc"]);
     let name = prop::sample::select(vec!["a", "ab", "b", "web"]);
     let lender = prop::sample::select(vec!["", "", "a", "ab", "abc", "b", "bc", "web"]);
-    (id, name, lender, 0..3_u8, any::<bool>()).prop_map(|(id, name, lender, address, running)| {
-        let (mode, networks) = match lender {
-            "" => (
-                "front".to_owned(),
-                json!({"front": {"IPAddress": address.to_string()}}),
-            ),
-            lender => (format!("container:{lender}"), json!({})),
-        };
-        let found = container(id, name, &mode, networks);
-        if running { found } else { stopped(&found) }
-    })
+    (id, name, lender, 0..3_u8, any::<bool>(), 0..4_u8).prop_map(
+        |(id, name, lender, address, running, second)| {
+            let (mode, networks) = match lender {
+                "" => (
+                    "front".to_owned(),
+                    json!({"front": {"IPAddress": address.to_string()}}),
+                ),
+                lender => (format!("container:{lender}"), json!({})),
+            };
+            let found = started(&container(id, name, &mode, networks), second);
+            if running { found } else { stopped(&found) }
+        },
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -289,7 +403,8 @@ proptest! {
                 delta = containers.handle(event);
             }
             let after = seen_of(&inspected);
-            let found: BTreeMap<_, _> = containers.iter().map(|(id, container)| (id.clone(), container.clone())).collect();
+            let left_by = |id| containers.left_by(id).map(str::to_owned);
+            let found: BTreeMap<_, _> = containers.iter().map(|(id, container)| (id.clone(), (container.clone(), left_by(id)))).collect();
             prop_assert_eq!(&found, &after);
             if is_one {
                 let differs = |id: &&ContainerId| before.1.get(id) != after.get(id) || before.0.get(id) != inspected.get(id);

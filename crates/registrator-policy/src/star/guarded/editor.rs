@@ -69,7 +69,7 @@ enum Rank {
 
 /// What to change in a text that can be parsed, by the places in it.
 pub(super) fn edits(text: &str, file: CodeMap) -> Vec<Edit> {
-    let tokens = Lexer::new(text, &DIALECT, file).flatten();
+    let tokens = Lexer::new(text, &DIALECT, file).map_while(Result::ok);
     let tokens = tokens.filter(|(_, token, _)| !matches!(token, Token::Comment(_) | Token::Tabs));
     let mut editor = Editor::new(text, tokens.collect());
     editor.edit();

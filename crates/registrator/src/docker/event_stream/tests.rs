@@ -1,5 +1,7 @@
 //! Splitting of the stream, and a table of real events.
 
+mod fuzz;
+
 use super::*;
 
 /// Recorded from Docker 20.10.24: create, start, stop, start, rename, pause, unpause, network connect and disconnect, update,
@@ -322,4 +324,17 @@ fn the_daemon_filters_too() {
         "{path}"
     );
     assert!(!path.contains("exec"), "{path}");
+}
+
+#[test]
+fn a_number_may_come_in_pieces() {
+    let event = br#"{"Type":"container","Action":"start","Actor":{"ID":"0123456789ab"},"n":[-1,-0.5,2E+3,1e-7]}"#;
+    for cut in 1..event.len() {
+        let mut splitter = Splitter::default();
+        splitter.push(&event[..cut]);
+        assert!(splitter.pop().unwrap().is_none(), "cut at {cut}");
+        splitter.push(&event[cut..]);
+        let found = hint(&splitter.pop().unwrap().unwrap());
+        assert_eq!(found, Some(Hint::Started(ContainerId::new("0123456789ab"))));
+    }
 }

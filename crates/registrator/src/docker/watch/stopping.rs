@@ -149,10 +149,9 @@ impl Process {
     fn of(container: &Container) -> Self {
         let document = container.document();
         let text = |path: &[&str]| document.at(path).and_then(Part::as_str);
-        let restarting = document.at(&["State", "Restarting"]);
         let stop_signal = text(&["Config", "StopSignal"]);
         Self {
-            runs: container.running() && restarting.and_then(Part::as_bool) != Some(true),
+            runs: container.running(),
             started_at: text(&["State", "StartedAt"]).map(str::to_owned),
             stop_signal: stop_signal.and_then(signal::number).unwrap_or(signal::TERM),
             grace: grace(&document),

@@ -3,17 +3,15 @@
 use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
+use super::sights::{Intruded, Sights};
 use super::{Context, Keepers, SessionRequest, SessionUpdate, Stop, Task};
 use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
-use crate::etcd::identity;
-use crate::etcd::layout::Purpose;
 use crate::etcd::overview::{self, Overview};
-use crate::etcd::reading::{KeyRange, held};
+use crate::etcd::reading::KeyRange;
 use crate::etcd::views;
 use crate::etcd::watch::{Position, RangeFollower, Report};
-use etcd_api::{Event, event::EventType};
-use registrator_core::host::HostId;
+use etcd_api::Event;
 use registrator_core::node::Key;
 use registrator_core::own::session::{Commit, Outcome, Seen, Session, SessionEvent};
 use registrator_core::own::{LeaseId, Revision, View};
@@ -57,8 +55,7 @@ enum Incident {
 struct Serving {
     held: Held,
     number: u64,
-    /// The registrators' leases by host id.
-    identities: BTreeMap<HostId, LeaseId>,
+    sights: Sights,
     waiting: VecDeque<Commit>,
     in_flight: JoinSet<(u64, Performed)>,
     /// The ids of `in_flight`.
@@ -126,7 +123,11 @@ impl Task {
         Serving {
             held: held.clone(),
             number: self.number,
-            identities: beginning.identities,
+            sights: Sights {
+                lease: held.lease,
+                fence: held.fence,
+                identities: beginning.identities,
+            },
             waiting: VecDeque::new(),
             in_flight: JoinSet::new(),
             unanswered: BTreeSet::new(),
@@ -283,62 +284,11 @@ impl Serving {
     }
 
     fn see(&mut self, task: &Task, event: Event) -> Result<(), Interruption> {
-        let deleted = event.r#type() == EventType::Delete;
-        let kv = event.kv.unwrap_or_default();
-        let revision = kv.mod_revision;
-        let present = (!deleted).then_some(&kv);
-        match task.context.layout.place(&kv.key) {
-            Purpose::Node(key) => task.reporter.session(SessionEvent::Seen(Seen::Node {
-                key,
-                node: present.map(held),
-                revision,
-            })),
-            Purpose::Claim(key, lease) => task.reporter.session(SessionEvent::Seen(Seen::Claim {
-                key,
-                lease,
-                claim: present.map(held),
-                revision,
-            })),
-            Purpose::Identity(name) if name == task.context.layout.host_id() => {
-                if revision > self.held.fence {
-                    return Err(Interruption::Disturbed);
-                }
-            }
-            Purpose::Identity(name) => {
-                self.see_identity(task, name.into(), present.and_then(identity::lease_of))
-            }
-            Purpose::Beacon(lease) if lease == self.held.lease => {
-                if revision > self.held.fence {
-                    return Err(Interruption::Disturbed);
-                }
-            }
-            Purpose::Beacon(lease) => {
-                let lit = present.is_some();
-                task.reporter.session(SessionEvent::Seen(Seen::Beacon {
-                    lease,
-                    lit,
-                    revision,
-                }));
-            }
-            Purpose::Unknown(_) | Purpose::Foreign(..) => {}
-        }
-        Ok(())
-    }
-
-    fn see_identity(&mut self, task: &Task, name: HostId, lease: Option<LeaseId>) {
-        let before = match lease {
-            Some(lease) => self.identities.insert(name.clone(), lease),
-            None => self.identities.remove(&name),
-        };
-        if before == lease {
-            return;
-        }
-        let gone = before.map(|lease| (lease, None));
-        let new = lease.map(|lease| (lease, Some(name)));
-        for (lease, name) in gone.into_iter().chain(new) {
-            let seen = Seen::Registrator { lease, name };
+        let seen = self.sights.of(&task.context.layout, event);
+        for seen in seen.map_err(|Intruded| Interruption::Disturbed)? {
             task.reporter.session(SessionEvent::Seen(seen));
         }
+        Ok(())
     }
 }
 

@@ -15,9 +15,21 @@ pub(crate) struct Container {
     pub(crate) number: usize,
     pub(crate) name: String,
     pub(crate) running: bool,
+    /// The first part of its address: another one when it joins its network anew.
+    pub(crate) net: u8,
 }
 
 impl Container {
+    /// One as it is first.
+    pub(crate) fn new(number: usize, running: bool) -> Container {
+        Container {
+            number,
+            name: format!("web-{number}"),
+            running,
+            net: 10,
+        }
+    }
+
     /// 64 hexadecimal digits, of which the first twelve are unique too.
     pub(crate) fn id(&self) -> String {
         // The multiplier is odd, so different numbers stay different.
@@ -29,7 +41,7 @@ impl Container {
     pub(crate) fn address(&self) -> String {
         let [.., high, middle, low] = self.number.to_be_bytes();
         if self.running {
-            format!("10.{high}.{middle}.{low}")
+            format!("{}.{high}.{middle}.{low}", self.net)
         } else {
             String::new()
         }
@@ -83,12 +95,7 @@ impl Templates {
 
 /// How long the answer to an inspect is, in bytes.
 pub(crate) fn length() -> usize {
-    let container = Container {
-        number: 0,
-        name: "web-0".to_owned(),
-        running: true,
-    };
-    Templates::new().inspect(&container).len()
+    Templates::new().inspect(&Container::new(0, true)).len()
 }
 
 fn fill_in(template: &str, container: &Container) -> String {
