@@ -5,3 +5,4 @@ pub mod conflict;
 pub mod departures;
 pub mod desired;
 pub mod gathering;
+pub mod names;

@@ -1,5 +1,6 @@
 //! What there is: containers, policies and their configurations, each a mirror of its source.
 
+pub mod allowed;
 pub mod config;
 pub mod container;
 pub mod containers;

@@ -4,7 +4,10 @@
 
 mod departing;
 mod plan;
+mod proving;
 mod step;
+
+pub use proving::verdict;
 
 use crate::evaluate::evaluation::{EvalError, Evaluation};
 use crate::evaluate::evaluations::Evaluations;
@@ -15,12 +18,13 @@ use crate::merge::brake::{Brake, BrakeSettings};
 use crate::merge::departures::Departures;
 use crate::merge::desired::Desired;
 use crate::merge::gathering::Gathering;
+use crate::merge::names::Names;
 use crate::node::{Key, Value};
 use crate::observe::config::RawConfig;
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::containers::{Containers, Remark};
 use crate::observe::etcd_path::EtcdPath;
-use crate::observe::instance::{Instance, Instances, Problem};
+use crate::observe::instance::{Instance, Instances, Problem, Proof};
 use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Keys;
@@ -60,11 +64,11 @@ pub enum Event {
         /// Whether it cannot.
         unread: bool,
     },
-    /// An evaluation ended.
+    /// An evaluation or a check ended.
     Evaluated {
         /// Which one.
         ticket: Ticket,
-        /// Its result.
+        /// Its result; of a check without nodes.
         result: Result<Evaluation, EvalError>,
     },
     /// Something from etcd.
@@ -97,6 +101,13 @@ pub enum Command {
         instance: Instance,
         /// What it looks at.
         container: Container,
+    },
+    /// Have a policy look at a configuration before it counts.
+    Check {
+        /// Names the check in [`Event::Evaluated`].
+        ticket: Ticket,
+        /// The policy and the configuration.
+        instance: Instance,
     },
     /// Follow a policy's configurations in etcd, or stop following them.
     FollowConfigs {
@@ -158,6 +169,8 @@ pub struct Reconciler {
     instances: Instances,
     containers: Containers,
     evaluations: Evaluations,
+    /// What policies are looking at, besides containers.
+    proofs: BTreeMap<Ticket, Proof>,
     desired: Desired,
     gathering: Gathering,
     departures: Departures,
@@ -172,6 +185,8 @@ pub struct Reconciler {
     remarks: BTreeMap<ContainerId, BTreeSet<Remark>>,
     /// The conflicts between containers that people were told of, as they were told.
     conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
+    /// The names for CoreDNS, and which of them answer for others.
+    names: Names,
     /// The engine that answers, if it says who it is.
     engine: Option<String>,
     /// The one whose complete list was the last; `None` before the first.
@@ -199,6 +214,7 @@ impl Reconciler {
             settings,
             containers: Containers::default(),
             evaluations: Evaluations::default(),
+            proofs: BTreeMap::new(),
             desired: Desired::default(),
             gathering: Gathering::default(),
             departures: Departures::default(),
@@ -210,6 +226,7 @@ impl Reconciler {
             unread_containers: BTreeSet::new(),
             remarks: BTreeMap::new(),
             conflicts: BTreeMap::new(),
+            names: Names::default(),
             engine: None,
             listed_engine: None,
             orphans_depart: false,

@@ -4,6 +4,7 @@
 
 use fuzz::Target;
 use registrator_core::evaluate::fence::Fence;
+use registrator_core::observe::allowed::Allowed;
 use registrator_core::observe::config::{self, Config, ConfigError, ConfigSource, RawConfig};
 use registrator_core::observe::container::Container;
 use registrator_core::observe::document::{Document, Part};
@@ -158,6 +159,7 @@ fn schema(etcd_path: EtcdPath) -> Option<Schema> {
     let attribute = |(name, kind, default): (&str, Type, Option<Json>)| Attribute {
         name: name.into(),
         kind,
+        allowed: Allowed::default(),
         default,
         doc: None,
     };
@@ -253,6 +255,7 @@ fn check_reconciler(schema: &Schema, raw: &RawConfig, is_good: bool) {
     let policy = PolicySpec {
         name: raw.policy.clone(),
         fingerprint: 1,
+        validates: false,
         schema: Some(schema.clone()),
     };
     let config = match raw.source {

@@ -36,6 +36,7 @@ impl World {
             name: PolicyName::parse("p").unwrap(),
             fingerprint: 1,
             schema: None,
+            validates: false,
         };
         world.handle(Event::Policies {
             loaded: vec![policy],

@@ -269,6 +269,7 @@ fn as_json() {
           ],
           "idle": [],
           "printed": [],
+          "warnings": [],
           "held_back": null
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&plan.to_json()).unwrap());

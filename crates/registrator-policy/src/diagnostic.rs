@@ -56,6 +56,11 @@ impl Diagnostic {
         parts.join("\n")
     }
 
+    /// The first line of the message.
+    pub(crate) fn headline(&self) -> &str {
+        self.headline_and_notes().0
+    }
+
     fn headline_and_notes(&self) -> (&str, Option<&str>) {
         match self.message.split_once('\n') {
             Some((headline, notes)) => (headline, Some(notes)),

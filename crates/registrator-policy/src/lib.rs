@@ -43,12 +43,13 @@ pub trait Policy: Send {
         container: &Container,
     ) -> Result<Evaluation, EvalError>;
 
-    /// Looks for what is wrong with a configuration that fits the schema: a policy may convert it by code of its own.
+    /// Looks for what is wrong with a configuration that fits the schema, within the limits of an evaluation: a policy may have code
+    /// that does, or that converts it. There are no nodes in the answer, only what was printed.
     ///
     /// # Errors
     /// That code failed.
-    fn check(&mut self, _config: &Config) -> Result<(), EvalError> {
-        Ok(())
+    fn check(&mut self, _config: &Config) -> Result<Evaluation, EvalError> {
+        Ok(Evaluation::default())
     }
 
     /// Ends a running evaluation from another thread.
@@ -85,7 +86,7 @@ pub fn load(path: &Path, settings: &Settings) -> Result<Box<dyn Policy>, LoadErr
 }
 
 /// Everything that can be found wrong with a policy: type errors and suspicious code in it and its helper files, and, if there
-/// is no error among them, the error of loading it.
+/// is no error among them, the error of loading it; else the attributes of the configuration that it uses and does not declare.
 pub fn lint(path: &Path, settings: &Settings) -> Vec<Diagnostic> {
     let findings = match recognise(path) {
         Ok((Language::Starlark, _)) => deep_stack::run(|| star::lint(path)),
@@ -93,12 +94,16 @@ pub fn lint(path: &Path, settings: &Settings) -> Vec<Diagnostic> {
         Err(message) => return vec![about(path, message)],
     };
     let mut findings = findings.unwrap_or_default();
-    if !findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error)
-    {
-        let error = load(path, settings).err();
-        findings.extend(error.into_iter().flat_map(|error| error.diagnostics));
+    let mut severities = findings.iter().map(|finding| finding.severity);
+    let is_clean = severities.all(|severity| severity != Severity::Error);
+    match load(path, settings) {
+        Ok(policy) if extension(path) == Some(Language::Starlark) => {
+            let schema = policy.spec().schema.as_ref();
+            let found = deep_stack::run(|| star::undeclared(path, schema));
+            findings.extend(found.unwrap_or_default());
+        }
+        Err(error) if is_clean => findings.extend(error.diagnostics),
+        Ok(_) | Err(_) => {}
     }
     findings
 }

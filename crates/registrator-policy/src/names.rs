@@ -152,6 +152,42 @@ pub fn host_port(host: &str, port: i64) -> Result<String, NameError> {
     }
 }
 
+/// How many bytes of a text CoreDNS puts into one string of a TXT record.
+const MAX_STRING: usize = 255;
+
+/// The text that makes CoreDNS and SkyDNS serve `text` as TXT: a backslash begins an escape there, so each is written twice. They cut the
+/// text before they read the escapes, and a cut must not be in one: a letter before it is then escaped too, which moves it.
+///
+/// `None` if there is no such letter.
+pub fn txt_text(text: &str) -> Option<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    // Where the present string begins, among the pieces, and how many bytes it has.
+    let (mut first, mut length) = (0, 0);
+    for c in text.chars() {
+        let is_escape = c == '\\';
+        if is_escape && length == MAX_STRING - 1 {
+            let moves = |piece: &&mut String| {
+                let is_plain = |c: char| c.is_ascii() && !c.is_ascii_digit() && c != '\\';
+                piece.len() == 1 && piece.chars().all(is_plain)
+            };
+            let letter = pieces.get_mut(first..)?.iter_mut().rfind(moves)?;
+            letter.insert(0, '\\');
+            (first, length) = (pieces.len(), 0);
+        }
+        let piece = if is_escape {
+            "\\\\".to_owned()
+        } else {
+            c.to_string()
+        };
+        length += piece.len();
+        pieces.push(piece);
+        if length >= MAX_STRING {
+            (first, length) = (pieces.len(), length - MAX_STRING);
+        }
+    }
+    Some(pieces.concat())
+}
+
 /// Traefik's rule for names: runs of anything but letters and digits become one `-`, none at the ends.
 pub fn normalize(text: &str) -> String {
     let words = text.split(|c: char| !c.is_alphanumeric());
@@ -166,6 +202,52 @@ mod tests {
     fn check(found: Result<String, NameError>, expected: &str) {
         let found = found.unwrap_or_else(|error| format!("error: {error}"));
         assert_eq!(found, expected);
+    }
+
+    /// What CoreDNS makes of a text: it cuts it, and then reads the escapes in each part. A backslash at the end of a part is lost.
+    fn served(text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in text.as_bytes().chunks(MAX_STRING) {
+            let mut part = part.iter();
+            while let Some(byte) = part.next() {
+                if *byte == b'\\' {
+                    bytes.extend(part.next());
+                } else {
+                    bytes.push(*byte);
+                }
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn texts_are_served_as_they_are() {
+        for text in [
+            "",
+            "a b",
+            "a\\b",
+            "\\",
+            "\\\\",
+            "a\\065b",
+            "say \"hi\"",
+            "Größe\\",
+        ] {
+            let made = txt_text(text).unwrap();
+            assert_eq!(served(&made), text.as_bytes(), "{text:?}");
+        }
+        assert_eq!(txt_text("a\\b").as_deref(), Some("a\\\\b"));
+        for before in 240..270 {
+            for tail in ["\\x", "\\\\x", "\\ü\\x"] {
+                let text = "ab1ü".repeat(60) + &"x".repeat(before - 240) + &tail.repeat(200);
+                let made = txt_text(&text).unwrap_or_else(|| panic!("{before} {tail}"));
+                assert_eq!(served(&made), text.as_bytes(), "{before} {tail}");
+            }
+        }
+        assert_eq!(
+            txt_text(&"\\".repeat(127)).map(|made| made.len()),
+            Some(254)
+        );
+        assert_eq!(txt_text(&"\\".repeat(128)), None);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(crate) fn load(
     let spec = PolicySpec {
         name,
         fingerprint: fingerprint(&source, &hello),
+        validates: schema.is_some() && hello.validates,
         schema,
     };
     Ok(Box::new(RubyPolicy {
@@ -150,14 +151,17 @@ impl Policy for RubyPolicy {
         result.and_then(|(answer, log)| self.evaluation(&answer, log))
     }
 
-    fn check(&mut self, config: &Config) -> Result<(), EvalError> {
-        let nobody = serde_json::json!({"Id": "0".repeat(64), "Name": "/check"});
+    fn check(&mut self, config: &Config) -> Result<Evaluation, EvalError> {
+        let nobody = serde_json::json!({"Id": "0".repeat(64), "Name": "/(a configuration)"});
         let nobody = Container::from_inspect(nobody);
         let nobody = nobody.map_err(|error| self.error(EvalErrorKind::Host, error.to_string()))?;
         let run = self.canceller.run();
         let result = self.ask(Some(config), &nobody, true);
         drop(run);
-        result.map(drop)
+        result.map(|(_, mut log)| Evaluation {
+            nodes: Nodes::default(),
+            log: log.take_lines(),
+        })
     }
 
     fn canceller(&self) -> Canceller {

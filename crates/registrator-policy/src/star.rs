@@ -1,6 +1,7 @@
 //! Policies in Starlark: loaded and frozen once, evaluated each time on a fresh heap.
 
 mod answer;
+mod attributes;
 mod container;
 mod facts;
 mod fault;
@@ -14,9 +15,11 @@ mod log;
 mod nesting;
 mod network;
 mod source;
+mod swarm;
 mod types;
 mod words;
 
+pub(crate) use attributes::undeclared;
 pub(crate) use lint::lint;
 
 use crate::Policy;
@@ -31,6 +34,7 @@ use guards::{Evaluating, Room, is_oversize};
 use loader::Loaded;
 use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
+use registrator_core::node::Nodes;
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::document::Document;
@@ -50,6 +54,12 @@ use std::time::Instant;
 /// The function that a policy must define.
 const ENTRY: &str = "docker_container";
 
+/// The keys that a policy may write, or the function that tells them.
+const PREFIXES: &str = "prefixes";
+
+/// The function that looks at configurations before they count.
+const VALIDATE: &str = "validate";
+
 /// How many converted configurations are kept.
 const MAX_CONFIGS: usize = 256;
 
@@ -60,6 +70,7 @@ struct StarPolicy {
     entry: OwnedFrozenValue,
     takes_config: bool,
     prefixes: PrefixRule,
+    validate: Option<OwnedFrozenValue>,
     limits: Limits,
     canceller: Canceller,
     originals: Originals,
@@ -94,16 +105,20 @@ pub(crate) fn load(
 ) -> Result<Box<dyn Policy>, Diagnostic> {
     let loaded = loader::load(path, settings)?;
     let (entry, takes_config) = entry_of(&loaded)?;
+    let (prefixes, validate) = (prefixes_of(&loaded)?, validate_of(&loaded)?);
     Ok(Box::new(StarPolicy {
         file: loaded.source.shown.clone(),
         entry,
         takes_config,
-        prefixes: prefixes_of(&loaded)?,
         spec: PolicySpec {
             name,
             fingerprint: loaded.fingerprint,
+            validates: loaded.schema.is_some()
+                && (validate.is_some() || matches!(prefixes, PrefixRule::Function(_))),
             schema: loaded.schema,
         },
+        prefixes,
+        validate,
         limits: settings.limits.clone(),
         canceller: Canceller::default(),
         originals: loaded.originals,
@@ -142,7 +157,7 @@ fn entry_of(loaded: &Loaded) -> Result<(OwnedFrozenValue, bool), Diagnostic> {
 
 fn prefixes_of(loaded: &Loaded) -> Result<PrefixRule, Diagnostic> {
     let source = &loaded.source;
-    let Some(declared) = variable(&loaded.module, "prefixes") else {
+    let Some(declared) = variable(&loaded.module, PREFIXES) else {
         return Ok(PrefixRule::Any);
     };
     let found = match declared.value().parameters_spec() {
@@ -159,6 +174,30 @@ fn prefixes_of(loaded: &Loaded) -> Result<PrefixRule, Diagnostic> {
         };
         fault::about_line(&source.shown, &source.text, start, message)
     })
+}
+
+/// The function `validate`, if there is one.
+fn validate_of(loaded: &Loaded) -> Result<Option<OwnedFrozenValue>, Diagnostic> {
+    let Some(validate) = variable(&loaded.module, VALIDATE) else {
+        return Ok(None);
+    };
+    let spec = validate.value().parameters_spec();
+    if spec.is_some_and(|spec| spec.can_fill_with_args(1, &[])) {
+        return Ok(Some(validate));
+    }
+    let message = format!(
+        "{VALIDATE} must be a function of (config), which calls fail() if something is wrong with it"
+    );
+    let source = &loaded.source;
+    let starts = ["def validate", VALIDATE];
+    let is_there = |start: &&&str| source.text.lines().any(|line| line.starts_with(**start));
+    let start = starts.iter().find(is_there).unwrap_or(&VALIDATE);
+    Err(fault::about_line(
+        &source.shown,
+        &source.text,
+        start,
+        message,
+    ))
 }
 
 fn declared_as_function(text: &str) -> bool {
@@ -182,16 +221,21 @@ impl Policy for StarPolicy {
         let run = self.canceller.run();
         let result = deep_stack::caught(|| self.evaluate_prepared(config, container));
         drop(run);
-        result.unwrap_or_else(|panic| {
-            Err(EvalError {
-                kind: EvalErrorKind::Host,
-                message: format!(
-                    "the interpreter failed for container {}: {panic}",
-                    container.name()
-                ),
-                at: Some(self.file.clone()),
-            })
-        })
+        result.unwrap_or_else(|panic| Err(self.panicked(Some(container), &panic)))
+    }
+
+    fn check(&mut self, config: &Config) -> Result<Evaluation, EvalError> {
+        let run = self.canceller.run();
+        let result = deep_stack::caught(|| self.check_prepared(config));
+        drop(run);
+        let mut result = result.unwrap_or_else(|panic| Err(self.panicked(None, &panic)));
+        if let Err(error) = &mut result
+            && error.kind == EvalErrorKind::Type
+        {
+            // It is about what the configuration made of the policy.
+            error.at = None;
+        }
+        result
     }
 
     fn canceller(&self) -> Canceller {
@@ -205,12 +249,12 @@ impl StarPolicy {
         config: Option<&Config>,
         container: &Container,
     ) -> Result<Evaluation, EvalError> {
-        let prepared = self.prepare(config, container)?;
+        let prepared = self.prepare(config, Some(container))?;
         let document = self.document(container);
         let log = Rc::new(PrintLog::new(&self.limits));
         let result = self.call(
             &self.entry,
-            container,
+            Some(container),
             &log,
             |module| {
                 let heap = module.heap();
@@ -241,6 +285,32 @@ impl StarPolicy {
         }
     }
 
+    /// Has `validate` look at a configuration, and sees whether there are prefixes for it.
+    fn check_prepared(&mut self, config: &Config) -> Result<Evaluation, EvalError> {
+        let log = Rc::new(PrintLog::new(&self.limits));
+        if let Some(validate) = &self.validate {
+            let frozen = self.freeze(config)?;
+            self.call(
+                validate,
+                None,
+                &log,
+                |module| vec![module.heap().access_owned_frozen_value(&frozen)],
+                |value| match value.is_none() {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "{VALIDATE} must call fail() if something is wrong, and return None, not a {}",
+                        value.get_type()
+                    )),
+                },
+            )?;
+        }
+        self.prepare(Some(config), None)?;
+        Ok(Evaluation {
+            nodes: Nodes::default(),
+            log: log.take_lines(),
+        })
+    }
+
     fn document(&mut self, container: &Container) -> Arc<Document> {
         match &self.last {
             Some((last, document)) if last.is(container) => Arc::clone(document),
@@ -256,7 +326,7 @@ impl StarPolicy {
     fn prepare(
         &mut self,
         config: Option<&Config>,
-        container: &Container,
+        container: Option<&Container>,
     ) -> Result<Prepared, EvalError> {
         let text = config.map(Config::text).unwrap_or_default();
         if let Some(prepared) = self.configs.get(text) {
@@ -295,7 +365,7 @@ impl StarPolicy {
         &self,
         function: &OwnedFrozenValue,
         config: Option<&OwnedFrozenValue>,
-        container: &Container,
+        container: Option<&Container>,
     ) -> Result<Prefixes, EvalError> {
         self.call(
             function,
@@ -309,11 +379,12 @@ impl StarPolicy {
         )
     }
 
-    /// Calls a function of the policy within the limits, and reads what it returns while the heap lives.
+    /// Calls a function of the policy within the limits, for a container or to look at a configuration alone, and reads what it returns
+    /// while the heap lives.
     fn call<T>(
         &self,
         function: &OwnedFrozenValue,
-        container: &Container,
+        container: Option<&Container>,
         log: &Rc<PrintLog>,
         arguments: impl for<'v> FnOnce(&Module<'v>) -> Vec<Value<'v>>,
         read: impl FnOnce(Value<'_>) -> Result<T, String>,
@@ -388,7 +459,7 @@ impl StarPolicy {
         &self,
         error: &starlark::Error,
         limit: Option<String>,
-        container: &Container,
+        container: Option<&Container>,
     ) -> EvalError {
         let diagnostic = fault::diagnostic(error, &self.file, &self.originals);
         let (kind, limit) = match (error.kind(), limit) {
@@ -398,18 +469,40 @@ impl StarPolicy {
             (ErrorKind::Internal(_), _) => (EvalErrorKind::Host, None),
             _ => (EvalErrorKind::Raised, None),
         };
-        let message = match limit {
-            Some(limit) => format!(
+        // Who wrote the configuration reads the policy's words, not its code.
+        let is_refusal = container.is_none()
+            && matches!(
+                error.kind(),
+                ErrorKind::Fail(_) | ErrorKind::Native(_) | ErrorKind::Other(_)
+            );
+        let message = match (limit, container) {
+            (Some(limit), Some(container)) => format!(
                 "policy {} {limit} for container {}: look for a loop over too many items, or give the policy less to do; the container keeps the nodes it had",
                 self.spec.name,
                 container.name()
             ),
-            None => diagnostic.text(),
+            (Some(limit), None) => format!(
+                "policy {} {limit} for a configuration: look for a loop over too many items in {VALIDATE} or {PREFIXES}",
+                self.spec.name
+            ),
+            (None, _) if is_refusal => diagnostic.headline().to_owned(),
+            (None, _) => diagnostic.text(),
         };
         EvalError {
             kind,
             message,
-            at: Some(diagnostic.at()),
+            at: (!is_refusal).then(|| diagnostic.at()),
+        }
+    }
+
+    fn panicked(&self, container: Option<&Container>, panic: &str) -> EvalError {
+        let of = container.map_or("a configuration".to_owned(), |container| {
+            format!("container {}", container.name())
+        });
+        EvalError {
+            kind: EvalErrorKind::Host,
+            message: format!("the interpreter failed for {of}: {panic}"),
+            at: Some(self.file.clone()),
         }
     }
 

@@ -29,7 +29,7 @@ fn policies(text: &str) -> Vec<&str> {
 fn the_policies_load_and_have_no_findings() {
     let text = text();
     let policies = policies(&text);
-    assert_eq!(policies.len(), 7);
+    assert_eq!(policies.len(), 8);
     for policy in policies {
         let folder = folder(policy);
         assert_eq!(lint(&folder.path("p.star"), &settings(&[])), [], "{policy}");
@@ -43,9 +43,13 @@ fn the_policies_give_the_nodes_that_are_told() {
         let folder = folder(policy);
         let mut policy = folder.load("p.star", &Settings::default()).unwrap();
         let schema = policy.spec().schema.as_ref();
-        let ttl =
-            schema.is_some_and(|schema| schema.attributes.iter().any(|one| one.name == "ttl"));
-        let given = if ttl {
+        let network = schema.is_some_and(|schema| {
+            schema
+                .attributes
+                .iter()
+                .any(|one| one.name == "network" && one.default.is_none())
+        });
+        let given = if network {
             r#"{"network": "bridge", "ttl": 30}"#
         } else {
             "{}"
@@ -57,6 +61,7 @@ fn the_policies_give_the_nodes_that_are_told() {
         "/addresses/web = 172.17.0.2\n",
         "/demo/web/image = demo/web:1.2\n/demo/web/record = {\"host\":\"172.17.0.2\",\"port\":80}\n",
         "/demo/web/web = demo.local\n",
+        "/demo/web.demo.local = 30\n",
         "/skydns/local/web = x\n",
         "/skydns/local/skydns/web = x\n",
         "/web/113ad94dfc20 = [\"172.17.0.2:80\"]\n",

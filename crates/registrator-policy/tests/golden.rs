@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{config, container_from, settings};
+use common::{checked, container_from, settings};
 use registrator_core::evaluate::evaluation::Evaluation;
 use registrator_policy::load;
 use serde_json::{Map, Value as Json};
@@ -166,7 +166,8 @@ fn outcome_with(policy: &Path, case: &Path, members: Map<String, Json>) -> Resul
     settings.limits.time = Duration::from_secs(120);
     settings.limits.ticks = 50_000;
     let mut policy = load(policy, &settings).map_err(|error| format!("load: {error}"))?;
-    let config = config(policy.as_ref(), &Json::Object(members).to_string());
+    let config = checked(policy.as_mut(), &Json::Object(members).to_string())
+        .map_err(|fault| format!("configuration: {fault}"))?;
     let container = container_from(&case.join("container.json"));
     let first = policy.evaluate(config.as_ref(), &container);
     let second = policy.evaluate(config.as_ref(), &container);

@@ -185,3 +185,51 @@ fn missing_helpers_and_syntax_errors_are_found() {
     "#]],
     );
 }
+
+#[test]
+fn attributes_that_the_policy_does_not_declare_are_errors() {
+    let text = "config(etcd_path = \"/x/:service\", attrs = {\"weight\": attr(int, default = 1), \"name\": attr(str, default = \"\")})\n\ndef prefixes(settings):\n    return [settings.nmae]\n\ndef docker_container(container: Container, config):\n    return nodes(container, config, config.wieght)\n\ndef nodes(container, config, weight):\n    names = [config.srevice + x for x in [\"a\"]]\n    return {config.name + config.service: config.weight, \"/b\": names, \"/c\": inner(config = config)}\n\ndef inner(config):\n    return (lambda x: config.wight)(1)\n\ndef other(config):\n    return config.anything\n\nOTHER = other(struct(anything = 1))\n\ndef asks(config):\n    return config.later if hasattr(config, \"later\") else None\n\ndef rebinds(config):\n    config = struct(b = 1)\n    return config.b\n";
+    check(
+        &[("p.star", text)],
+        expect![[r#"
+            error: The configuration has no attribute `nmae`
+             --> p.star:4:22
+              |
+            4 |     return [settings.nmae]
+              |                      ^^^^
+            help: it has name, service, weight
+            error: The configuration has no attribute `wieght`
+             --> p.star:7:44
+              |
+            7 |     return nodes(container, config, config.wieght)
+              |                                            ^^^^^^
+            help: it has name, service, weight
+            error: The configuration has no attribute `srevice`
+             --> p.star:10:21
+               |
+            10 |     names = [config.srevice + x for x in ["a"]]
+               |                     ^^^^^^^
+            help: it has name, service, weight
+            error: The configuration has no attribute `wight`
+             --> p.star:14:30
+               |
+            14 |     return (lambda x: config.wight)(1)
+               |                              ^^^^^
+            help: it has name, service, weight
+        "#]],
+    );
+    check(
+        &[(
+            "p.star",
+            "def docker_container(container, config):\n    return {\"/a\": config.x}\n",
+        )],
+        expect![[r#"
+            error: The configuration has no attribute `x`
+             --> p.star:2:26
+              |
+            2 |     return {"/a": config.x}
+              |                          ^
+            help: the policy declares none: declare it with config() and attr()
+        "#]],
+    );
+}

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, config, lines, plain_error, settings};
+use common::{Folder, checked, config, lines, plain_error, settings};
 use registrator_core::observe::container::Container;
 use registrator_policy::lint;
 use serde_json::{Value as Json, json};
@@ -50,7 +50,10 @@ fn container(name: &str, changes: &[(&[&str], Json)]) -> Container {
 fn outcome(env: &[(&str, &str)], given: &Json, container: &Container) -> String {
     let folder = folder();
     let mut policy = folder.load("p.star", &settings(env)).unwrap();
-    let given = config(policy.as_ref(), &given.to_string());
+    let given = match checked(policy.as_mut(), &given.to_string()) {
+        Ok(given) => given,
+        Err(fault) => return format!("error: {fault}"),
+    };
     match policy.evaluate(given.as_ref(), container) {
         Ok(done) if done.nodes.is_empty() => "not selected".into(),
         Ok(done) => {
@@ -121,7 +124,8 @@ fn exposure() {
         let told = format!("error: label {enable} must be \"true\" or \"false\", not {bad:?}");
         check(all.clone(), &labelled("web", enable, bad), &told);
     }
-    let told = "error: expose must be one of \"all\", \"labelled\", not \"some\"";
+    let told =
+        "error: web.json:1: member \"expose\" must be one of \"all\", \"labelled\", not \"some\"";
     check(json!({ "expose": "some" }), &container("web", &[]), told);
 }
 
@@ -165,7 +169,8 @@ fn state_and_health() {
     check(json!({ "paused": true }), &paused, seen);
     check(json!({ "paused": false }), &paused, "not selected");
     check(json!({ "paused": false }), &container("web", &[]), seen);
-    let told = "error: health must be one of \"ignore\", \"healthy\", not \"good\"";
+    let told =
+        "error: web.json:1: member \"health\" must be one of \"ignore\", \"healthy\", not \"good\"";
     check(json!({ "health": "good" }), &container("web", &[]), told);
 }
 
@@ -259,7 +264,7 @@ fn families() {
     let only_v6 = container("dual", &[(&address, json!(""))]);
     check(json!({}), &only_v6, v6);
     check(json!({ "family": "ipv4" }), &only_v6, " @ dual -> ");
-    let told = "error: family must be one of \"any\", \"ipv4\", \"ipv6\", \"both\", not \"inet\"";
+    let told = "error: web.json:1: member \"family\" must be one of \"any\", \"ipv4\", \"ipv6\", \"both\", not \"inet\"";
     check(json!({ "family": "inet" }), &dual, told);
 }
 
@@ -368,6 +373,6 @@ fn host_addresses() {
             &told,
         );
     }
-    let told = "error: address must be one of \"container\", \"host\", not \"node\"";
+    let told = "error: web.json:1: member \"address\" must be one of \"container\", \"host\", not \"node\"";
     check(json!({ "address": "node" }), &container("web", &[]), told);
 }

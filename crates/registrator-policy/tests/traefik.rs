@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Folder, config, inspect, lines, settings};
+use common::{Folder, checked, inspect, lines, settings};
 use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, lint, load};
 use serde_json::{Value as Json, json};
@@ -130,7 +130,10 @@ fn container(
 }
 
 fn outcome(policy: &mut dyn Policy, configuration: &str, container: &Container) -> String {
-    let config = config(policy, configuration);
+    let config = match checked(policy, configuration) {
+        Ok(config) => config,
+        Err(fault) => return format!("error: {fault}\n"),
+    };
     let first = policy.evaluate(config.as_ref(), container);
     assert_eq!(first, policy.evaluate(config.as_ref(), container));
     match first {

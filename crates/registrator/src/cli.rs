@@ -12,6 +12,8 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::open_files;
 use crate::settings::{CommandSettings, Environment, UsageError};
+use anyhow::anyhow;
+use registrator_policy::STACK_BYTES;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use tracing::{debug, warn};
@@ -72,6 +74,22 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
+}
+
+/// Does what runs policies on a thread with the stack that they may need.
+fn with_stack_for_policies<T: Send>(
+    name: &str,
+    work: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .stack_size(STACK_BYTES);
+        let working = thread.spawn_scoped(scope, work)?;
+        working
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("{name} failed, see standard error")))
+    })
 }
 
 /// The runtime of the adapters: one thread is plenty, and policies have their own.

@@ -18,10 +18,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use watchdog::Watchdog;
 use worker::{Request, Worker};
 
-/// The answer to [`Evaluators::evaluate`].
+/// The answer to [`Evaluators::evaluate`] and [`Evaluators::check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluated {
-    /// The evaluation's name.
+    /// The name of what was asked.
     pub ticket: Ticket,
     /// What came of it.
     pub result: Result<Evaluation, EvalError>,
@@ -101,7 +101,17 @@ impl Evaluators {
         let request = Request {
             ticket,
             config,
-            container,
+            container: Some(container),
+        };
+        self.ask(policy, request);
+    }
+
+    /// Asks a policy to look at a configuration; the answer has the ticket, and no nodes. Never blocks.
+    pub fn check(&mut self, ticket: Ticket, policy: &PolicyName, config: Option<Config>) {
+        let request = Request {
+            ticket,
+            config,
+            container: None,
         };
         self.ask(policy, request);
     }

@@ -241,6 +241,10 @@ impl Attached {
                         container,
                     );
                 }
+                Command::Check { ticket, instance } => {
+                    self.evaluators
+                        .check(ticket, &instance.id.policy, instance.config);
+                }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
                 Command::WatchRoots(roots) => ask(etcd::SessionRequest::WatchRoots(roots)),
                 Command::Commit(commit) => ask(etcd::SessionRequest::Commit(commit)),

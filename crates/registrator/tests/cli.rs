@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 #[path = "cli/cases.rs"]
 mod cases;
+#[path = "cli/configurations.rs"]
+mod configurations;
 #[path = "cli/host_facts.rs"]
 mod host_facts;
 #[path = "cli/places.rs"]
@@ -378,7 +380,8 @@ fn plan_as_json() {
             "held_back",
             "idle",
             "nodes",
-            "printed"
+            "printed",
+            "warnings"
         ]
     );
 }
@@ -509,8 +512,8 @@ fn policies_in_ruby_are_checked_and_planned() {
             "etc/services/old/two.json:2
 ",
             "unknown member \"adress\": the policy knows address",
-            "old:three\n",
-            "the policy cannot take this configuration: etc/policies/old.rb",
+            "etc/services/old/three.json\n",
+            "the policy refuses it: etc/policies/old.rb",
             "IPAddr::InvalidAddressError",
             "etc/policies/broken.rb:2\n",
             "2 errors, 1 warnings",

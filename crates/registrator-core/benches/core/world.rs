@@ -166,7 +166,10 @@ impl World {
                     self.evaluated.push_back(evaluated);
                 }
                 Command::Commit(commit) => self.commit(commit),
-                Command::WatchRoots(_) | Command::FollowConfigs { .. } | Command::Stop(_) => {}
+                Command::Check { .. }
+                | Command::WatchRoots(_)
+                | Command::FollowConfigs { .. }
+                | Command::Stop(_) => {}
             }
         }
         while self.reconciler.next_notice().is_some() {}
@@ -183,6 +186,7 @@ impl World {
             name: policy(),
             fingerprint: self.fingerprint,
             schema: Some(Schema::default()),
+            validates: false,
         };
         Event::Policies {
             loaded: vec![spec],

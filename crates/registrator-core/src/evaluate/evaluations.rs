@@ -112,6 +112,11 @@ impl Evaluations {
         }
     }
 
+    /// A ticket for what is asked of a policy besides evaluations.
+    pub fn ticket(&mut self) -> Ticket {
+        self.scheduler.ticket()
+    }
+
     /// The next evaluation to run.
     pub fn take_next(&mut self) -> Option<(Ticket, Origin)> {
         let (ticket, origin) = self.scheduler.take_next()?;

@@ -1,5 +1,6 @@
 //! Configurations of policies: as they are found, and as they are after the check against the policy's schema.
 
+use crate::observe::allowed::shown;
 use crate::observe::json_lines;
 use crate::observe::spec::{Attribute, PolicyName, Schema};
 use crate::observe::watch::Keyed;
@@ -31,12 +32,43 @@ impl fmt::Display for ConfigSource {
 pub struct RawConfig {
     /// The policy that it is for.
     pub policy: PolicyName,
-    /// Its name among the policy's configurations; `None` for `:policy.json`.
+    /// Its name among the policy's configurations; `None` for `:policy.json`, and for a key in etcd that does not match the policy's
+    /// path and [resembles](crate::observe::etcd_path::EtcdPath::resembles) it.
     pub name: Option<String>,
     /// Where it was found.
     pub source: ConfigSource,
     /// The bytes found there, which should be a JSON object.
     pub bytes: Vec<u8>,
+}
+
+/// The longest name of a configuration, in bytes.
+const MAX_NAME: usize = 255;
+
+impl RawConfig {
+    /// Why this is no configuration, whatever it holds.
+    pub fn name_fault(&self) -> Option<String> {
+        let Some(name) = &self.name else {
+            let is_key = matches!(self.source, ConfigSource::Etcd(_));
+            return is_key.then(|| "its key does not fit".to_owned());
+        };
+        let wrong = if name.chars().any(is_unfit) {
+            "has a character that cannot be seen"
+        } else if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            "is not one: it must not be empty, \".\" or \"..\""
+        } else if name.len() > MAX_NAME {
+            "is too long"
+        } else {
+            return None;
+        };
+        let start: String = name.chars().take(60).collect();
+        Some(format!("its name {start:?} {wrong}"))
+    }
+}
+
+/// Control characters, and those that change how the text around them is shown.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl Keyed for RawConfig {
@@ -99,7 +131,7 @@ pub struct ConfigError {
 /// Checks a configuration against a schema.
 ///
 /// # Errors
-/// Every fault found, in the order of the document: bad JSON, not an object, unknown or repeated members, wrong types, then missing members.
+/// Every fault found, in the order of the document: bad JSON, not an object, unknown or repeated members, wrong types and values, then missing members.
 pub fn check(schema: &Schema, raw: &RawConfig) -> Result<Config, Vec<ConfigError>> {
     let fault = |line, member: Option<&str>, message| ConfigError {
         source_name: raw.source.to_string(),
@@ -200,7 +232,8 @@ fn member_fault(schema: &Schema, given: &Map<String, Json>, name: &str) -> Optio
         return (!schema.ignores_unknown).then(|| unknown_member(&schema.attributes, name));
     };
     if attribute.kind.matches(value) {
-        return None;
+        let fault = attribute.allowed.fault(value)?;
+        return Some(format!("member {name:?} {fault}"));
     }
     Some(format!(
         "member {name:?} must be of type {}, not {}",
@@ -228,14 +261,6 @@ fn unknown_member(attributes: &[Attribute], name: &str) -> String {
         "unknown member {name:?}: the policy knows {}",
         known.join(", ")
     )
-}
-
-fn shown(value: &Json) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
 }
 
 fn complete(schema: &Schema, raw: &RawConfig, mut given: Map<String, Json>) -> Config {
@@ -282,6 +307,7 @@ fn placeholders(schema: &Schema, raw: &RawConfig) -> BTreeMap<String, Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::allowed::Allowed;
     use crate::observe::etcd_path::EtcdPath;
     use crate::observe::spec::Type;
     use expect_test::{Expect, expect};
@@ -290,6 +316,10 @@ mod tests {
         let attribute = |name: &str, kind, default| Attribute {
             name: name.into(),
             kind,
+            allowed: Allowed {
+                max: (name == "ttl").then(|| 300.into()),
+                ..Allowed::default()
+            },
             default,
             doc: None,
         };
@@ -352,6 +382,54 @@ mod tests {
             skydns/web.json:4: member "domain" must be of type str, not 1
             skydns/web.json: member "network" is missing: it must be of type str
         "#]],
+        );
+    }
+
+    #[test]
+    fn names_what_is_out_of_bounds() {
+        check_text(
+            file(),
+            "{\"network\": \"b\",\n\"ttl\": 301}",
+            expect![[r#"
+            skydns/web.json:2: member "ttl" must be at most 300, not 301
+        "#]],
+        );
+    }
+
+    #[test]
+    fn names_of_configurations() {
+        let check = |name: &str, expected: &str| {
+            let raw = RawConfig {
+                policy: PolicyName::parse("p").unwrap(),
+                name: Some(name.into()),
+                source: ConfigSource::Etcd("/x".into()),
+                bytes: Vec::new(),
+            };
+            assert_eq!(raw.name_fault().unwrap_or_default(), expected, "{name:?}");
+        };
+        for right in ["web", "a.b", "g/web", "Größe 1", "...", &"x".repeat(255)] {
+            check(right, "");
+        }
+        for wrong in ["..", ".", "g/..", "", "g//a"] {
+            let told =
+                format!("its name {wrong:?} is not one: it must not be empty, \".\" or \"..\"");
+            check(wrong, &told);
+        }
+        check(
+            "a\nb",
+            r#"its name "a\nb" has a character that cannot be seen"#,
+        );
+        check(
+            "a\u{1b}[2J",
+            r#"its name "a\u{1b}[2J" has a character that cannot be seen"#,
+        );
+        check(
+            "a\u{202e}b",
+            r#"its name "a\u{202e}b" has a character that cannot be seen"#,
+        );
+        check(
+            &"x".repeat(256),
+            &format!("its name \"{}\" is too long", "x".repeat(60)),
         );
     }
 

@@ -114,6 +114,33 @@ impl EtcdPath {
         Some(values)
     }
 
+    /// Whether somebody may have taken a key that does not match for one of a configuration: it has all fixed parts of the path, and
+    /// too few or too many others, or ends with a slash.
+    pub fn resembles(&self, key: &str) -> bool {
+        let Some(key) = key.trim_end_matches('/').strip_prefix('/') else {
+            return false;
+        };
+        let is_literal = |component: &Component| matches!(component, Component::Literal(_));
+        let least = self
+            .components
+            .iter()
+            .rposition(is_literal)
+            .map_or(0, |at| at + 1);
+        let parts: Vec<&str> = key.split('/').collect();
+        let fits = |(component, part): (&Component, &&str)| match component {
+            Component::Literal(text) => text == part,
+            Component::Placeholder(_) => true,
+        };
+        parts.len() >= least && self.components.iter().zip(&parts).all(fits)
+    }
+
+    /// The key that would match if the first placeholder stood for nothing, without the slash: `/kontena/services/skydns`.
+    pub fn root(&self) -> String {
+        let mut root = self.prefix();
+        root.pop();
+        root
+    }
+
     /// The name of the configuration at `key`: what the placeholders stand for, joined by `/`.
     pub fn config_name(&self, key: &str) -> Option<String> {
         let values = self.matches(key)?;
@@ -168,6 +195,63 @@ mod tests {
         ] {
             assert_eq!(path.config_name(key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn knows_what_was_meant_to_match() {
+        let check = |path: &str, keys: &[&str], expected: bool| {
+            let path = EtcdPath::parse(path).unwrap();
+            for key in keys {
+                assert_eq!(path.resembles(key), expected, "{path} {key}");
+            }
+        };
+        let path = "/r/skydns/:service";
+        assert_eq!(EtcdPath::parse(path).unwrap().root(), "/r/skydns");
+        check(
+            path,
+            &[
+                "/r/skydns",
+                "/r/skydns/",
+                "/r/skydns//",
+                "/r/skydns/a/",
+                "/r/skydns/a/b",
+                "/r/skydns//a",
+            ],
+            true,
+        );
+        check(
+            path,
+            &[
+                "",
+                "/",
+                "/r",
+                "/r/",
+                "/r/skydns-srv/a",
+                "/r/skydnsa",
+                "r/skydns/a/b",
+                "/x/r/skydns",
+            ],
+            false,
+        );
+        let path = "/kontena/:grid/services/:service";
+        check(
+            path,
+            &[
+                "/kontena/g/services",
+                "/kontena/g/services/",
+                "/kontena/g/services/a/b",
+            ],
+            true,
+        );
+        check(
+            path,
+            &[
+                "/kontena/g",
+                "/kontena/haproxy/lb/services/web",
+                "/kontena/g/service/a/b",
+            ],
+            false,
+        );
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 mod configs;
 mod problem;
+mod proofs;
 
+pub use configs::Verdict;
 pub use problem::Problem;
+pub use proofs::Proof;
 
 use crate::observe::config::{Config, ConfigSource, RawConfig};
 use crate::observe::etcd_path::EtcdPath;
@@ -11,6 +14,7 @@ use crate::observe::spec::{PolicyName, PolicySpec, Schema};
 use crate::observe::watch::{Delta, SourceEvent, Store};
 use configs::{ConfigId, Configs};
 use problem::{Problems, Subject};
+use proofs::Proofs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -80,6 +84,8 @@ pub struct Instances {
     /// Configurations that changed, or whose schema did, and that are not yet checked.
     changed: BTreeSet<ConfigId>,
     configs: Configs,
+    /// What its policy has to look at before it counts.
+    proofs: Proofs,
     running: BTreeMap<InstanceId, Instance>,
     /// How many may run; `None` is any number.
     most: Option<usize>,
@@ -127,7 +133,11 @@ impl Instances {
         self.follow_etcd();
         let mut concerned = Concerned::default();
         for policy in changed {
-            if schema(&before, &policy) != schema(&self.policies, &policy) {
+            let validates = |specs: &BTreeMap<PolicyName, PolicySpec>| {
+                specs.get(&policy).is_some_and(|spec| spec.validates)
+            };
+            let same = schema(&before, &policy) == schema(&self.policies, &policy);
+            if !same || validates(&before) || validates(&self.policies) {
                 self.changed.extend(self.configs.of(&policy));
             }
             concerned.policy(policy, &self.configs);
@@ -168,6 +178,42 @@ impl Instances {
         self.note(delta, settled, concerned)
     }
 
+    /// The next configuration that a policy has to look at. Each is answered with [`Instances::prove`].
+    pub fn next_proof(&mut self) -> Option<Proof> {
+        loop {
+            let (config, number) = self.proofs.take()?;
+            let spec = self.policies.get(&config.0);
+            let unproven = self.configs.unproven(&config);
+            let instance = self.configs.instance(&config);
+            if let (Some(spec), Some(unproven), Some(id)) = (spec, unproven, instance) {
+                let instance = Instance {
+                    id: id.clone(),
+                    fingerprint: spec.fingerprint,
+                    config: Some(unproven.clone()),
+                };
+                return Some(Proof {
+                    config,
+                    number,
+                    instance,
+                });
+            }
+        }
+    }
+
+    /// Takes in what a policy says of a configuration.
+    pub fn prove(&mut self, proof: Proof, verdict: Verdict) -> InstanceDelta {
+        let (config, fingerprint) = (proof.config, proof.instance.fingerprint);
+        if !self.proofs.finish(&config, proof.number) {
+            return InstanceDelta::default();
+        }
+        self.configs.prove(&config, fingerprint, verdict);
+        self.derive(Concerned {
+            policies: BTreeSet::from([config.0.clone()]),
+            instances: BTreeSet::from([proof.instance.id]),
+            configs: BTreeSet::from([config]),
+        })
+    }
+
     /// The policies whose configurations may be in etcd, with the path.
     pub fn etcd_paths(&self) -> impl Iterator<Item = (&PolicyName, &EtcdPath)> {
         self.policies
@@ -175,9 +221,10 @@ impl Instances {
             .filter_map(|spec| Some((&spec.name, spec.schema.as_ref()?.etcd_path.as_ref()?)))
     }
 
-    /// Whether the policies are known and all sources of configurations were listed once.
+    /// Whether the policies are known, all sources of configurations were listed once, and the policies have looked at all of them.
     pub fn complete(&self) -> bool {
-        self.policies_known && self.files.complete() && self.unlisted.is_empty()
+        let listed = self.policies_known && self.files.complete() && self.unlisted.is_empty();
+        listed && self.proofs.is_empty()
     }
 
     /// The instance with this id, if it runs.
@@ -274,17 +321,26 @@ impl Instances {
                 ConfigSource::Etcd(_) => self.etcd.get(policy).and_then(|store| store.get(&id)),
             };
             let instances = match raw {
-                Some(raw) => self.configs.put(raw, schema(&self.policies, policy)),
+                Some(raw) => self.configs.put(raw, self.policies.get(policy)),
                 None => Vec::from_iter(self.configs.remove(&id)),
             };
+            if self.configs.unproven(&id).is_some() {
+                self.proofs.want(id.clone());
+            } else {
+                self.proofs.forget(&id);
+            }
             concerned.instances.extend(instances);
             concerned.policies.insert(policy.clone());
             concerned.configs.insert(id);
         }
     }
 
-    /// Starts, reloads or stops an instance, whichever is due.
+    /// Starts, reloads or stops an instance, whichever is due. It stays as it is while its policy looks at a configuration for it.
     fn run(&mut self, id: &InstanceId, delta: &mut InstanceDelta) {
+        let mut configs = self.configs.naming(id);
+        if configs.any(|config| self.proofs.waits(&config)) {
+            return;
+        }
         let wanted = self.wanted(id);
         let running = self.running.get(id);
         self.refused.remove(id);
@@ -339,7 +395,8 @@ impl Instances {
             });
         };
         let listed = self.files.complete() && !self.unlisted.contains(policy);
-        if !listed || self.configs.of(policy).next().is_some() {
+        let mut configs = self.configs.of(policy);
+        if !listed || configs.any(|config| self.configs.instance(&config).is_some()) {
             return None;
         }
         Some(Problem::NoConfig {
@@ -359,10 +416,40 @@ impl Instances {
         Some(Problem::NoPolicy(source.clone(), policy.clone()))
     }
 
+    /// What lies below the path of one policy may be a configuration of another one.
+    fn stray(
+        &self,
+        policy: &PolicyName,
+        schema: &Schema,
+        source: &ConfigSource,
+        reason: &str,
+    ) -> Option<Problem> {
+        let mut reason = reason.to_owned();
+        if let (ConfigSource::Etcd(key), Some(path)) = (source, &schema.etcd_path) {
+            if self
+                .etcd_paths()
+                .any(|(_, path)| path.matches(key).is_some())
+                && path.matches(key).is_none()
+            {
+                return None;
+            }
+            reason +=
+                &format!(". Configurations are at {path}, one part of the key for each :name");
+        }
+        Some(Problem::Stray {
+            policy: policy.clone(),
+            found: source.clone(),
+            reason,
+        })
+    }
+
     fn config_problems(&self, policy: &PolicyName, source: &ConfigSource) -> Vec<Problem> {
         let Some(spec) = self.policies.get(policy) else {
             return Vec::new();
         };
+        if let (Some(schema), Some(reason)) = (&spec.schema, self.configs.stray(policy, source)) {
+            return Vec::from_iter(self.stray(policy, schema, source, reason));
+        }
         if spec.schema.is_some() {
             let mut problems = self.configs.problems(policy, source);
             let id = (policy.clone(), source.clone());

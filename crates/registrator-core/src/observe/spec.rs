@@ -1,5 +1,6 @@
 //! What a policy declares about itself, as data: the same for every policy language.
 
+use crate::observe::allowed::Allowed;
 use crate::observe::etcd_path::EtcdPath;
 use serde_json::Value as Json;
 use std::fmt;
@@ -56,6 +57,8 @@ pub struct PolicySpec {
     pub fingerprint: u64,
     /// The configuration that it declares; `None` if it has none and runs once.
     pub schema: Option<Schema>,
+    /// Whether its own code looks at a configuration that fits the schema, before that one counts.
+    pub validates: bool,
 }
 
 /// The configuration that a policy declares.
@@ -76,6 +79,8 @@ pub struct Attribute {
     pub name: String,
     /// What its value must be.
     pub kind: Type,
+    /// What else it must be.
+    pub allowed: Allowed,
     /// Its value when the member is absent; `None` makes it required.
     pub default: Option<Json>,
     /// One line for people.
@@ -122,6 +127,17 @@ impl Type {
                 .as_object()
                 .is_some_and(|members| members.values().all(|value| item.matches(value))),
             Type::Union(types) => types.iter().any(|kind| kind.matches(value)),
+        }
+    }
+}
+
+impl Type {
+    /// Whether a string or number can be a value of this type, or a part of one.
+    pub fn holds(&self, value: &Json) -> bool {
+        match self {
+            Type::List(item) | Type::Dict(item) => item.holds(value),
+            Type::Union(types) => types.iter().any(|kind| kind.holds(value)),
+            _ => self.matches(value),
         }
     }
 }
@@ -177,6 +193,8 @@ mod tests {
         check(&list, "[1]", false);
         check(&dict, "{\"a\": 1}", true);
         check(&dict, "{\"a\": \"x\"}", false);
+        let nested = Type::Union(vec![Type::List(Box::new(list.clone())), Type::None]);
+        assert!(nested.holds(&"a".into()) && !nested.holds(&1.into()));
         assert_eq!(
             format!("{union}, {list}, {dict}"),
             "int | None, list[str], dict[str, int]"

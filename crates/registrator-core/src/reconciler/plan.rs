@@ -30,6 +30,7 @@ impl Reconciler {
             errors: errors(self),
             idle: Problem::idle(self.problems()),
             printed: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -186,6 +187,12 @@ fn problem(problem: &Problem) -> Option<PlannedError> {
         Problem::Twice {
             instance, refused, ..
         } => (instance.to_string(), "config", Some(refused.to_string())),
+        Problem::Unchecked { policy, used, .. } => {
+            (policy.to_string(), "config", Some(used.to_string()))
+        }
+        Problem::Stray { policy, found, .. } => {
+            (policy.to_string(), "config", Some(found.to_string()))
+        }
         Problem::TooMany { instance, .. } => (instance.to_string(), "limit", None),
         Problem::NoSchema(source, policy) | Problem::NoPolicy(source, policy) => {
             (policy.to_string(), "config", Some(source.to_string()))

@@ -68,6 +68,7 @@ impl Reconciler {
             self.notices
                 .push_back(Notice::InstanceStarted { instance, reloaded });
         }
+        self.ask_proofs();
     }
 
     fn leave(&mut self, instance: &InstanceId) {
@@ -85,6 +86,9 @@ impl Reconciler {
         result: Result<Evaluation, EvalError>,
         now: Instant,
     ) {
+        if let Some(proof) = self.proofs.remove(&ticket) {
+            return self.on_proof(proof, result);
+        }
         let Some(origin) = self.evaluations.finish(ticket) else {
             return;
         };
@@ -331,6 +335,7 @@ impl Reconciler {
         self.watch_roots(keys.iter());
         for key in &keys {
             self.report_conflict(key);
+            self.report_overlap(key);
         }
         self.keys.mark(keys);
     }
@@ -410,6 +415,29 @@ impl Reconciler {
                 value,
             });
         }
+    }
+
+    /// Says of a name that CoreDNS gives another container's addresses with it.
+    fn report_overlap(&mut self, key: &Key) {
+        let container = |key: &Key| {
+            let candidates = self.desired.candidates(key)?;
+            let mut origins = candidates.values().flatten();
+            Some(origins.next()?.container.clone())
+        };
+        let container = container(key);
+        let Some(overlap) = self.names.change(key, container.as_ref()) else {
+            return;
+        };
+        let askers = |key: &Key| {
+            let candidates = self.desired.candidates(key).into_iter().flatten();
+            let origins: BTreeSet<Origin> = candidates
+                .flat_map(|(_, origins)| origins.iter().cloned())
+                .collect();
+            self.askers(&origins)
+        };
+        let (of, below) = (askers(&overlap.key), askers(&overlap.below));
+        self.notices
+            .push_back(Notice::AnswersForOthers { overlap, of, below });
     }
 
     fn report_sync(&mut self) {

@@ -6,7 +6,9 @@ use crate::evaluate::evaluation::{EvalError, LogLine};
 use crate::host::HostId;
 use crate::merge::brake::MaxDelete;
 use crate::merge::departures::Cause;
+use crate::merge::names::Overlap;
 use crate::node::{Key, Value};
+use crate::observe::config::ConfigSource;
 use crate::observe::container::ContainerId;
 use crate::observe::containers::Remark;
 use crate::observe::instance::{InstanceId, Problem};
@@ -214,12 +216,28 @@ pub enum Notice {
         /// One line.
         line: LogLine,
     },
+    /// A policy printed something about a configuration that it looked at.
+    Remark {
+        /// Where the configuration is.
+        used: ConfigSource,
+        /// One line.
+        line: LogLine,
+    },
     /// Different values are asked for under one key; the first of them is registered.
     Conflict {
         /// The key.
         key: Key,
         /// The values from the smallest on, with those who ask for them.
         candidates: Vec<(Value, Askers)>,
+    },
+    /// CoreDNS answers a container's name with another container's addresses too.
+    AnswersForOthers {
+        /// The name, and what is below it.
+        overlap: Overlap,
+        /// Who asks for the name.
+        of: Askers,
+        /// Who asks for what is below it.
+        below: Askers,
     },
     /// Everybody agrees again, or nobody asks any more.
     ConflictEnded {
@@ -331,7 +349,7 @@ impl Notice {
     /// How loud it is.
     pub fn level(&self) -> Level {
         match self {
-            Notice::Printed { line, .. } => line.level,
+            Notice::Printed { line, .. } | Notice::Remark { line, .. } => line.level,
             Notice::InstanceStarted { .. }
             | Notice::InstanceStopped(_)
             | Notice::EvaluationRecovered(_)
@@ -348,6 +366,7 @@ impl Notice {
             | Notice::HandedOver { .. }
             | Notice::Shared { .. } => Level::Info,
             Notice::Conflict { .. }
+            | Notice::AnswersForOthers { .. }
             | Notice::HostConflict { .. }
             | Notice::Repaired { .. }
             | Notice::Foreign { .. }
@@ -387,6 +406,8 @@ impl Notice {
             | Notice::Remarked { .. }
             | Notice::EvaluationRecovered(_)
             | Notice::Printed { .. }
+            | Notice::Remark { .. }
+            | Notice::AnswersForOthers { .. }
             | Notice::Synced { .. }
             | Notice::OrphansKept(_)
             | Notice::HeldBack(_)
@@ -447,6 +468,12 @@ impl fmt::Display for Notice {
                 let text = format!("message from the policy for container {asker}: {line}");
                 f.write_str(&one_line(&text))
             }
+            Notice::Remark { used, line } => write!(f, "{used}: {line}"),
+            Notice::AnswersForOthers { overlap, of, below } => write!(
+                f,
+                "CoreDNS answers {} of {of} with what is below it too, such as {} of {below}: give one of them another name, or a domain of its own",
+                overlap.name, overlap.below
+            ),
             Notice::Synced { nodes, containers } => write!(
                 f,
                 "in sync: {nodes} nodes for {containers} running containers"

@@ -116,6 +116,8 @@ pub struct Plan {
     pub idle: Vec<String>,
     /// What policies printed or logged, with the container, and what else is to be said of containers.
     pub printed: Vec<String>,
+    /// What somebody should look at, though all of it works.
+    pub warnings: Vec<String>,
     /// Why nodes that nobody asks for would stay for now, if too many would go at once.
     pub held_back: Option<String>,
 }
@@ -126,7 +128,7 @@ impl Plan {
         self.nodes.iter().any(|node| node.action.writes())
     }
 
-    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`, `printed`, `held_back`.
+    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`, `printed`, `warnings`, `held_back`.
     pub fn to_json(&self) -> Json {
         json!({
             "nodes": self.nodes.iter().map(|node| json!({
@@ -152,6 +154,7 @@ impl Plan {
             })).collect::<Vec<_>>(),
             "idle": self.idle,
             "printed": self.printed,
+            "warnings": self.warnings,
             "held_back": self.held_back,
         })
     }
@@ -165,7 +168,7 @@ fn origins(askers: &[Asker]) -> Vec<Json> {
 }
 
 /// One line for each node: a sign, the key, the value, and who asks for it. Then the conflicts, the errors, what is idle, what was
-/// printed, and what is held back.
+/// printed, the warnings, and what is held back.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
@@ -186,6 +189,9 @@ impl fmt::Display for Plan {
         }
         for line in self.idle.iter().chain(&self.printed) {
             writeln!(f, "{}", indented(line))?;
+        }
+        for line in &self.warnings {
+            writeln!(f, "warning: {line}")?;
         }
         if let Some(reason) = &self.held_back {
             writeln!(f, "{reason}. run would hold them back")?;

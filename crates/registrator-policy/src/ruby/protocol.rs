@@ -70,6 +70,8 @@ pub(super) struct Hello {
     pub(super) files: Vec<String>,
     /// The configuration that it declares, or null.
     pub(super) schema: Json,
+    /// Whether it has code that looks at configurations.
+    pub(super) validates: bool,
 }
 
 /// An exception in the child.
@@ -123,6 +125,7 @@ impl Hello {
         Some(Hello {
             ruby: answer.get("ruby")?.as_str()?.to_owned(),
             files: files.collect(),
+            validates: answer.get("validates")?.as_bool()?,
             schema: answer.get_mut("schema")?.take(),
         })
     }

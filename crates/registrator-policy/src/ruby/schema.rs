@@ -1,5 +1,6 @@
 //! Makes a schema of what a policy declared with `config`.
 
+use registrator_core::observe::allowed::Allowed;
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::{Attribute, Schema, Type};
 use serde_json::Value as Json;
@@ -26,26 +27,32 @@ pub(super) fn schema(json: &Json) -> Result<Option<Schema>, SchemaError> {
     let etcd_path = etcd_path.map_err(|error| failed(error.to_string()))?;
     let attributes = json.get("attributes").and_then(Json::as_array);
     let attributes = attributes.into_iter().flatten().map(attribute);
-    let attributes: Option<Vec<Attribute>> = attributes.collect();
+    let attributes: Result<Vec<Attribute>, String> = attributes.collect();
     Ok(Some(Schema {
-        attributes: attributes.ok_or_else(|| failed("the declaration is garbled".into()))?,
+        attributes: attributes.map_err(failed)?,
         etcd_path,
         ignores_unknown: true,
     }))
 }
 
 /// No attribute is required: without a default it is nil.
-fn attribute(json: &Json) -> Option<Attribute> {
+fn attribute(json: &Json) -> Result<Attribute, String> {
     let or_nil = |kind| Type::Union(vec![kind, Type::None]);
     let object = || Type::Dict(Box::new(Type::Any));
-    Some(Attribute {
-        name: json.get("name")?.as_str()?.to_owned(),
-        kind: match json.get("kind")?.as_str()? {
-            "string" => or_nil(Type::Str),
-            "object" => or_nil(object()),
-            "array" => or_nil(Type::List(Box::new(object()))),
-            _ => Type::Any,
-        },
+    let text = |member| json.get(member).and_then(Json::as_str);
+    let name = text("name").ok_or("the declaration is garbled")?.to_owned();
+    let kind = match text("kind") {
+        Some("string") => or_nil(Type::Str),
+        Some("object") => or_nil(object()),
+        Some("array") => or_nil(Type::List(Box::new(object()))),
+        _ => Type::Any,
+    };
+    let given = |member| json.get(member).filter(|value| !value.is_null()).cloned();
+    let allowed = Allowed::of(&kind, given("values"), given("min"), given("max"));
+    Ok(Attribute {
+        allowed: allowed.map_err(|error| format!("json_attr :{name}: {error}"))?,
+        name,
+        kind,
         default: Some(json.get("default").cloned().unwrap_or_default()),
         doc: None,
     })

@@ -7,6 +7,7 @@
 use super::facts::{Compose, StarBinding, StarPort, State};
 use super::json::to_star;
 use super::network::Network;
+use super::swarm::Swarm;
 use crate::inspect::{environment, text, texts};
 use allocative::Allocative;
 use registrator_core::observe::container::Container as Inspected;
@@ -98,7 +99,7 @@ impl<'v> StarlarkValue<'v> for Container {
 
 /// The types that policies can write in annotations.
 #[starlark_module]
-#[starlark_types(Container as Container, Network as Network, StarPort as Port, StarBinding as Binding, State as State, Compose as Compose)]
+#[starlark_types(Container as Container, Network as Network, StarPort as Port, StarBinding as Binding, State as State, Compose as Compose, Swarm as Swarm)]
 pub(super) fn container_types(builder: &mut GlobalsBuilder) {}
 
 #[starlark_module]
@@ -239,6 +240,12 @@ fn container_methods(builder: &mut MethodsBuilder) {
     #[starlark(attribute)]
     fn compose(this: &Container) -> anyhow::Result<NoneOr<Compose>> {
         Ok(NoneOr::from_option(Compose::of(&this.document)))
+    }
+
+    /// What Docker Swarm says about it; None if it is not a task of a service.
+    #[starlark(attribute)]
+    fn swarm(this: &Container) -> anyhow::Result<NoneOr<Swarm>> {
+        Ok(NoneOr::from_option(Swarm::of(&this.document)))
     }
 
     /// The label's value, or `default`.

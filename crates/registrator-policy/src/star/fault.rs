@@ -81,7 +81,7 @@ pub(super) fn diagnostic(error: &starlark::Error, file: &str, originals: &Origin
     for line in calls(locations.collect(), span.as_ref()) {
         message += &format!("\n{line}");
     }
-    if let Some(hint) = hint(&message) {
+    if let Some(hint) = hint(&message).or_else(|| absent(&message, span.as_ref()?)) {
         message += &format!("\nhelp: {hint}");
     }
     placed(span.as_ref(), file, Severity::Error, message)
@@ -136,6 +136,29 @@ fn tidy(message: &str) -> String {
 fn hint(message: &str) -> Option<&'static str> {
     let found = HINTS.iter().find(|(part, _)| message.contains(part));
     found.map(|(_, hint)| *hint)
+}
+
+/// What to write instead of `dict[key]` where the key may be absent.
+fn absent(message: &str, span: &FileSpan) -> Option<&'static str> {
+    if !message.starts_with("Key `") || !message.contains("was not found") {
+        return None;
+    }
+    // Of a function that is only a `return` the place is the call.
+    let Some((dict, _)) = span.source_span().rsplit_once('[') else {
+        return Some(
+            "container.label(\"name\"), and get(key) of a dict, give None for what is not there",
+        );
+    };
+    let last = dict.rsplit('.').next().unwrap_or(dict).trim();
+    Some(match last {
+        "labels" => {
+            "container.label(\"name\") gives None for a label that is not there, or a default: container.label(\"name\", \"x\")"
+        }
+        "networks" => {
+            "container.network(\"name\") gives None for a network that the container is not in"
+        }
+        _ => "get(key) gives None for what is not there, or a default: get(key, \"x\")",
+    })
 }
 
 fn snippet(span: &FileSpan) -> String {

@@ -7,6 +7,7 @@ use super::words::words;
 use crate::names;
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension};
 use starlark::syntax::{Dialect, DialectTypes};
+use starlark::values::none::NoneOr;
 use starlark::values::{Heap, Value};
 use starlark_derive::starlark_module;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -86,6 +87,11 @@ fn naming(builder: &mut GlobalsBuilder) {
         Ok(value
             .unpack_str()
             .is_some_and(|text| text.parse::<Ipv6Addr>().is_ok()))
+    }
+
+    /// The text that makes CoreDNS serve `text` as TXT; None if nothing does.
+    fn txt_text(#[starlark(require = pos)] text: &str) -> anyhow::Result<NoneOr<String>> {
+        Ok(NoneOr::from_option(names::txt_text(text)))
     }
 
     /// Traefik's rule for names: `/web_1.x` becomes `web-1-x`.

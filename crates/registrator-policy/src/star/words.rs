@@ -9,6 +9,7 @@ use super::json::from_star;
 use super::types;
 use allocative::Allocative;
 use registrator_core::evaluate::evaluation::Level;
+use registrator_core::observe::allowed::Allowed;
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::{Attribute, Schema, Type};
 use serde_json::Value as Json;
@@ -60,6 +61,8 @@ struct Attr {
     #[allocative(skip)]
     kind: Type,
     #[allocative(skip)]
+    allowed: Allowed,
+    #[allocative(skip)]
     default: Option<Json>,
     doc: Option<String>,
 }
@@ -99,21 +102,34 @@ pub(super) fn words(builder: &mut GlobalsBuilder) {
         Ok(NoneType)
     }
 
-    /// One attribute of the configuration: its type, and its default unless it is required.
+    /// One attribute of the configuration: its type, which values it may have, and its default unless it is required.
     fn attr<'v>(
         #[starlark(require = pos)] r#type: Value<'v>,
         #[starlark(require = named)] default: Option<Value<'v>>,
+        #[starlark(require = named)] values: Option<Value<'v>>,
+        #[starlark(require = named)] min: Option<Value<'v>>,
+        #[starlark(require = named)] max: Option<Value<'v>>,
         #[starlark(require = named)] doc: Option<String>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Attr> {
         let kind = types::of_value(r#type, eval.heap())?;
-        let default = default.map(from_star).transpose()?;
-        match &default {
-            Some(default) if !kind.matches(default) => {
-                anyhow::bail!("the default {default} is not of type {kind}")
+        let given = |value: Option<Value<'v>>| value.map(from_star).transpose();
+        let (default, values) = (given(default)?, given(values)?);
+        let allowed = Allowed::of(&kind, values, given(min)?, given(max)?)?;
+        if let Some(default) = &default {
+            if !kind.matches(default) {
+                anyhow::bail!("the default {default} is not of type {kind}");
             }
-            _ => Ok(Attr { kind, default, doc }),
+            if let Some(fault) = allowed.fault(default) {
+                anyhow::bail!("the default {fault}");
+            }
         }
+        Ok(Attr {
+            kind,
+            allowed,
+            default,
+            doc,
+        })
     }
 
     /// A line of the log for those who run containers. The same line is told once, for as long as the evaluations of one container
@@ -190,6 +206,7 @@ fn attribute(name: String, value: Value<'_>) -> anyhow::Result<Attribute> {
     Ok(Attribute {
         name,
         kind: attr.kind.clone(),
+        allowed: attr.allowed.clone(),
         default: attr.default.clone(),
         doc: attr.doc.clone(),
     })

@@ -4,7 +4,7 @@
 pub mod ruby;
 
 use registrator_core::evaluate::evaluation::{EvalError, Evaluation};
-use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
+use registrator_core::observe::config::{self, Config, ConfigError, ConfigSource, RawConfig};
 use registrator_core::observe::container::Container;
 use registrator_policy::{LoadError, Policy, Settings, load};
 use serde_json::Value as Json;
@@ -96,6 +96,20 @@ fn merge(target: &mut Json, change: &Json) {
 
 /// A configuration as a file of this name would give it.
 pub fn config(policy: &dyn Policy, text: &str) -> Option<Config> {
+    fitting(policy, text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A configuration that the policy has looked at, or what is wrong with it.
+pub fn checked(policy: &mut dyn Policy, text: &str) -> Result<Option<Config>, String> {
+    let config = fitting(policy, text)?;
+    if let Some(config) = &config {
+        policy.check(config).map_err(|error| error.to_string())?;
+    }
+    Ok(config)
+}
+
+/// A configuration that fits the schema, or what is wrong with it.
+fn fitting(policy: &dyn Policy, text: &str) -> Result<Option<Config>, String> {
     let spec = policy.spec();
     let raw = RawConfig {
         policy: spec.name.clone(),
@@ -103,8 +117,14 @@ pub fn config(policy: &dyn Policy, text: &str) -> Option<Config> {
         source: ConfigSource::File("web.json".into()),
         bytes: text.into(),
     };
-    let schema = spec.schema.as_ref()?;
-    Some(config::check(schema, &raw).unwrap_or_else(|faults| panic!("{faults:?}")))
+    let Some(schema) = &spec.schema else {
+        return Ok(None);
+    };
+    let faults = |faults: Vec<ConfigError>| {
+        let faults: Vec<String> = faults.iter().map(ConfigError::to_string).collect();
+        faults.join("\n")
+    };
+    config::check(schema, &raw).map(Some).map_err(faults)
 }
 
 /// The error's text without the random folder.
@@ -145,7 +165,10 @@ pub fn shipped_each<'a>(
 ) -> Vec<String> {
     let file = format!("../../etc/policies/{name}.star");
     let mut policy = load(Path::new(&file), &settings(env)).unwrap();
-    let given = config(policy.as_ref(), &given.to_string());
+    let given = match checked(policy.as_mut(), &given.to_string()) {
+        Ok(given) => given,
+        Err(fault) => return vec![format!("error: {fault}\n")],
+    };
     let outcome = |container| match policy.evaluate(given.as_ref(), container) {
         Ok(done) => lines(&done),
         Err(error) => {

@@ -3,7 +3,7 @@
 use crate::SKYDNS;
 use crate::common::ruby::{self, body, patient, policy_with, shown};
 use crate::common::{config, inspect, lines};
-use registrator_core::evaluate::evaluation::Level;
+use registrator_core::evaluate::evaluation::{Evaluation, Level};
 use registrator_core::observe::spec::Type;
 use serde_json::json;
 
@@ -182,7 +182,7 @@ fn what_cannot_be_converted_is_an_error_of_the_evaluation_and_of_the_check() {
         assert!(told.contains(part), "{members}: {told}");
     }
     let fine = config(policy.as_ref(), "{\"n\": 1}").unwrap();
-    assert_eq!(policy.check(&fine), Ok(()));
+    assert_eq!(policy.check(&fine), Ok(Evaluation::default()));
     assert!(policy.evaluate(Some(&fine), &inspect("web")).is_ok());
 }
 

@@ -21,6 +21,7 @@ fn the_policies_give_nodes() {
             "{\"ports\": [{\"port\": 80}, {\"port\": 53, \"protocol\": \"udp\"}], \"names\": \"a,b\"}",
             "/ports/web = [\"80/tcp\",\"53/udp\",\"a\",\"b\"]\n",
         ),
+        ("{}", "/demo/web = demo.local\n"),
     ];
     assert_eq!(policies.len(), cases.len());
     for (text, (members, expected)) in policies.into_iter().zip(cases) {

@@ -5,9 +5,11 @@ use crate::catalog;
 use crate::exit::Exit;
 use crate::files::{self, PolicyFile};
 use crate::settings::{CheckSettings, Environment};
+use registrator_core::evaluate::evaluation::Evaluation;
 use registrator_core::observe::instance::{Instances, Problem};
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use registrator_core::observe::watch::SourceEvent;
+use registrator_core::reconciler::verdict;
 use registrator_core::tell::printable;
 use registrator_policy::{Diagnostic, Policy, Severity};
 use serde_json::{Value as Json, json};
@@ -25,7 +27,7 @@ struct Findings {
 }
 
 pub(super) fn check(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<Exit> {
-    let findings = look(settings, environment)?;
+    let findings = super::with_stack_for_policies("check", || look(settings, environment))?;
     let text = if settings.json {
         printable::json(&format!("{:#}\n", findings.json())).into_owned()
     } else {
@@ -71,37 +73,35 @@ fn look(settings: &CheckSettings, environment: &Environment) -> anyhow::Result<F
     for event in catalog::listed(configs.configs) {
         instances.handle_file(event);
     }
+    let remarks = prove(&mut instances, &mut policies);
+    findings.diagnostics.extend(remarks);
     findings.instances = running(&mut instances);
     findings.idle = Problem::idle(instances.problems());
     findings
         .diagnostics
         .extend(instances.problems().filter_map(diagnostic));
-    findings
-        .diagnostics
-        .extend(refused_by_policies(&instances, &mut policies));
     Ok(findings)
 }
 
-/// Configurations that fit the schema of their policy, but not its code.
-fn refused_by_policies(
-    instances: &Instances,
+/// Has the policies look at the configurations that fit their schemas. What they print is a warning.
+fn prove(
+    instances: &mut Instances,
     policies: &mut BTreeMap<PolicyName, Box<dyn Policy>>,
 ) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for instance in instances.iter() {
-        let policy = policies.get_mut(&instance.id.policy);
-        let (Some(policy), Some(config)) = (policy, &instance.config) else {
-            continue;
-        };
-        if let Err(error) = policy.check(config) {
-            found.push(finding(
-                Severity::Error,
-                instance.id.to_string(),
-                format!("the policy cannot take this configuration: {error}"),
-            ));
+    let mut remarks = Vec::new();
+    while let Some(proof) = instances.next_proof() {
+        let policy = policies.get_mut(&proof.instance.id.policy);
+        let checked = policy.zip(proof.instance.config.as_ref());
+        let result = checked.map_or(Ok(Evaluation::default()), |(policy, config)| {
+            policy.check(config)
+        });
+        for line in result.iter().flat_map(|evaluation| &evaluation.log) {
+            let source = proof.source().to_string();
+            remarks.push(finding(Severity::Warning, source, line.text.clone()));
         }
+        instances.prove(proof, verdict(result));
     }
-    found
+    remarks
 }
 
 /// Policies that cannot be loaded have their own diagnostics; here they only keep their configurations from being called unused.
@@ -157,6 +157,12 @@ fn diagnostic(problem: &Problem) -> Option<Diagnostic> {
                 fault.message.clone(),
             )
         },
+        Problem::Stray { found, .. } => {
+            finding(Severity::Error, found.to_string(), problem.to_string())
+        }
+        Problem::Unchecked { used, .. } => {
+            finding(Severity::Error, used.to_string(), problem.to_string())
+        }
         Problem::Ignored { fault, .. } => Diagnostic {
             line: fault.line,
             ..finding(

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::files;
 use crate::settings::{Environment, PlanSettings};
 use anyhow::{Context, anyhow, bail};
+use registrator_core::evaluate::evaluation::Evaluation;
 use registrator_core::observe::config::RawConfig;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::etcd_path::EtcdPath;
@@ -19,7 +20,6 @@ use registrator_core::reconciler::{Command, Event, Reconciler};
 use registrator_core::tell::notice::Notice;
 use registrator_core::tell::plan::Plan;
 use registrator_core::tell::printable::json;
-use registrator_policy::STACK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -37,17 +37,8 @@ struct Target {
     layout: Layout,
 }
 
-/// Policies run on this thread, so it is one with the stack that they may need.
 pub(super) fn plan(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("plan".into())
-            .stack_size(STACK_BYTES);
-        let planning = thread.spawn_scoped(scope, || make(settings, environment))?;
-        planning
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("planning failed, see standard error")))
-    })
+    super::with_stack_for_policies("plan", || make(settings, environment))
 }
 
 fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
@@ -82,6 +73,13 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
                 let result = policy.evaluate(instance.config.as_ref(), &container);
                 reconciler.handle(Event::Evaluated { ticket, result }, Instant::now());
             }
+            Command::Check { ticket, instance } => {
+                let policy = policies.get_mut(&instance.id.policy);
+                let checked = policy.zip(instance.config.as_ref());
+                let result = checked.map(|(policy, config)| policy.check(config));
+                let result = result.unwrap_or_else(|| Ok(Evaluation::default()));
+                reconciler.handle(Event::Evaluated { ticket, result }, Instant::now());
+            }
             Command::FollowConfigs {
                 policy,
                 path: Some(path),
@@ -102,16 +100,23 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
         bail!("not everything could be evaluated");
     }
     let mut plan = runtime.block_on(compare(&reconciler, world.etcd.as_ref()))?;
-    plan.printed = printed(&mut reconciler);
+    note(&mut plan, &mut reconciler);
     show(&plan, settings)
 }
 
-/// What policies print and what is remarked says why a container has no nodes, for one.
-fn printed(reconciler: &mut Reconciler) -> Vec<String> {
-    std::iter::from_fn(|| reconciler.next_notice())
-        .filter(|notice| matches!(notice, Notice::Printed { .. } | Notice::Remarked { .. }))
-        .map(|notice| notice.to_string())
-        .collect()
+/// Takes in what people are told. What policies print and what is remarked says why a container has no nodes, for one.
+fn note(plan: &mut Plan, reconciler: &mut Reconciler) {
+    while let Some(notice) = reconciler.next_notice() {
+        match notice {
+            Notice::Printed { .. } | Notice::Remarked { .. } => {
+                plan.printed.push(notice.to_string())
+            }
+            Notice::Remark { .. } | Notice::AnswersForOthers { .. } => {
+                plan.warnings.push(notice.to_string());
+            }
+            _ => {}
+        }
+    }
 }
 
 fn show(plan: &Plan, settings: &PlanSettings) -> anyhow::Result<Exit> {

@@ -5,7 +5,7 @@ use super::client::{EtcdClient, WatchStream};
 use super::error::Error;
 use super::reading::{KeyListing, KeyRange};
 use crate::attempts::Attempts;
-use etcd_api::{Event, KeyValue, WatchCreateRequest, event::EventType};
+use etcd_api::{Event, KeyValue, WatchCreateRequest, WatchResponse, event::EventType};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
@@ -57,12 +57,10 @@ pub async fn list_configs(
     path: EtcdPath,
 ) -> Result<Vec<RawConfig>, Error> {
     let configs = Configs { policy, path };
+    let beside = configs.read_root(client).await;
     let listing = client.list(&configs.range(), 0).await?;
-    Ok(listing
-        .kvs
-        .into_iter()
-        .filter_map(|kv| configs.config(kv))
-        .collect())
+    let found = beside.into_iter().chain(listing.kvs);
+    Ok(found.filter_map(|kv| configs.config(kv)).collect())
 }
 
 /// Which keys are configurations, and whose.
@@ -77,12 +75,30 @@ impl Configs {
         KeyRange::prefix(&self.path.prefix())
     }
 
-    /// The configuration that a key holds, if its name fits the path.
+    /// The key where somebody may put a configuration who takes the policy's path for a key. Who may read what is below need not have
+    /// the right to read this one.
+    fn root(&self) -> KeyRange {
+        KeyRange::exact(&self.path.root())
+    }
+
+    async fn read_root(&self, client: &EtcdClient) -> Option<KeyValue> {
+        client.get(&self.path.root()).await.ok().flatten()
+    }
+
+    /// The configuration that a key holds, if its name fits the path; without a name if it only looks like one.
     fn config(&self, kv: KeyValue) -> Option<RawConfig> {
-        let key = String::from_utf8(kv.key).ok()?;
+        let text = String::from_utf8(kv.key);
+        let name = text
+            .as_ref()
+            .ok()
+            .and_then(|key| self.path.config_name(key));
+        let key = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        if name.is_none() && !self.path.resembles(&key) {
+            return None;
+        }
         Some(RawConfig {
             policy: self.policy.clone(),
-            name: Some(self.path.config_name(&key)?),
+            name,
             source: ConfigSource::Etcd(key),
             bytes: kv.value,
         })
@@ -101,6 +117,23 @@ impl Configs {
 
 /// Nobody listens any more.
 struct Unheard;
+
+/// What a source has before it follows.
+struct Begun {
+    watch: WatchStream,
+    /// `None` if etcd does not permit it.
+    root_watch: Option<WatchStream>,
+    listing: KeyListing,
+    beside: Option<KeyValue>,
+}
+
+/// The next answer of a watch, if there is one.
+async fn next_of(
+    watch: Option<&mut WatchStream>,
+    revision: i64,
+) -> Option<Result<WatchResponse, Error>> {
+    Some(watch?.next(revision).await)
+}
 
 struct Source {
     client: EtcdClient,
@@ -124,15 +157,15 @@ impl Source {
     /// A watch that has broken is not resumed: an etcd that comes back may have lost its data, or have older ones, and neither its
     /// revision nor the cluster's id tells, if others were there first.
     async fn list_and_follow(&mut self) -> Result<(), Unheard> {
-        let (watch, listing) = match self.watch_and_list().await {
+        let begun = match self.watch_and_list().await {
             Ok(begun) => begun,
             Err(error) => return self.wait(error).await,
         };
         let opened = Instant::now();
-        let revision = listing.revision;
         self.restore()?;
-        self.pass_on_list(listing)?;
-        self.follow(watch, revision).await?;
+        self.pass_on_list(begun.beside, begun.listing.kvs)?;
+        let watches = (begun.watch, begun.root_watch);
+        self.follow(watches, begun.listing.revision).await?;
         if opened.elapsed() > BACKOFF.longest {
             self.attempts.succeeded();
         }
@@ -140,17 +173,11 @@ impl Source {
         Ok(())
     }
 
-    /// The watch comes first: what changes during the list waits in it, and if etcd loses its data behind the list the watch breaks.
-    async fn watch_and_list(&self) -> Result<(WatchStream, KeyListing), Error> {
-        let range = self.configs.range();
-        let create = WatchCreateRequest {
-            key: range.key.clone(),
-            range_end: range.end.clone(),
-            fragment: true,
-            ..WatchCreateRequest::default()
-        };
-        let (watch, created) = self.client.watch(create).await?;
-        let listing = self.client.list(&range, 0).await?;
+    /// The watches come first: what changes during the list waits in them, and if etcd loses its data behind the list the watch breaks.
+    async fn watch_and_list(&self) -> Result<Begun, Error> {
+        let (watch, created) = self.watch(self.configs.range()).await?;
+        let root_watch = self.watch(self.configs.root()).await.ok();
+        let listing = self.client.list(&self.configs.range(), 0).await?;
         let began = created.header.unwrap_or_default();
         if listing.cluster != began.cluster_id || listing.revision < began.revision {
             // The two answers tell of different data.
@@ -159,12 +186,44 @@ impl Source {
                 revision: began.revision,
             });
         }
-        Ok((watch, listing))
+        Ok(Begun {
+            watch,
+            root_watch: root_watch.map(|(watch, _)| watch),
+            beside: self.configs.read_root(&self.client).await,
+            listing,
+        })
     }
 
-    /// Passes on what comes after `revision`, until the watch breaks.
-    async fn follow(&mut self, mut watch: WatchStream, revision: i64) -> Result<(), Unheard> {
-        while let Ok(answer) = watch.next(revision).await {
+    async fn watch(&self, range: KeyRange) -> Result<(WatchStream, WatchResponse), Error> {
+        let create = WatchCreateRequest {
+            key: range.key,
+            range_end: range.end,
+            fragment: true,
+            ..WatchCreateRequest::default()
+        };
+        self.client.watch(create).await
+    }
+
+    /// Passes on what comes after `revision`, until the watch of the configurations breaks.
+    async fn follow(
+        &mut self,
+        (mut watch, mut root_watch): (WatchStream, Option<WatchStream>),
+        revision: i64,
+    ) -> Result<(), Unheard> {
+        loop {
+            let answer = tokio::select! {
+                answer = watch.next(revision) => match answer {
+                    Ok(answer) => answer,
+                    Err(_) => return Ok(()),
+                },
+                Some(answer) = next_of(root_watch.as_mut(), revision) => match answer {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        root_watch = None;
+                        continue;
+                    }
+                },
+            };
             for event in answer.events {
                 let changed = event.kv.as_ref().map_or(0, |kv| kv.mod_revision);
                 if changed > revision {
@@ -173,12 +232,11 @@ impl Source {
                 }
             }
         }
-        Ok(())
     }
 
-    fn pass_on_list(&self, listing: KeyListing) -> Result<(), Unheard> {
+    fn pass_on_list(&self, beside: Option<KeyValue>, kvs: Vec<KeyValue>) -> Result<(), Unheard> {
         self.send(watch::SourceEvent::Init)?;
-        for kv in listing.kvs {
+        for kv in beside.into_iter().chain(kvs) {
             if let Some(config) = self.configs.config(kv) {
                 self.send(watch::SourceEvent::InitApply(config))?;
             }

@@ -25,6 +25,10 @@ impl Policy for Fake {
         (self.answer)(container)
     }
 
+    fn check(&mut self, config: &Config) -> Answer {
+        (self.answer)(&container()).map(|_| nodes(config.text()))
+    }
+
     fn canceller(&self) -> Canceller {
         Canceller::default()
     }
@@ -39,6 +43,7 @@ fn fake(text: &str, answer: impl FnMut(&Container) -> Answer + Send + 'static) -
         name: name(text),
         fingerprint: 0,
         schema: None,
+        validates: false,
     };
     Box::new(Fake {
         spec,
@@ -340,5 +345,36 @@ async fn threads_end_with_their_owner() {
         alive
             .recv_timeout(Duration::from_secs(20))
             .is_err_and(|error| { error == std::sync::mpsc::RecvTimeoutError::Disconnected })
+    );
+}
+
+/// Policies look at configurations on their own threads, within the times of evaluations.
+#[tokio::test]
+async fn configurations_are_looked_at_in_turn() {
+    let mut world = World::new();
+    let (policy, begins, go) = waiting("a");
+    world.evaluators.replace(policy);
+    world.ask(1, "a");
+    let config = registrator_core::observe::config::from_members(serde_json::Map::new());
+    world
+        .evaluators
+        .check(Ticket(2), &name("a"), Some(config.clone()));
+    begins.recv().unwrap();
+    go.send(()).unwrap();
+    assert_eq!(world.next().await, "1 late");
+    go.send(()).unwrap();
+    assert_eq!(world.next().await, "2 {}");
+    world
+        .evaluators
+        .check(Ticket(3), &name("b"), Some(config.clone()));
+    assert_eq!(world.next().await, "3 host policy b is not loaded");
+    let mut world = World::impatient();
+    let (policy, _begins, _go) = waiting("a");
+    world.evaluators.replace(policy);
+    world.evaluators.check(Ticket(4), &name("a"), Some(config));
+    let answer = world.next().await;
+    assert!(
+        answer.starts_with("4 host policy a has not answered"),
+        "{answer}"
     );
 }

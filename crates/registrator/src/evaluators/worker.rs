@@ -13,11 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// An evaluation that is asked for.
+/// An evaluation that is asked for; without a container the policy looks at the configuration.
 pub(super) struct Request {
     pub(super) ticket: Ticket,
     pub(super) config: Option<Config>,
-    pub(super) container: Container,
+    pub(super) container: Option<Container>,
 }
 
 /// The end of a policy's thread that the owner holds. The thread ends when it is closed or dropped.
@@ -122,7 +122,11 @@ impl Drop for Worker {
 fn work(mut policy: Box<dyn Policy>, shared: &PolicyThread, alarm: &Alarm) {
     while let Some(request) = shared.next() {
         alarm.ring();
-        let evaluate = || policy.evaluate(request.config.as_ref(), &request.container);
+        let evaluate = || match (&request.container, &request.config) {
+            (Some(container), config) => policy.evaluate(config.as_ref(), container),
+            (None, Some(config)) => policy.check(config),
+            (None, None) => Ok(Evaluation::default()),
+        };
         // A policy keeps no state between evaluations that a panic could leave half done.
         let result = catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
             let message = format!("policy {} panicked, see standard error", shared.name);
@@ -185,12 +189,17 @@ impl PolicyThread {
     }
 
     fn too_slow(&self, request: &Request, at: Option<String>) -> EvalError {
+        let of = request
+            .container
+            .as_ref()
+            .map_or("a configuration".to_owned(), |container| {
+                format!("container {}", container.name())
+            });
         EvalError {
             kind: EvalErrorKind::Limit,
             message: format!(
-                "the policy took longer than {} for container {}: make it do less, or raise --evaluation-timeout (KONTENA_REGISTRATOR_EVALUATION_TIMEOUT)",
-                shown(self.deadlines.timeout),
-                request.container.name()
+                "the policy took longer than {} for {of}: make it do less, or raise --evaluation-timeout (KONTENA_REGISTRATOR_EVALUATION_TIMEOUT)",
+                shown(self.deadlines.timeout)
             ),
             at,
         }

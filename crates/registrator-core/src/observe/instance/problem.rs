@@ -28,6 +28,26 @@ pub enum Problem {
         /// Whether the instance keeps its last good configuration.
         kept: bool,
     },
+    /// A configuration that its policy could not look at.
+    #[error("{used} is used though policy {policy} could not look at it: {message}")]
+    Unchecked {
+        /// The policy.
+        policy: PolicyName,
+        /// Where it is.
+        used: ConfigSource,
+        /// Why not.
+        message: String,
+    },
+    /// Something that looks like a configuration and is none.
+    #[error("{found} is no configuration of policy {policy}: {reason}")]
+    Stray {
+        /// The policy.
+        policy: PolicyName,
+        /// Where it is.
+        found: ConfigSource,
+        /// Why not.
+        reason: String,
+    },
     /// A member of a configuration that its policy does not know, and need not know.
     #[error("configuration of policy {policy}: {fault}; the member is ignored")]
     Ignored {
@@ -107,6 +127,8 @@ impl Problem {
             Problem::Policy { kept, .. } | Problem::Config { kept, .. } => !kept,
             Problem::TooMany { .. } => true,
             Problem::Ignored { .. }
+            | Problem::Unchecked { .. }
+            | Problem::Stray { .. }
             | Problem::Twice { .. }
             | Problem::NoSchema(..)
             | Problem::NoPolicy(..)

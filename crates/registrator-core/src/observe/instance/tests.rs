@@ -1,8 +1,10 @@
 //! Tests of [`super::Instances`].
 
 mod incremental;
+mod proofs;
 
 use super::*;
+use crate::observe::allowed::Allowed;
 use crate::observe::spec::{Attribute, Type};
 
 fn name(text: &str) -> PolicyName {
@@ -14,6 +16,7 @@ fn spec(text: &str, fingerprint: u64, attribute: Option<Type>) -> PolicySpec {
         attributes: vec![Attribute {
             name: "x".into(),
             kind,
+            allowed: Allowed::default(),
             default: Some("d".into()),
             doc: None,
         }],
@@ -24,6 +27,7 @@ fn spec(text: &str, fingerprint: u64, attribute: Option<Type>) -> PolicySpec {
         name: name(text),
         fingerprint,
         schema,
+        validates: false,
     }
 }
 
@@ -236,6 +240,69 @@ fn unused_files_are_named() {
     );
     let expected = "a/-.json is not used: policy a declares no configuration\nb/-.json is not used: there is no policy b";
     assert_eq!(shown(&delta).trim_start(), expected);
+}
+
+#[test]
+fn what_only_looks_like_a_configuration_is_named_once() {
+    let mut instances = Instances::default();
+    list(&mut instances, []);
+    let mut below = spec("b", 1, Some(Type::Str));
+    let schema = below.schema.as_mut().unwrap();
+    schema.etcd_path = Some(EtcdPath::parse("/s/b/:service").unwrap());
+    instances.set_policies(vec![spec("a", 1, Some(Type::Str)), below], vec![]);
+    instances.handle_etcd(&name("a"), SourceEvent::Init);
+    let key = |key: &str, name: Option<&str>| RawConfig {
+        name: name.map(str::to_owned),
+        source: ConfigSource::Etcd(key.into()),
+        ..file("a", None, "{}")
+    };
+    for raw in [
+        key("/s", None),
+        key("/s/", None),
+        key("/s/x/y", None),
+        key("/s/..", Some("..")),
+        key("/s/a\nb", Some("a\nb")),
+        // Another policy's.
+        key("/s/b/one", None),
+    ] {
+        instances.handle_etcd(&name("a"), SourceEvent::InitApply(raw));
+    }
+    let delta = instances.handle_etcd(&name("a"), SourceEvent::InitDone);
+    let found = shown(&delta);
+    let lines: Vec<&str> = found.trim_start().lines().collect();
+    let path = "Configurations are at /s/:service, one part of the key for each :name";
+    let none =
+        |key: &str, why: &str| format!("etcd {key} is no configuration of policy a: {why}. {path}");
+    assert_eq!(
+        lines,
+        [
+            "policy a waits for a configuration: write a.json or a/NAME.json in the services folder, or put one at /s/:service in etcd; {} takes all defaults",
+            &none("/s", "its key does not fit"),
+            &none("/s/", "its key does not fit"),
+            &none("/s/..", "its name \"..\" is not one: it must not be empty, \".\" or \"..\""),
+            &none("/s/a\nb", "its name \"a\\nb\" has a character that cannot be seen"),
+            &none("/s/x/y", "its key does not fit"),
+        ]
+        .iter()
+        .flat_map(|line| line.lines())
+        .collect::<Vec<_>>()
+    );
+    assert_eq!(instances.iter().count(), 0);
+    assert!(!instances.hides_nodes());
+    let again = key("/s/x/y", None);
+    let delta = instances.handle_etcd(
+        &name("a"),
+        SourceEvent::Apply(RawConfig {
+            bytes: b"{ }".to_vec(),
+            ..again
+        }),
+    );
+    assert_eq!(shown(&delta), "");
+    let delta = list(&mut instances, [file("a", Some(".."), "{}")]);
+    assert_eq!(
+        shown(&delta),
+        "\na/...json is no configuration of policy a: its name \"..\" is not one: it must not be empty, \".\" or \"..\""
+    );
 }
 
 #[test]

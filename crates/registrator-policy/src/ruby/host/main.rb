@@ -86,7 +86,7 @@ module Kontena
         REGISTRATOR_POLICY_FILE.call(type, text.force_encoding(Encoding::UTF_8), path)
         type.seal
         @type = type
-        { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type) }
+        { 'ruby' => RUBY_VERSION, 'files' => helpers(path), 'schema' => schema(type), 'validates' => type.validates? }
       end
 
       def constant(name)
@@ -108,7 +108,10 @@ module Kontena
         return nil unless type
 
         attributes = type.json_attrs.each_value.map do |attribute|
-          { 'name' => attribute.member, 'kind' => kind(attribute), 'default' => plain(attribute.default) }
+          {
+            'name' => attribute.member, 'kind' => kind(attribute), 'default' => plain(attribute.default),
+            'values' => plain(attribute.values), 'min' => plain(attribute.min), 'max' => plain(attribute.max)
+          }
         end
         { 'etcd_path' => type.etcd_path, 'line' => policy.configuration_line, 'attributes' => attributes }
       end
@@ -141,12 +144,18 @@ module Kontena
 
       def evaluate(request)
         policy = @type.new(config(request['config']), @logger)
-        return {} if request['check']
+        return check(policy) if request['check']
 
         found = Nodes.new
         collect = proc { |*all| all.each { |nodes| found.add(nodes) } && nil }
         found.add(policy.__send__(:docker_container, Container.new(request['json']), &collect))
         { 'nodes' => found.pairs }
+      end
+
+      # What is wrong with the configuration is raised.
+      def check(policy)
+        policy.instance_exec(policy.config, &@type.validator) if @type.validator
+        {}
       end
 
       def config(given)

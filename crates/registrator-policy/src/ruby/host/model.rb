@@ -6,9 +6,9 @@ module Kontena
     module Model
       # One declared attribute.
       class Attribute
-        attr_reader :name, :member, :type, :model, :array_model
+        attr_reader :name, :member, :type, :model, :array_model, :values, :min, :max
 
-        def initialize(name, member: nil, default: nil, type: nil, model: nil, array_model: nil, omitnil: false, readonly: false, block: nil)
+        def initialize(name, member: nil, default: nil, type: nil, model: nil, array_model: nil, omitnil: false, readonly: false, values: nil, min: nil, max: nil, block: nil)
           @name = name.to_sym
           @member = (member || name).to_s.freeze
           @default = default
@@ -17,6 +17,9 @@ module Kontena
           @array_model = array_model
           @omitnil = omitnil
           @readonly = readonly
+          @values = values
+          @min = min
+          @max = max
           @block = block
           check
           freeze
@@ -38,6 +41,7 @@ module Kontena
         # The attribute's value for a member's value, found at `place`.
         def load(value, place)
           Registrator::Faults.place = place
+          within_bounds(value)
           value = convert(value, place)
           value = @block.call(value) if @block
           Registrator::Faults.place = nil
@@ -82,6 +86,19 @@ module Kontena
 
             raise ArgumentError, "json_attr :#{name}: #{value} must include Kontena::JSON::Model"
           end
+        end
+
+        # The configuration's own members were looked at before; those of models in it were not.
+        def within_bounds(value)
+          case value
+          when Array then value.each { |item| within_bounds(item) }
+          when String, Numeric
+            raise ArgumentError, "must be one of #{@values.map(&:to_json).join(', ')}, not #{value.to_json}" if @values && !@values.include?(value)
+          end
+          return unless Numeric === value
+
+          raise ArgumentError, "must be #{@min} or more, not #{value}" if @min && value < @min
+          raise ArgumentError, "must be at most #{@max}, not #{value}" if @max && value > @max
         end
 
         def convert(value, place)

@@ -62,6 +62,9 @@ module Kontena
         # The class of the declared configuration, or nil.
         attr_reader :configuration, :configuration_line
 
+        # The lambda that looks at configurations before they count, or nil.
+        attr_reader :validator
+
         def config(etcd_path: nil, &block)
           raise ArgumentError, 'config is declared twice' if !frozen? && @configuration
 
@@ -79,6 +82,19 @@ module Kontena
           end
 
           define_method(:docker_container, &body)
+        end
+
+        # Declares what looks at each configuration before it counts, and raises if something is wrong.
+        def validate(lambda = nil, &block)
+          body = lambda || block
+          raise ArgumentError, "validate takes a lambda, as in validate -> (config) { ... }, not #{body.inspect}" unless Proc === body
+
+          @validator = body
+        end
+
+        # Whether code of the policy looks at configurations.
+        def validates?
+          !@validator.nil? || (!@configuration.nil? && @configuration.json_attrs.each_value.any? { |attribute| !attribute.plain? })
         end
 
         # To be called when the file was evaluated. What constants and variables refer to stays as it is: policies keep things there.

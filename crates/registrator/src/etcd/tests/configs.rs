@@ -43,7 +43,10 @@ fn shown(config: &RawConfig) -> String {
         panic!("{config:?}")
     };
     assert_eq!(config.policy, policy());
-    assert_eq!(config.name.as_deref(), key.strip_prefix("/c/"));
+    let Some(name) = &config.name else {
+        return format!("{key} is none");
+    };
+    assert_eq!(Some(name.as_str()), key.strip_prefix("/c/"));
     format!("{key} {:?}", config.bytes.escape_ascii().to_string())
 }
 
@@ -89,23 +92,44 @@ async fn a_source_lists_and_follows(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     put(&etcd, "/c/b", "1", 0).await;
     put(&etcd, "/c/a", "{\n}", 0).await;
-    // Neither what lies beside nor what lies deeper fits the path.
-    for other in ["/d/a", "/c/b/c", "/c/"] {
+    // What lies beside is none of ours; what lies deeper, or where there is no name, looks like a configuration.
+    for other in ["/d/a", "/c-d/a", "/c/b/c", "/c/", "/c"] {
         put(&etcd, other, "1", 0).await;
     }
     let mut source = Source::start(&etcd);
-    let expected = ["init", r#"list /c/a "{\\n}""#, r#"list /c/b "1""#, "done"];
+    let expected = [
+        "init",
+        "list /c is none",
+        "list /c/ is none",
+        r#"list /c/a "{\\n}""#,
+        r#"list /c/b "1""#,
+        "list /c/b/c is none",
+        "done",
+    ];
     assert_eq!(source.until("done").await, expected);
     let listed = list_configs(&etcd.program_client(), policy(), path())
         .await
         .unwrap();
     let listed: Vec<String> = listed.iter().map(shown).collect();
-    assert_eq!(listed, [r#"/c/a "{\\n}""#, r#"/c/b "1""#]);
+    let expected = [
+        "/c is none",
+        "/c/ is none",
+        r#"/c/a "{\\n}""#,
+        r#"/c/b "1""#,
+        "/c/b/c is none",
+    ];
+    assert_eq!(listed, expected);
     put(&etcd, "/c/c", "2", 0).await;
     put(&etcd, "/d/a", "2", 0).await;
     delete(&etcd, "/c/b").await;
     let expected = [r#"apply /c/c "2""#, "delete etcd /c/b"];
     assert_eq!(source.until("delete").await, expected);
+    put(&etcd, "/c/x/", "2", 0).await;
+    assert_eq!(source.next().await, "apply /c/x/ is none");
+    put(&etcd, "/c", "3", 0).await;
+    assert_eq!(source.next().await, "apply /c is none");
+    delete(&etcd, "/c").await;
+    assert_eq!(source.next().await, "delete etcd /c");
 }
 
 async fn a_source_survives_a_restart(program: PathBuf) {

@@ -18,6 +18,11 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
         r#"{"domain": "host.test", "ttl": 17, "address": "host"}"#,
     ),
     ("skydns/own.json", r#"{"domain": "own.test", "ttl": 17}"#),
+    ("skydns/zero.json", r#"{"domain": "zero.test", "ttl": 0}"#),
+    (
+        "skydns/most.json",
+        r#"{"domain": "most.test", "ttl": 4294967295}"#,
+    ),
     (
         "skydns-srv/six.json",
         r#"{"domain": "six.test", "ttl": 17, "network": "six", "project": true}"#,
@@ -28,7 +33,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     ),
 ];
 
-const ZONES: &str = "all.test host.test own.test six.test two.test";
+const ZONES: &str = "all.test host.test own.test six.test two.test zero.test most.test";
 
 #[test]
 fn all_kinds_with_the_embedded_etcd() {
@@ -69,8 +74,8 @@ fn all_kinds(kind: Kind) {
 
 fn names_and_texts(world: &World, dns: &Dns) {
     let labels = [
-        "--label=about=the \"front\"",
-        "--label=io.kontena.skydns.names=WWW, blue.green",
+        "--label=about=the \"front\" C:\\x\\065",
+        "--label=io.kontena.skydns.names=WWW, blue.green.all.test",
         "--env=SERVICE_NAME=redis",
         "--env=SERVICE_ID=redis-1",
         "--expose=6379",
@@ -84,8 +89,12 @@ fn names_and_texts(world: &World, dns: &Dns) {
             world,
             Type::Txt,
             name,
-            &[&format!(r#"{name}. 17 TXT "the \"front\"""#)],
+            &[&format!(r#"{name}. 17 TXT "the \"front\" C:\\x\\065""#)],
         );
+    }
+    // CoreDNS takes 0 for none, and none for longer than the lease has left, or 30 seconds.
+    for name in ["web.zero.test", "web.most.test"] {
+        dns.expect(world, Type::A, name, &[&format!("{name}. 30 A {ip}")]);
     }
     // What is above a name answers for it, the domain too; and an asterisk stands for any label.
     for name in [

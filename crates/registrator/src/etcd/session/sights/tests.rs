@@ -135,6 +135,7 @@ impl World {
         let policy = PolicySpec {
             name: PolicyName::parse("p").unwrap(),
             fingerprint: 1,
+            validates: false,
             schema: None,
         };
         let container = r#"{"Id": "0123456789ab", "State": {"Running": true}}"#;
