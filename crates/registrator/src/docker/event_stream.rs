@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use registrator_core::observe::container::ContainerId;
-use serde::de::IgnoredAny;
+use registrator_core::observe::document::{Document, Part};
+use serde::de::{Error as _, IgnoredAny};
 use serde_json::Value as Json;
 
 use super::error::Error;
@@ -127,7 +128,7 @@ struct Splitter {
     scanned: usize,
     nesting: Nesting,
     /// What an event that is too long says at its beginning. Its bytes are thrown away.
-    too_long: Option<Json>,
+    too_long: Option<Document>,
 }
 
 /// Where in an object a byte is.
@@ -178,7 +179,7 @@ impl Splitter {
         self.bytes.extend_from_slice(bytes);
     }
 
-    fn pop(&mut self) -> Result<Option<Json>, Error> {
+    fn pop(&mut self) -> Result<Option<Document>, Error> {
         while let Some(byte) = self.bytes.get(self.scanned).copied() {
             self.scanned += 1;
             let was_outside = self.nesting.depth == 0;
@@ -222,18 +223,17 @@ impl Splitter {
     }
 
     /// What was scanned last is an event, or nonsense.
-    fn event(&mut self) -> Result<Json, Error> {
+    fn event(&mut self) -> Result<Document, Error> {
         let bytes = self.bytes.get(self.done..self.scanned);
         self.done = self.scanned;
         if let Some(event) = self.too_long.take() {
             return Ok(event);
         }
-        serde_json::from_slice(bytes.unwrap_or_default())
-            .map_err(|source| Error::not_as_documented("events", source))
+        read(bytes.unwrap_or_default()).map_err(|source| Error::not_as_documented("events", source))
     }
 
     /// An event that is too long, without its attributes: they make it so long, and stand at its end.
-    fn beginning(&self) -> Result<Json, Error> {
+    fn beginning(&self) -> Result<Document, Error> {
         const ATTRIBUTES: &[u8] = b"\"Attributes\":";
         let too_long = || Error::too_long("events", self.longest);
         let bytes = self.bytes.get(self.done..).unwrap_or_default();
@@ -241,7 +241,7 @@ impl Splitter {
         let end = windows.position(|window| window == ATTRIBUTES);
         let beginning = end.and_then(|end| bytes.get(..end)).ok_or_else(too_long)?;
         let whole = [beginning, ATTRIBUTES, b"{}}}"].concat();
-        serde_json::from_slice(&whole).map_err(|_| too_long())
+        read(&whole).map_err(|_| too_long())
     }
 
     fn forget(&mut self, count: usize) {
@@ -251,19 +251,29 @@ impl Splitter {
     }
 }
 
+/// An event has the container's labels, of which none is needed: they are not taken out of the text.
+fn read(bytes: &[u8]) -> Result<Document, serde_json::Error> {
+    let text = String::from_utf8(bytes.to_vec()).ok();
+    text.and_then(Document::parse).ok_or_else(|| {
+        // Where a text is no JSON, and why, shows when all of it is read.
+        let error = serde_json::from_slice::<Json>(bytes).err();
+        error.unwrap_or_else(|| serde_json::Error::custom("this program cannot read it"))
+    })
+}
+
 /// What an event means to us; `None` for what changes no container.
 ///
 /// Only `Type`, `Action` and `Actor` are read: API 1.52 dropped `status`, `id` and `from`.
-fn hint(event: &Json) -> Option<Hint> {
-    let text = |pointer| event.pointer(pointer).and_then(Json::as_str);
-    let action = text("/Action")?;
-    match text("/Type")? {
-        "container" => container_hint(parse_id(text("/Actor/ID")?)?, action, |attribute| {
-            event.pointer("/Actor/Attributes")?.get(attribute)?.as_str()
-        }),
+fn hint(event: &Document) -> Option<Hint> {
+    let text = |path: &[&str]| event.at(path).and_then(Part::as_str);
+    let attribute = |name: &str| text(&["Actor", "Attributes", name]);
+    let id = || text(&["Actor", "ID"]);
+    let action = text(&["Action"])?;
+    match text(&["Type"])? {
+        "container" => container_hint(parse_id(id()?)?, action, attribute),
         // For Podman the container itself is the actor.
         "network" if matches!(action, "connect" | "disconnect") => Some(Hint::Changed(parse_id(
-            text("/Actor/Attributes/container").or_else(|| text("/Actor/ID"))?,
+            attribute("container").or_else(id)?,
         )?)),
         _ => None,
     }

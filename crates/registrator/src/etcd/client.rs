@@ -6,6 +6,7 @@
 mod connect;
 mod login;
 mod streams;
+mod whole;
 
 pub(super) use streams::{KeepAliveStream, WatchStream};
 

@@ -12,6 +12,9 @@ use tracing::Level;
 /// journal takes them. More would only cost memory: a reader that is so far behind does not read.
 const MAX_BYTES: usize = 4 << 20;
 
+/// The most bytes of several lines in one write: a pipe takes so many in one piece.
+const MOST_AT_ONCE: usize = 4096;
+
 /// How long a write that would block is put off, if standard error was made non-blocking by another process that has it.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -28,14 +31,33 @@ struct Backlog {
     entries: VecDeque<Entry>,
     /// Of all entries.
     bytes: usize,
-    /// Whether one is being written.
+    /// Whether some are being written.
     writing: bool,
+    /// Whether the thread sleeps, and has to be woken. A thread that is awake looks by itself.
+    sleeping: bool,
+    /// Whether somebody waits for the end of all entries.
+    awaited: bool,
 }
 
 #[derive(Debug)]
 enum Entry {
     Line(Level, String),
     /// Lines that did not fit, in their place.
+    Lost(Lost),
+}
+
+/// Lines that are written at once.
+#[derive(Debug, Default)]
+struct Batch {
+    text: String,
+    /// Their levels, and where in the text each ends.
+    lines: Vec<(Level, usize)>,
+}
+
+/// What is to be written next.
+#[derive(Debug)]
+enum Next {
+    Lines(Batch),
     Lost(Lost),
 }
 
@@ -75,20 +97,32 @@ impl Queue {
         } else {
             backlog.count_as_lost(level);
         }
-        drop(backlog);
-        self.changed.notify_all();
+        self.wake(backlog);
     }
 
     /// Queues a line that must not be lost. To be used for the last words of the program only.
     pub(super) fn push_always(&self, level: Level, text: String) {
-        self.lock().push_line(level, text);
-        self.changed.notify_all();
+        let mut backlog = self.lock();
+        backlog.push_line(level, text);
+        self.wake(backlog);
+    }
+
+    fn wake(&self, mut backlog: MutexGuard<'_, Backlog>) {
+        let sleeping = std::mem::take(&mut backlog.sleeping);
+        drop(backlog);
+        if sleeping {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until all is written, but not longer than `limit`. Tells whether it is.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let backlog = self.lock();
-        let busy = |backlog: &mut Backlog| backlog.writing || !backlog.entries.is_empty();
+        let busy = |backlog: &mut Backlog| {
+            let busy = backlog.writing || !backlog.entries.is_empty();
+            backlog.awaited |= busy;
+            busy
+        };
         let waited = self.changed.wait_timeout_while(backlog, limit, busy);
         let waited = waited.unwrap_or_else(PoisonError::into_inner);
         !waited.1.timed_out()
@@ -97,23 +131,25 @@ impl Queue {
     fn run<W: Write>(&self, mut output: Output<W>) {
         loop {
             match self.next() {
-                Entry::Line(level, text) => output.line(level, &text),
-                Entry::Lost(lost) => output.lost(lost),
+                Next::Lines(batch) => output.lines(&batch),
+                Next::Lost(lost) => output.lost(lost),
             }
         }
     }
 
-    /// Waits for the next entry.
-    fn next(&self) -> Entry {
+    /// Waits for what is to be written next.
+    fn next(&self) -> Next {
         let mut backlog = self.lock();
-        backlog.writing = false;
-        self.changed.notify_all();
         loop {
-            if let Some(entry) = backlog.entries.pop_front() {
-                backlog.bytes -= entry.bytes();
-                backlog.writing = true;
-                return entry;
+            let next = backlog.take();
+            backlog.writing = next.is_some();
+            if let Some(next) = next {
+                return next;
             }
+            if std::mem::take(&mut backlog.awaited) {
+                self.changed.notify_all();
+            }
+            backlog.sleeping = true;
             backlog = self
                 .changed
                 .wait(backlog)
@@ -136,10 +172,29 @@ impl Backlog {
         self.bytes + bytes <= most
     }
 
+    /// The first lines, as many as make one write, or how many are lost in their place.
+    fn take(&mut self) -> Option<Next> {
+        let mut batch = Batch::default();
+        loop {
+            match self.entries.pop_front() {
+                Some(Entry::Line(level, text)) if batch.has_room(&text) => {
+                    self.bytes -= text.len() + size_of::<Entry>();
+                    batch.add(level, text);
+                }
+                Some(Entry::Lost(lost)) if batch.lines.is_empty() => return Some(Next::Lost(lost)),
+                Some(entry) => {
+                    self.entries.push_front(entry);
+                    break;
+                }
+                None => break,
+            }
+        }
+        (!batch.lines.is_empty()).then_some(Next::Lines(batch))
+    }
+
     fn push_line(&mut self, level: Level, text: String) {
-        let entry = Entry::Line(level, text);
-        self.bytes += entry.bytes();
-        self.entries.push_back(entry);
+        self.bytes += text.len() + size_of::<Entry>();
+        self.entries.push_back(Entry::Line(level, text));
     }
 
     fn count_as_lost(&mut self, level: Level) {
@@ -153,12 +208,19 @@ impl Backlog {
     }
 }
 
-impl Entry {
-    fn bytes(&self) -> usize {
-        match self {
-            Entry::Line(_, text) => text.len() + size_of::<Entry>(),
-            Entry::Lost(_) => 0,
+impl Batch {
+    /// A line that is too long for any batch is one by itself.
+    fn has_room(&self, text: &str) -> bool {
+        self.text.is_empty() || self.text.len() + text.len() <= MOST_AT_ONCE
+    }
+
+    fn add(&mut self, level: Level, text: String) {
+        if self.text.is_empty() {
+            self.text = text;
+        } else {
+            self.text.push_str(&text);
         }
+        self.lines.push((level, self.text.len()));
     }
 }
 
@@ -183,9 +245,16 @@ struct Output<W> {
 
 impl<W: Write> Output<W> {
     /// Nobody can be told that standard error is closed or its disk full; when it takes lines again it is told what is missing.
-    fn line(&mut self, level: Level, text: &str) {
-        if !self.tell_lost() || self.write(text).is_err() {
-            self.lost.count(level);
+    fn lines(&mut self, batch: &Batch) {
+        let written = if self.tell_lost() {
+            self.write(&batch.text)
+        } else {
+            0
+        };
+        for (level, end) in &batch.lines {
+            if *end > written {
+                self.lost.count(*level);
+            }
         }
     }
 
@@ -199,29 +268,30 @@ impl<W: Write> Output<W> {
         if self.lost.0.is_empty() {
             return true;
         }
-        let line = Line::lost(&self.lost.0);
-        let written = self.write(&self.style.show(line)).is_ok();
-        if written {
+        let line = self.style.show(Line::lost(&self.lost.0));
+        let told = self.write(&line) == line.len();
+        if told {
             self.lost.0.clear();
         }
-        written
+        told
     }
 
-    /// In one write if possible, so that lines of several processes do not mix.
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
+    /// In one write if possible, so that lines of several processes do not mix. Tells how many bytes were taken: all, or those before
+    /// a failure.
+    fn write(&mut self, text: &str) -> usize {
+        let mut written = 0;
+        while let Some(rest @ [_, ..]) = text.as_bytes().get(written..) {
             match self.writer.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Ok(0) => break,
+                Ok(more) => written += more,
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
-                    _ => return Err(error),
+                    _ => break,
                 },
             }
         }
-        self.writer.flush()
+        written
     }
 }
 

@@ -22,8 +22,8 @@ fn hints(bytes: &[u8], chunk: usize) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-fn shown(event: &Json, hint: &Hint) -> String {
-    let action = event["Action"].as_str().unwrap();
+fn shown(event: &Document, hint: &Hint) -> String {
+    let action = event.at(&["Action"]).and_then(Part::as_str).unwrap();
     match hint {
         Hint::Changed(id) | Hint::Ended(id) | Hint::Started(id) => {
             format!("{} {action}", id.short())

@@ -1,6 +1,7 @@
 //! Logging in: one token for all calls, renewed once by whoever first finds it stale.
 
 use super::connect::Remote;
+use super::whole::Whole;
 use crate::aside::Aside;
 use crate::etcd::client::ANSWER_WITHIN;
 use crate::etcd::error::Error;
@@ -15,7 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 /// A channel that adds the metadata that etcd wants.
-pub(super) type EtcdChannel = InterceptedService<Channel, Metadata>;
+pub(super) type EtcdChannel = InterceptedService<Whole<Channel>, Metadata>;
 
 /// What goes with each call.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ impl Interceptor for Metadata {
 /// A channel to `remote` for calls with `token`.
 pub(super) fn wire(remote: &Remote, token: Option<Token>) -> EtcdChannel {
     let token = token.and_then(|token| token.value);
-    InterceptedService::new(remote.channel(), Metadata { token })
+    InterceptedService::new(Whole(remote.channel()), Metadata { token })
 }
 
 /// The proof of a login; without a value if etcd wants no login.

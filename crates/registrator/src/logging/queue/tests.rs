@@ -182,6 +182,57 @@ fn a_write_that_would_block_is_tried_again() {
 }
 
 #[test]
+fn lines_that_wait_are_written_together_but_no_more_than_a_pipe_takes_in_one_piece() {
+    let world = World::new(Format::Text);
+    world.push(Level::INFO, "first");
+    world.at_a_write();
+    let [x, y] = ["x", "y"].map(|letter| letter.repeat(MOST_AT_ONCE - 10));
+    for line in ["a", "b", &x, &y] {
+        world.push(Level::INFO, line);
+    }
+    assert_eq!(world.end(), ["first".to_owned(), format!("a\nb\n{x}"), y]);
+}
+
+/// A writer that takes so many bytes, and then is full.
+struct Filling(usize);
+
+impl Write for Filling {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0 == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn of_lines_that_are_written_together_those_count_as_lost_that_were_not_taken_whole() {
+    let mut batch = Batch::default();
+    for level in [Level::INFO, Level::WARN, Level::ERROR] {
+        batch.add(level, "line\n".to_owned());
+    }
+    let style = Style {
+        format: Format::Text,
+        colour: false,
+    };
+    for (room, expected) in [(4, 3), (5, 2), (9, 2), (10, 1), (15, 0)] {
+        let mut output = Output {
+            style,
+            writer: Filling(room),
+            lost: Lost::default(),
+        };
+        output.lines(&batch);
+        assert_eq!(output.lost.0.len(), expected, "{room} bytes");
+    }
+}
+
+#[test]
 fn the_end_waits_for_a_writer_but_not_longer_than_it_may() {
     let world = World::new(Format::Text);
     assert!(world.queue.flush(Duration::ZERO), "nothing to write");
