@@ -65,6 +65,7 @@ fn policy(folder: &TempDir) -> RubyPolicy {
         spec: PolicySpec {
             name: PolicyName::parse("p").unwrap(),
             fingerprint: 1,
+            validates: false,
             schema: None,
         },
         path: "p.rb".into(),
