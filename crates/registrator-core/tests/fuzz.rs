@@ -214,7 +214,7 @@ fn check_configuration(path: EtcdPath, source: ConfigSource, bytes: &[u8]) -> St
         bytes: bytes.to_vec(),
     };
     let found = config::check(&schema, &raw);
-    check_reconciler(&schema, &raw, found.is_ok());
+    check_reconciler(&schema, &raw, found.is_ok() && raw.name_fault().is_none());
     match found {
         Ok(config) => check_good(&schema, raw, &config),
         Err(faults) => check_faults(&faults, bytes),
