@@ -165,7 +165,8 @@ async fn a_certificate_that_expires_is_named_and_nothing_goes(program: PathBuf) 
     assert_eq!(held(&etcd, "/a/k").await, Some(("v".to_owned(), lease)));
     tls.issue("own", "client.test", |_| {});
     run.fact("Reachable").await;
-    assert!(run.count("Unreachable") <= 2, "{:#?}", run.seen);
+    // Nobody listens; it has expired; its files are being written.
+    assert!(run.count("Unreachable") <= 3, "{:#?}", run.seen);
     assert_eq!(held(&etcd, "/a/k").await, Some(("v".to_owned(), lease)));
 }
 
