@@ -42,6 +42,10 @@ release: ## Build the program for use, as target/release/kontena-registrator
 e2e: ## The end-to-end tests alone, with real Docker and etcd
 	@scripts/test.sh e2e
 
+.PHONY: test-engines
+test-engines: ## The tests with a Docker Engine, on the newest one, which is built first (10 minutes)
+	@scripts/test.sh engines
+
 .PHONY: bench
 bench: ## Measure, in about 15 minutes: the core alone, a host with real Docker, a host with 10,000 containers
 	@scripts/install-deps.sh test
