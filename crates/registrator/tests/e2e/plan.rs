@@ -108,6 +108,7 @@ fn plan_without_etcd(world: World) {
         "errors": [],
         "idle": [],
         "printed": [],
+        "warnings": [],
         "held_back": null,
     });
     assert_eq!(serde_json::from_str::<Json>(&json).unwrap(), expected);

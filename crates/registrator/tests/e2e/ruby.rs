@@ -70,13 +70,20 @@ fn skydns_with_configurations_from_a_file_and_from_etcd(mut world: World) {
     world
         .program()
         .wait_for_line(&["INFO", "instance skydns:dynamic runs"]);
-    world.put(&format!("{CONFIGS}dynamic"), r#"{"domian": "etcd.test"}"#);
+    world.put(
+        &format!("{CONFIGS}dynamic"),
+        r#"{"domain": "etcd.test", "network": "WORLD", "domian": "x"}"#,
+    );
     world.program().wait_for_line(&[
-        "ERROR",
+        "WARN",
         "skydns/dynamic",
-        "unknown member \"domian\": the policy knows domain, network",
-        "it runs on as it was",
+        "unknown member \"domian\": the policy knows domain, network; the member is ignored",
     ]);
+    world.put(&format!("{CONFIGS}dynamic"), r#"{"domain": "#);
+    world
+        .program()
+        .wait_for_line(&["ERROR", "skydns/dynamic", "it runs on as it was"]);
+    world.wait_for_nodes("/skydns/", &both);
     let plan = world.command("plan", &[]);
     let plan = String::from_utf8(plan.stdout).unwrap();
     assert!(plan.contains("= /skydns/test/file/web"), "{plan}");
