@@ -121,7 +121,9 @@ impl Sides<'_> {
     fn advice_about_own(&self, symptom: &str, broke: bool, now: SystemTime) -> Option<String> {
         let (server, how) = (self.server, self.how_to_own);
         let is_said = is_about_certificate(symptom);
-        let hung_up = symptom.contains("tls handshake eof");
+        // Which of the two it is depends on what the server has read of ours by then.
+        let hung_up = symptom.contains("tls handshake eof")
+            || (!broke && symptom.contains("Connection reset by peer"));
         let plain = || format!("if {server} speaks no TLS there: {}", self.how_to_go_plain);
         match self.own {
             _ if !(is_said || hung_up || broke) => None,
@@ -224,6 +226,10 @@ mod tests {
         let may = "etcd may demand a client certificate, and none is given: give one";
         assert_eq!(advice(hung_up, true, false).as_deref(), Some(may));
         assert_eq!(advice(hung_up, true, true), None, "it was let in before");
+        let plain = "if etcd speaks no TLS there: write http://";
+        for hung_up in [hung_up, "tls handshake eof"] {
+            assert_eq!(advice(hung_up, false, false).as_deref(), Some(plain));
+        }
         let alert = "received fatal alert: ProtocolVersion";
         assert_eq!(advice(alert, false, false), None);
     }
