@@ -30,10 +30,10 @@ fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
     numbers.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
-/// Of digits alone.
+/// Of digits alone, and no more of them than nanoseconds have: sums of such never overflow.
 fn number(text: &str) -> Option<i64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_digits)
+    text.parse().ok().filter(|_| is_digits && text.len() <= 9)
 }
 
 /// From the beginning of the year 0 on; months count from March on, so that a leap day is the last of its year.
@@ -114,6 +114,8 @@ mod tests {
             "2026-11-27T+3:23:49Z",
             "2026-11-27T03:23:49+0100",
             "2026-11-27T03:23:49Zulu",
+            "2026-11-27T9272036854775807:1:8Z",
+            "2026-11-27T03:23:49+9272036854775807:00",
         ] {
             assert_eq!(Moment::parse(text), None, "{text}");
         }
