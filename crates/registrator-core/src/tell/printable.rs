@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 /// The text on one line.
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    escaped(text, is_visible)
+    escaped(text, is_visible, as_in_rust)
 }
 
 /// The text with its line feeds. Further lines are indented, so that none can look like one of the program's own.
 pub fn indented(text: &str) -> Cow<'_, str> {
-    match escaped(text, |c| c == '\n' || is_visible(c)) {
+    match lines(text) {
         text if text.contains('\n') => text.replace('\n', "\n    ").into(),
         text => text,
     }
@@ -17,28 +17,27 @@ pub fn indented(text: &str) -> Cow<'_, str> {
 
 /// The text with its line feeds.
 pub fn lines(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| c == '\n' || is_visible(c))
+    escaped(text, |c| c == '\n' || is_visible(c), as_in_rust)
 }
 
 /// JSON that means the same. What else needs it is escaped by whoever writes JSON.
 pub fn json(text: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| c < '\u{7f}' || is_visible(c);
-    if text.chars().all(is_plain) {
-        return text.into();
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_plain(c) {
-            shown.push(c);
-        } else {
-            let units = c.encode_utf16(&mut [0; 2]).to_vec();
-            shown.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
-        }
-    }
-    shown.into()
+    let by_units = |c: char, shown: &mut String| {
+        let units = c.encode_utf16(&mut [0; 2]).to_vec();
+        shown.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+    };
+    escaped(text, |c| c < '\u{7f}' || is_visible(c), by_units)
 }
 
-fn escaped(text: &str, is_plain: impl Fn(char) -> bool) -> Cow<'_, str> {
+fn as_in_rust(c: char, shown: &mut String) {
+    shown.extend(c.escape_default());
+}
+
+fn escaped(
+    text: &str,
+    is_plain: impl Fn(char) -> bool,
+    escape: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
     if text.chars().all(&is_plain) {
         return text.into();
     }
@@ -47,7 +46,7 @@ fn escaped(text: &str, is_plain: impl Fn(char) -> bool) -> Cow<'_, str> {
         if is_plain(c) {
             shown.push(c);
         } else {
-            shown.extend(c.escape_default());
+            escape(c, &mut shown);
         }
     }
     shown.into()
