@@ -182,9 +182,13 @@ impl Reconciler {
         let not_so: BTreeSet<Key> = not_so.map(|(key, _)| key.clone()).collect();
         let keys = self.desired.replace(&origin, before, &nodes);
         let cause = self.cause(&origin);
-        let (not_so, others) = keys.iter().cloned().partition(|key| not_so.contains(key));
-        self.depart(&not_so, &origin.container, Cause::NotSo, now);
-        self.depart(&others, &origin.container, cause, now);
+        if not_so.is_empty() {
+            self.depart(&keys, &origin.container, cause, now);
+        } else {
+            let (not_so, others) = keys.iter().cloned().partition(|key| not_so.contains(key));
+            self.depart(&not_so, &origin.container, Cause::NotSo, now);
+            self.depart(&others, &origin.container, cause, now);
+        }
         self.gathering.add(&origin.container, keys, now);
         let container = self.containers.get(&origin.container);
         let places = container.map(|container| Arc::clone(container.places()));
