@@ -6,7 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{Process, find, free_port};
+use crate::ports::free_port;
+use crate::process::{Process, find};
 use crate::world::World;
 
 const PAGE: &str = include_str!("../../../../docs/applications/services.md");

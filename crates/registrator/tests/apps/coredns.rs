@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use crate::dns::{Answer, Resolver, Type, reverse_v4, reverse_v6};
 use crate::etcd::Kind;
-use crate::process::{Process, find, free_port};
+use crate::ports::free_port;
+use crate::process::{Process, find};
 use crate::world::{LEASE_TTL, World, eventually};
 
 mod records;

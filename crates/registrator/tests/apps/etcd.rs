@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::process::{Process, find, free_port};
+use crate::ports::free_port;
+use crate::process::{Process, find};
 
 /// What serves.
 #[derive(Clone, Copy, Debug)]

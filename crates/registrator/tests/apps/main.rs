@@ -14,6 +14,8 @@
 
 #[path = "../support/dockerd.rs"]
 mod dockerd;
+#[path = "../support/ports.rs"]
+mod ports;
 
 mod confd;
 mod coredns;

@@ -1,10 +1,8 @@
 //! Servers as processes of a test: found, started, waited for, and ended with it.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
@@ -30,21 +28,6 @@ pub(crate) fn find(name: &str, variable: &str, origin: &str) -> Option<PathBuf> 
         eprintln!("{skipped}");
     }
     found
-}
-
-/// A port of the loopback that is free for UDP and TCP: one below those that the system gives to whoever asks for any, so that nobody
-/// takes it by chance before the process does. Tests of other processes begin elsewhere.
-pub(crate) fn free_port() -> SocketAddr {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() % 200).unwrap() * 100;
-    loop {
-        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + begin.wrapping_add(number) % 20_000;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
 }
 
 /// A process, killed when dropped.

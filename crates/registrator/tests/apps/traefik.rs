@@ -13,7 +13,8 @@ use serde_json::Value as Json;
 use crate::dockerd::Dockerd;
 use crate::etcd::{Etcd, Kind};
 use crate::http;
-use crate::process::{Process, find, free_port};
+use crate::ports::free_port;
+use crate::process::{Process, find};
 use crate::world::{World, eventually};
 
 mod addresses;

@@ -10,14 +10,14 @@
 
 #[path = "etcd_client.rs"]
 mod client;
+#[path = "ports.rs"]
+mod ports;
 
 #[allow(unused_imports, reason = "not everybody names the type")]
 pub use client::{Client, Listing};
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -415,19 +415,5 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn free_ports() -> [u16; 2] {
-    [(); 2].map(|()| free_port())
-}
-
-/// One below those that the system gives to whoever asks for any: nobody takes it by chance before etcd does, or while etcd is
-/// stopped. Tests of other processes begin elsewhere.
-fn free_port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() % 200).unwrap() * 100;
-    loop {
-        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + begin.wrapping_add(number) % 20_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+    [(); 2].map(|()| ports::free_port().port())
 }
