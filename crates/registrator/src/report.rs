@@ -18,9 +18,17 @@ pub fn notice(notice: &Notice) {
 /// Logs what changed on Docker's side.
 pub fn docker(update: &docker::DockerUpdate) {
     match update {
+        docker::DockerUpdate::Connected {
+            after_cut: true, ..
+        } => debug!("Docker's events are open again"),
         docker::DockerUpdate::Connected { api_version, .. } => {
             info!("connected to Docker, API {api_version}")
         }
+        docker::DockerUpdate::Cut { error, lasted } => info!(
+            "the stream of Docker's events was cut after {} s, as a proxy does with idle ones. It is open again, and nothing is missed; further cuts are not told: {}",
+            lasted.as_secs(),
+            error_chain(error)
+        ),
         docker::DockerUpdate::Waiting { error } => {
             warn!("waiting for Docker: {}", error_chain(error))
         }

@@ -4,10 +4,12 @@
 
 mod command_line;
 mod environment;
+mod generated;
 mod groups;
 mod values;
 
 pub use environment::Environment;
+pub use generated::Generated;
 pub use groups::{
     BrakeSettings, CommonSettings, DockerSettings, EmbeddedSettings, EtcdSettings,
     EvaluationSettings, HostFactSettings, HostSettings,
