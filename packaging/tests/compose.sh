@@ -86,21 +86,15 @@ cuts_are_told_once() {
 cuts() { docker logs registrator_socket-proxy_1 2>&1 | grep -c 'GET /v[^ ]*/events'; }
 
 with_a_proxy_and_a_cluster() {
-    local gateway=127.0.0.1
-    gateway=$(inside ip -4 -o address show docker0 | awk '{ sub("/.*", "", $4); print $4 }')
-    # It ends with the network it is in.
-    inside setpriv --pdeathsig KILL etcd --data-dir "$work/etcd" --listen-client-urls "http://$gateway:23790" --advertise-client-urls "http://$gateway:23790" \
-        --listen-peer-urls http://127.0.0.1:23800 >"$work/etcd.log" 2>&1 {lock}>&- &
-    etcd_process=$!
-    export ETCD_ENDPOINT=http://$gateway:23790 SOCKET_PROXY_IDLE=1s
+    etcd_start
+    export ETCD_ENDPOINT=$etcd SOCKET_PROXY_IDLE=1s
     "${WITH_PROXY[@]}" up --detach --no-build
     stack_answers
-    inside etcdctl --endpoints="$gateway:23790" get --prefix --keys-only /skydns/local/skydns/whoami | grep -q whoami ||
+    has_key "/skydns/local/skydns/whoami/$(docker inspect --format '{{printf "%.12s" .Id}}' registrator_whoami_1)" ||
         fail "the name is not in the etcd of ETCD_ENDPOINT"
     only_five_questions_pass
     cuts_are_told_once
     "${WITH_PROXY[@]}" down
     unset ETCD_ENDPOINT SOCKET_PROXY_IDLE
-    kill "$etcd_process"
-    wait "$etcd_process" || true
+    etcd_stop
 }

@@ -4,6 +4,7 @@
 #   engine_start     sets DOCKER_HOST; everything goes at the end of the script
 #   stand_in_for_build, stand_in_for_ruby, …    images with the names that Dockerfile and compose files ask for, made of Debian's
 #                    packages and of this machine's Rust: no registry of images is asked. Their files are kept in .cache/roots
+#   etcd_start       an etcd that containers reach; sets etcd to its endpoint
 #   inside COMMAND   in the engine's network, where its containers and the ports that they publish are reached
 #   wait_until WHAT COMMAND...    for a minute at most
 #
@@ -16,6 +17,8 @@ export DOCKER_BUILDKIT=0
 readonly PATIENCE_SECONDS=60
 readonly SOCKET_GROUP=4201
 work=""
+etcd=""
+etcd_process=""
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -28,6 +31,7 @@ clean_up() {
     trap - EXIT
     trap '' INT TERM HUP
     [ "$outcome" -eq 0 ] || [ -z "$private_docker_id" ] || show_logs >&2 || true
+    etcd_stop
     private_docker_stop
     [ -z "$work" ] || scripts/leftovers.sh "$work" || outcome=1
     exit "$outcome"
@@ -57,6 +61,26 @@ engine_start() {
 }
 
 inside() { nsenter --target "$private_docker_id" --net -- "$@"; }
+
+# Not with the file descriptors that keep engine and folder.
+etcd_start() {
+    local address
+    address=$(inside ip -4 -o address show docker0 | awk '{ sub("/.*", "", $4); print $4 }')
+    etcd=http://$address:2379
+    inside setpriv --pdeathsig KILL etcd --data-dir "$work/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" \
+        --listen-peer-urls http://127.0.0.1:2380 >"$work/etcd.log" 2>&1 {lock}>&- {private_docker_input}>&- &
+    etcd_process=$!
+    wait_until "etcd answers" etcdctl_inside endpoint health
+}
+
+etcd_stop() {
+    [ -n "$etcd_process" ] || return 0
+    kill "$etcd_process" 2>/dev/null || true
+    wait "$etcd_process" 2>/dev/null || true
+    etcd_process=""
+}
+
+etcdctl_inside() { inside env ETCDCTL_API=3 etcdctl --endpoints="${etcd:-http://127.0.0.1:2379}" "$@" 2>/dev/null; }
 
 wait_until() {
     local what=$1 deadline=$((SECONDS + PATIENCE_SECONDS))

@@ -9,10 +9,7 @@ cd "$(dirname "$0")/../.."
 readonly STATIC_IMAGE_LIMIT=25000000
 readonly NODE=/skydns/local/skydns
 
-etcd() { inside etcdctl --endpoints=127.0.0.1:2379 get --prefix "$@"; }
-export ETCDCTL_API=3
-
-has_key() { etcd --keys-only "$1" | grep -qxF "$1"; }
+has_key() { etcdctl_inside get --prefix --keys-only "$1" | grep -qxF "$1"; }
 logged() { docker logs "$1" 2>&1 | grep -qE "$2"; }
 is_gone() { ! docker inspect "$1" >/dev/null 2>&1; }
 

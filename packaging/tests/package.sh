@@ -10,8 +10,7 @@ readonly ETC=/etc/$NAME
 readonly CONFIGURATION=$ETC/services/skydns/bridge.json
 
 on_host() { docker exec host "$@"; }
-nodes() { inside etcdctl --endpoints="$etcd" get --prefix /skydns "$@"; }
-export ETCDCTL_API=3
+nodes() { etcdctl_inside get --prefix /skydns "$@"; }
 
 # Each key with the revision of its last change.
 revisions() { nodes --write-out=fields | grep -E '^"(Key|ModRevision)"'; }
@@ -37,15 +36,6 @@ make_newer() {
     sed -i 's/^Version: .*/&+1/' "$work/newer/DEBIAN/control"
     echo "# changed in the newer version" >>"$work/newer$ETC/policies/vulcand.star"
     dpkg-deb --root-owner-group --build "$work/newer" "$work/newer.deb" >/dev/null
-}
-
-start_etcd() {
-    local gateway
-    gateway=$(inside ip -4 -o address show docker0 | awk '{ sub("/.*", "", $4); print $4 }')
-    etcd=http://$gateway:2379
-    inside setpriv --pdeathsig KILL etcd --data-dir "$work/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" \
-        --listen-peer-urls http://127.0.0.1:2380 >"$work/etcd.log" 2>&1 {lock}>&- &
-    wait_until "etcd answers" inside etcdctl --endpoints="$etcd" endpoint health
 }
 
 # A Debian with systemd as its first process. Docker's socket is that of the engine it runs on.
@@ -127,7 +117,7 @@ lintian --fail-on error,warning "$package"
 engine_start
 make_newer
 make_busybox
-start_etcd
+etcd_start
 docker run -d --name web --stop-signal KILL busybox sleep 1000000 >/dev/null
 start_host
 installed
