@@ -92,7 +92,7 @@ wait_until() {
 }
 
 # The official image of Rust: Debian with a linker, the toolchain of this machine, what was fetched for it already, and what `make dist`
-# has built of others' crates, so that the Dockerfile builds ours alone. It has no network.
+# has built, so that the Dockerfile builds only what has changed since. It has no network.
 stand_in_for_build() {
     local home=${CARGO_HOME:-$HOME/.cargo} root=$ROOTS/tools
     make_root tools $TOOLS

@@ -9,6 +9,9 @@ readonly NAME=kontena-registrator
 readonly ETC=/etc/$NAME
 readonly CONFIGURATION=$ETC/services/skydns/bridge.json
 
+# Of a failure.
+show_logs() { on_host journalctl --quiet --no-pager --lines 40; }
+
 on_host() { docker exec host "$@"; }
 nodes() { etcdctl_inside get --prefix /skydns "$@"; }
 
@@ -42,7 +45,7 @@ make_newer() {
 start_host() {
     make_root debian systemd systemd-sysv dbus
     tar -C "$ROOTS/debian" -c . | docker import - debian-with-systemd >/dev/null
-    docker run -d --name host --cgroupns=host --cap-add SYS_ADMIN --cap-add NET_ADMIN \
+    docker run -d --name host --cgroupns=host --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE \
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec \
         -v /sys/fs/cgroup:/sys/fs/cgroup:rw -v /var/run/docker.sock:/docker.sock -v "$work:/packages:ro" -e container=docker \
         --stop-signal SIGRTMIN+3 debian-with-systemd /lib/systemd/systemd >/dev/null

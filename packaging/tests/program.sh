@@ -6,6 +6,8 @@ cd "$(dirname "$0")/../.."
 readonly SIZE_LIMIT=20000000
 readonly NAME=kontena-registrator
 root=$(mktemp -d)
+# Others than its owner have to see it.
+chmod 755 "$root"
 trap 'rm -rf "$root"' EXIT
 
 fail() {
@@ -43,7 +45,7 @@ runs_in_an_empty_root() {
 [{"Id": "4f1c2a9b7d3e4f1c2a9b7d3e4f1c2a9b7d3e4f1c2a9b7d3e4f1c2a9b7d3e4f1c", "Name": "/web", "State": {"Status": "running", "Running": true},
   "Config": {"Hostname": "web", "Labels": {}}, "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}}}]
 END
-    says '/skydns/local/skydns/web/4f1c2a9b7d3e = {"host":"172.17.0.2","ttl":30}' in_root plan --no-etcd --containers /containers.json
+    says '+ /skydns/local/skydns/web/4f1c2a9b7d3e {"host":"172.17.0.2","ttl":30}' in_root plan --no-etcd --containers /containers.json
 }
 
 # Names come from /etc/hosts, and the system's authorities from where they are put.

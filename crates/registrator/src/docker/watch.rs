@@ -153,7 +153,7 @@ struct Known {
 /// What was reported of the connection.
 #[derive(Debug, Default)]
 struct Link {
-    /// Since when the daemon is there; `None` while it is not.
+    /// Since when the daemon is there, that is, was asked first; `None` while it is not.
     up_since: Option<Instant>,
     was_up: bool,
     reasons: BTreeSet<String>,
@@ -229,7 +229,7 @@ impl Link {
             }
             None => false,
         };
-        self.up_since = Some(Instant::now());
+        self.up_since = Some(asked);
         self.was_up = true;
         self.reasons.clear();
         outbox.push(DockerUpdate::Connected {
