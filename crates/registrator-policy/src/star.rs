@@ -277,6 +277,7 @@ impl StarPolicy {
             Ok(nodes) => Ok(Evaluation {
                 nodes,
                 log: log.take_lines(),
+                reasons: log.take_reasons(),
             }),
             Err(mut error) => {
                 error.message += &log.shown();
@@ -306,8 +307,8 @@ impl StarPolicy {
         }
         self.prepare(Some(config), None)?;
         Ok(Evaluation {
-            nodes: Nodes::default(),
             log: log.take_lines(),
+            ..Evaluation::default()
         })
     }
 

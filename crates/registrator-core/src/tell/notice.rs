@@ -263,6 +263,8 @@ pub enum Notice {
         old: Option<Value>,
         /// Who asks for it.
         askers: Askers,
+        /// How long it took from the event that changed the wish to etcd's answer, if the wish changed while there was a session.
+        took: Option<Duration>,
     },
     /// A node was deleted.
     Removed(Key),
@@ -346,6 +348,18 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// The container that it is about, if it is about one: by its id or its name.
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Notice::EvaluationFailed { asker, .. }
+            | Notice::NotSo { asker, .. }
+            | Notice::Printed { asker, .. }
+            | Notice::EvaluationRecovered(asker) => Some(asker.container.as_str()),
+            Notice::Remarked { container, .. } => Some(container),
+            _ => None,
+        }
+    }
+
     /// How loud it is.
     pub fn level(&self) -> Level {
         match self {
@@ -534,12 +548,14 @@ impl fmt::Display for OfKey<'_> {
                 value,
                 old: None,
                 askers,
+                ..
             } => write!(f, "registered {key} = {value}{}", askers.clause()),
             Notice::Registered {
                 key,
                 value,
                 old: Some(old),
                 askers,
+                ..
             } => {
                 write!(f, "changed {key} = {value} (was {old}){}", askers.clause())
             }
