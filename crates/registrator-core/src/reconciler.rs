@@ -11,7 +11,7 @@ mod standing;
 mod step;
 mod times;
 
-pub use explain::{Asked, Unfound};
+pub use explain::{Asked, Unfound, fill_in};
 pub use proving::verdict;
 pub use standing::EtcdSight;
 

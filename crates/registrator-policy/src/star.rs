@@ -34,7 +34,6 @@ use guards::{Evaluating, Room, is_oversize};
 use loader::Loaded;
 use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use registrator_core::node::Nodes;
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::document::Document;

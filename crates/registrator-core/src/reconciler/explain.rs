@@ -13,9 +13,9 @@ use crate::node::{Key, Nodes, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::document::{Document, Part};
 use crate::observe::instance::{InstanceId, Problem};
-use crate::own::{View, Who};
+use crate::own::{Held, View, Who};
 use crate::tell::explanation::{
-    About, AboutContainer, AboutKey, AboutOrigin, AskedValue, Explanation, InEtcd, Outcome,
+    About, AboutContainer, AboutKey, AboutOrigin, AskedValue, Explanation, InEtcd, LastOutcome,
 };
 use crate::tell::notice::Notice;
 use crate::tell::state::KeyState;
@@ -45,9 +45,9 @@ impl Reconciler {
     ) -> Result<Explanation, Unfound> {
         let at = Now { sight, now };
         let about = match self.find(asked)? {
-            find::Found::Container(id) => self.about_container(&id, at).map(About::Container),
-            find::Found::Key(key) => Some(About::Key(Box::new(self.about_key(&key, at)))),
-            find::Found::Instance(name) => {
+            find::Meant::Container(id) => self.about_container(&id, at).map(About::Container),
+            find::Meant::Key(key) => Some(About::Key(Box::new(self.about_key(&key, at)))),
+            find::Meant::Instance(name) => {
                 Some(About::Instance(Box::new(self.about_instance(&name, at))))
             }
         };
@@ -153,17 +153,7 @@ impl Reconciler {
         let who = standing.who;
         let node = view.and_then(|view| view.node.as_ref());
         // Without a session nothing is known of what is there now.
-        let held = who.zip(node).map(|(who, node)| {
-            let lease = node.lease;
-            let host = lease.filter(|lease| who.knows(*lease));
-            InEtcd {
-                value: node.value.clone(),
-                host: host.map(|lease| who.name(lease)),
-                me: lease == Some(who.me),
-                lease: lease.map(|lease| lease.to_string()),
-                revision: node.mod_revision,
-            }
-        });
+        let held = who.zip(node).map(|(who, node)| in_etcd(node, who));
         let value = standing.wish.cloned();
         let value = value.or_else(|| {
             let mine = held.as_ref().filter(|held| held.me);
@@ -245,6 +235,33 @@ impl Reconciler {
     }
 }
 
+/// What etcd holds under a key of which nothing was known, for the registrators that take part.
+pub fn fill_in(about: &mut AboutKey, who: &Who, view: &View) {
+    about.held = view.node.as_ref().map(|node| in_etcd(node, who));
+    for (value, lease) in view.asked_by_others(who) {
+        let holder = view.holder() == Some(lease);
+        if !holder {
+            about.candidates.push(AskedValue {
+                value: value.clone(),
+                askers: Vec::new(),
+                more: 0,
+                hosts: vec![who.name(lease)],
+            });
+        }
+    }
+}
+
+fn in_etcd(node: &Held, who: &Who) -> InEtcd {
+    let host = node.lease.filter(|lease| who.knows(*lease));
+    InEtcd {
+        value: node.value.clone(),
+        host: host.map(|lease| who.name(lease)),
+        me: node.lease == Some(who.me),
+        lease: node.lease.map(|lease| lease.to_string()),
+        revision: node.mod_revision,
+    }
+}
+
 fn origin(instance: &InstanceId, container: &ContainerId) -> Origin {
     Origin {
         instance: instance.clone(),
@@ -252,20 +269,20 @@ fn origin(instance: &InstanceId, container: &ContainerId) -> Origin {
     }
 }
 
-fn outcome(about: Option<AboutEvaluation<'_>>, now: Instant) -> Outcome {
+fn outcome(about: Option<AboutEvaluation<'_>>, now: Instant) -> LastOutcome {
     match about {
-        None => Outcome::Evaluating,
+        None => LastOutcome::Evaluating,
         Some(AboutEvaluation {
             failure: Some((error, since, times, retry_at)),
             ..
-        }) => Outcome::Failed {
+        }) => LastOutcome::Failed {
             error: error.clone(),
             since: now.saturating_duration_since(since),
             times,
             retry_in: retry_at.map(|at| at.saturating_duration_since(now)),
         },
-        Some(about) if about.pending => Outcome::Evaluating,
-        Some(_) => Outcome::Done,
+        Some(about) if about.pending => LastOutcome::Evaluating,
+        Some(_) => LastOutcome::Done,
     }
 }
 

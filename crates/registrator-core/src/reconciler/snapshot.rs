@@ -63,7 +63,8 @@ impl Reconciler {
             return;
         };
         let others = who.registrators.keys().filter(|lease| **lease != who.me);
-        let (suspect, alive): (Vec<LeaseId>, Vec<LeaseId>) = others.copied().partition(|lease| who.suspects(*lease));
+        let (suspect, alive): (Vec<LeaseId>, Vec<LeaseId>) =
+            others.copied().partition(|lease| who.suspects(*lease));
         counts.alive = alive.len() + 1;
         counts.suspect = suspect.len();
     }
@@ -109,6 +110,14 @@ impl Reconciler {
                 .brake_ends_at()
                 .map(|at| at.saturating_duration_since(now)),
         })
+    }
+
+    /// The first keys that the brake holds back.
+    pub fn held_back_keys(&self, limit: usize) -> Vec<&Key> {
+        let mut keys: Vec<&Key> = self.departures.held_back().map(|(key, _)| key).collect();
+        keys.sort();
+        keys.truncate(limit);
+        keys
     }
 
     /// The nodes behind `after` that fit, `limit` of them at most.

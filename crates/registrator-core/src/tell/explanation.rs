@@ -79,7 +79,7 @@ pub struct AboutOrigin {
     /// The instance.
     pub instance: String,
     /// How its last evaluation went.
-    pub outcome: Outcome,
+    pub outcome: LastOutcome,
     /// Why it gives nothing, or nothing else.
     pub reasons: Vec<String>,
     /// The nodes that it asks for.
@@ -88,7 +88,7 @@ pub struct AboutOrigin {
 
 /// How an evaluation went.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum LastOutcome {
     /// Well.
     Done,
     /// It waits or runs.
@@ -214,7 +214,7 @@ impl Explanation {
             About::Container(container) => {
                 let instances = &container.instances;
                 let all = instances.iter().flat_map(|it| &it.nodes).all(is_there);
-                let failed = |it: &AboutOrigin| !matches!(it.outcome, Outcome::Done);
+                let failed = |it: &AboutOrigin| !matches!(it.outcome, LastOutcome::Done);
                 all && !instances.iter().any(failed)
             }
             About::Instance(instance) => {
@@ -243,7 +243,7 @@ impl AboutContainer {
     /// One word for programs.
     pub(crate) fn verdict(&self) -> &'static str {
         let nodes = || self.instances.iter().flat_map(|it| &it.nodes);
-        let failed = |it: &AboutOrigin| matches!(it.outcome, Outcome::Failed { .. });
+        let failed = |it: &AboutOrigin| matches!(it.outcome, LastOutcome::Failed { .. });
         let there = nodes().filter(|node| node.state.is_some_and(KeyState::is_fulfilled));
         if !self.running {
             "not_running"
@@ -261,7 +261,7 @@ impl AboutContainer {
     }
 
     fn is_waiting(&self) -> bool {
-        let evaluating = |it: &AboutOrigin| it.outcome == Outcome::Evaluating;
+        let evaluating = |it: &AboutOrigin| it.outcome == LastOutcome::Evaluating;
         let asked = self.instances.iter().any(|it| !it.nodes.is_empty());
         !self.started || self.instances.iter().any(evaluating) || (asked && !self.connected)
     }
@@ -290,6 +290,11 @@ impl AboutKey {
             }
             KeyState::HeldBack => "Wanted? kontena-registrator brake release. Not wanted? Mend what took its wish away; nothing was lost.".to_owned(),
         })
+    }
+
+    /// As programs read it.
+    pub fn to_json(&self, now: WallTime) -> Json {
+        json::of_key(self, now)
     }
 
     /// Where to read more.

@@ -13,6 +13,7 @@ use crate::observe::container::ContainerId;
 use crate::observe::containers::Remark;
 use crate::observe::instance::{InstanceId, Problem};
 use crate::tell::printable::one_line;
+use crate::tell::walltime::span;
 use std::fmt;
 use std::time::Duration;
 
@@ -430,14 +431,6 @@ impl Notice {
     }
 }
 
-/// A time as people say it.
-fn shown(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
-    }
-}
-
 fn conflict(candidates: &[(Value, Askers)]) -> String {
     let sides: Vec<String> = candidates
         .iter()
@@ -502,7 +495,7 @@ impl fmt::Display for Notice {
                 "{}. They stay for now. If this is meant, send SIGUSR1 to let them go; if not, mend it, and nothing is lost. {}",
                 held_back.reason(),
                 match held_back.for_at_most {
-                    Some(wait) => format!("Otherwise they go in {}", shown(wait)),
+                    Some(wait) => format!("Otherwise they go in {}", span(wait)),
                     None => "They stay until then".to_owned(),
                 }
             ),

@@ -153,3 +153,17 @@ pub struct ContainerLine {
     /// Some evaluation fails for it.
     pub failing: bool,
 }
+
+impl ContainerLine {
+    /// As programs read it.
+    pub fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "running": self.running,
+            "nodes": self.nodes,
+            "worst": self.worst.map(KeyState::name),
+            "failing": self.failing,
+        })
+    }
+}

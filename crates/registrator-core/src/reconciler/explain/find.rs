@@ -46,26 +46,26 @@ fn similar(names: &[String]) -> String {
     }
 }
 
-pub(super) enum Found {
+pub(super) enum Meant {
     Container(ContainerId),
     Key(Key),
     Instance(String),
 }
 
 impl Reconciler {
-    pub(super) fn find(&self, asked: &Asked) -> Result<Found, Unfound> {
+    pub(super) fn find(&self, asked: &Asked) -> Result<Meant, Unfound> {
         match asked {
             Asked::Key(text) => key(text),
             Asked::Container(text) => self
                 .find_container(text)?
-                .map(Found::Container)
+                .map(Meant::Container)
                 .ok_or_else(|| self.nearest(text)),
-            Asked::Instance(text) if self.is_instance(text) => Ok(Found::Instance(text.clone())),
+            Asked::Instance(text) if self.is_instance(text) => Ok(Meant::Instance(text.clone())),
             Asked::Instance(text) => Err(self.nearest(text)),
             Asked::Anything(text) if text.contains('/') => key(text),
             Asked::Anything(text) => match self.find_container(text)? {
-                Some(id) => Ok(Found::Container(id)),
-                None if self.is_instance(text) => Ok(Found::Instance(text.clone())),
+                Some(id) => Ok(Meant::Container(id)),
+                None if self.is_instance(text) => Ok(Meant::Instance(text.clone())),
                 None => Err(self.nearest(text)),
             },
         }
@@ -123,9 +123,9 @@ impl Reconciler {
     }
 }
 
-fn key(text: &str) -> Result<Found, Unfound> {
+fn key(text: &str) -> Result<Meant, Unfound> {
     match Key::parse(text) {
-        Ok(key) => Ok(Found::Key(key)),
+        Ok(key) => Ok(Meant::Key(key)),
         Err(error) => Err(Unfound::NoKey(error.to_string())),
     }
 }

@@ -1,7 +1,7 @@
 //! Explanations as programs read them. Members are only ever added.
 
 use super::{
-    About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, Outcome, Recent,
+    About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, LastOutcome, Recent,
 };
 use crate::tell::printable::one_line;
 use crate::tell::state::KeyState;
@@ -56,10 +56,10 @@ fn of_container(container: &AboutContainer, now: WallTime) -> Json {
 
 fn of_origin(origin: &AboutOrigin, now: WallTime) -> Json {
     let (outcome, error) = match &origin.outcome {
-        Outcome::Done if origin.nodes.is_empty() => ("none", Json::Null),
-        Outcome::Done => ("nodes", Json::Null),
-        Outcome::Evaluating => ("evaluating", Json::Null),
-        Outcome::Failed {
+        LastOutcome::Done if origin.nodes.is_empty() => ("none", Json::Null),
+        LastOutcome::Done => ("nodes", Json::Null),
+        LastOutcome::Evaluating => ("evaluating", Json::Null),
+        LastOutcome::Failed {
             error,
             since,
             times,
@@ -86,7 +86,7 @@ fn of_origin(origin: &AboutOrigin, now: WallTime) -> Json {
     })
 }
 
-pub(crate) fn of_key(about: &AboutKey, now: WallTime) -> Json {
+pub(super) fn of_key(about: &AboutKey, now: WallTime) -> Json {
     let held = about.held.as_ref();
     let holder = held.and_then(|held| {
         let host = held.host.as_ref()?;

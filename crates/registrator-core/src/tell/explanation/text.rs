@@ -1,7 +1,7 @@
 //! Explanations as people read them. Everything that comes from outside is escaped.
 
 use super::{
-    About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, InEtcd, Outcome,
+    About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, InEtcd, LastOutcome,
 };
 use crate::tell::notice::Asker;
 use crate::tell::printable::{lines, one_line};
@@ -39,7 +39,11 @@ pub(super) fn of(explanation: &Explanation, now: WallTime) -> String {
             push(
                 &mut text,
                 "  ",
-                &format!("{}  {}", recent.at.clock(), one_line(&recent.text)),
+                &format!(
+                    "{}  {}",
+                    recent.at.clock(),
+                    one_line(first_line(&recent.text))
+                ),
             );
         }
     }
@@ -53,6 +57,10 @@ fn push(text: &mut String, indent: &str, more: &str) {
         text.push_str(line);
         text.push('\n');
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 fn container_parts(container: &AboutContainer, now: WallTime) -> (String, String) {
@@ -100,7 +108,7 @@ pub(super) fn of_verdict(container: &AboutContainer, now: WallTime) -> String {
     match container.verdict() {
         "not_running" => ended(container, now),
         "failing" => {
-            let failed = |it: &&AboutOrigin| matches!(it.outcome, Outcome::Failed { .. });
+            let failed = |it: &&AboutOrigin| matches!(it.outcome, LastOutcome::Failed { .. });
             let failed = container.instances.iter().filter(failed);
             let (names, kept): (Vec<&str>, Vec<usize>) = failed
                 .map(|it| (it.instance.as_str(), it.nodes.len()))
@@ -165,9 +173,9 @@ fn origin_part(text: &mut String, of: &AboutContainer, origin: &AboutOrigin, now
         ", and it says:"
     };
     let instance = one_line(&origin.instance);
-    let is_failed = matches!(origin.outcome, Outcome::Failed { .. });
+    let is_failed = matches!(origin.outcome, LastOutcome::Failed { .. });
     match &origin.outcome {
-        Outcome::Failed {
+        LastOutcome::Failed {
             error,
             since,
             times,
@@ -186,21 +194,21 @@ fn origin_part(text: &mut String, of: &AboutContainer, origin: &AboutOrigin, now
                 "",
                 &format!("{instance}: {often}, kind {}; {again}", error.kind),
             );
-            push(text, "  ", &error.to_string());
+            push(text, "  ", &for_operators(&error.to_string()));
         }
-        Outcome::Evaluating => push(
+        LastOutcome::Evaluating => push(
             text,
             "",
             &format!("{instance}: {count}, and it is looking at it now"),
         ),
-        Outcome::Done => push(text, "", &format!("{instance}: {count}{says}")),
+        LastOutcome::Done => push(text, "", &format!("{instance}: {count}{says}")),
     }
     if !is_failed {
         for reason in &origin.reasons {
             push(text, "  ", &one_line(reason));
         }
     }
-    if origin.outcome == Outcome::Done && origin.nodes.is_empty() && origin.reasons.is_empty() {
+    if origin.outcome == LastOutcome::Done && origin.nodes.is_empty() && origin.reasons.is_empty() {
         push(
             text,
             "  ",
@@ -210,6 +218,14 @@ fn origin_part(text: &mut String, of: &AboutContainer, origin: &AboutOrigin, now
     for node in &origin.nodes {
         node_part(text, of, node, is_failed, now);
     }
+}
+
+/// An error without the way that led to it, which the log has for those who write policies.
+fn for_operators(error: &str) -> String {
+    let lines = error
+        .lines()
+        .filter(|line| !line.starts_with("called from "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A node below the container that asks for it.
@@ -417,8 +433,12 @@ pub(super) fn of_instance_state(about: &AboutInstance) -> String {
     } else {
         format!(" ({})", states.join(", "))
     };
+    let nodes = match nodes {
+        1 => "1 node".to_owned(),
+        some => format!("{some} nodes"),
+    };
     format!(
-        "it runs: {nodes} nodes{states} for {} of {} running containers",
+        "it runs: {nodes}{states} for {} of {} running containers",
         about.served, about.containers
     )
 }
@@ -437,6 +457,7 @@ fn instance_parts(about: &AboutInstance) -> (String, String) {
         if *count > 0 {
             push(&mut body, "", &format!("{title} {count}"));
             for (name, why) in named {
+                let why = first_line(why);
                 push(&mut body, "  ", &format!("{}: {why}", one_line(name)));
             }
             if *count > named.len() {
