@@ -9,7 +9,7 @@ use crate::observe::instance::Problem;
 use crate::own::{Op, View, Who};
 use crate::tell::notice::Asker;
 use crate::tell::plan::{
-    Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode,
+    Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode, PlannedReason,
 };
 use crate::tell::state::KeyState;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ impl Reconciler {
             held_back,
             conflicts: conflicts(self, who, views),
             errors: errors(self),
+            reasons: reasons(self),
             idle: Problem::idle(self.problems()),
             printed: Vec::new(),
             warnings: Vec::new(),
@@ -166,6 +167,35 @@ fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
         at: error.at.clone(),
     });
     problems.chain(failures).collect()
+}
+
+/// Of containers that run and for which no policy asks for anything.
+fn reasons(reconciler: &Reconciler) -> Vec<PlannedReason> {
+    let mut reasons = Vec::new();
+    let running = reconciler.containers.iter().filter(|(_, it)| it.running());
+    for (container, _) in running {
+        let origins = reconciler.instances.iter().map(|it| Origin {
+            instance: it.id.clone(),
+            container: container.clone(),
+        });
+        let origins: Vec<Origin> = origins.collect();
+        let about = |origin| reconciler.evaluations.about(origin);
+        let asks = |origin| {
+            let nodes = about(origin).and_then(|about| about.nodes);
+            nodes.is_some_and(|nodes| !nodes.is_empty())
+        };
+        if origins.iter().any(asks) {
+            continue;
+        }
+        for origin in &origins {
+            let said = about(origin).map_or(&[][..], |about| about.reasons);
+            reasons.extend(said.iter().map(|reason| PlannedReason {
+                asker: reconciler.asker(origin),
+                reason: reason.clone(),
+            }));
+        }
+    }
+    reasons
 }
 
 /// `None` if nothing that would be registered depends on it.
