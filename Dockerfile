@@ -10,7 +10,7 @@ WORKDIR /usr/src/registrator
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY scripts/dist.sh scripts/
-RUN scripts/dist.sh program && mkdir services
+RUN scripts/dist.sh program && mkdir services run
 
 FROM scratch AS static
 LABEL org.opencontainers.image.title="Kontena Registrator" \
@@ -23,8 +23,11 @@ COPY --from=build /usr/src/registrator/dist/kontena-registrator /
 COPY etc/policies /registrator/policies
 # Empty: what is registered is for a configuration to say.
 COPY --from=build /usr/src/registrator/services /registrator/services
+# Where it can be asked: by the check below, and with docker exec.
+COPY --from=build --chown=65532:65532 /usr/src/registrator/run /run/kontena-registrator
 ENV KONTENA_REGISTRATOR_POLICIES=/registrator/policies KONTENA_REGISTRATOR_SERVICES=/registrator/services
 USER 65532:65532
+HEALTHCHECK --timeout=5s CMD ["/kontena-registrator", "status", "--ready"]
 ENTRYPOINT ["/kontena-registrator"]
 
 FROM ruby:3.3-slim-bookworm
@@ -38,4 +41,5 @@ WORKDIR /registrator
 COPY etc/policies etc/policies-ruby etc/policies/
 COPY etc/services/skydns etc/services/skydns
 ENV KONTENA_REGISTRATOR_POLICIES=etc/policies/*.star
+HEALTHCHECK --timeout=5s CMD ["kontena-registrator", "status", "--ready"]
 ENTRYPOINT ["kontena-registrator"]

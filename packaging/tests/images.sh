@@ -13,6 +13,8 @@ has_key() { etcdctl_inside get --prefix --keys-only "$1" | grep -qxF "$1"; }
 logged() { docker logs "$1" 2>&1 | grep -qE "$2"; }
 is_gone() { ! docker inspect "$1" >/dev/null 2>&1; }
 
+is_healthy() { [ "$(of_container "$1" '{{.State.Health.Status}}')" = healthy ]; }
+
 of_image() { docker image inspect --format "$2" "$1"; }
 of_container() { docker inspect --format "$2" "$1"; }
 
@@ -94,10 +96,12 @@ without_any_right() {
     mkdir -p "$work/services/skydns"
     echo '{"network": "bridge"}' >"$work/services/skydns/bridge.json"
     docker run -d --name registrator --restart unless-stopped --network host \
-        --read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs /run/kontena-registrator:uid=65532,mode=0750 \
+        --read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs /run/kontena-registrator --health-interval 1s \
         --group-add "$SOCKET_GROUP" -v /var/run/docker.sock:/var/run/docker.sock \
         -v "$work/services:/registrator/services:ro" kontena/registrator:static >/dev/null
     wait_until "the node of web is there" has_key "$NODE/web/$(docker inspect --format '{{printf "%.12s" .Id}}' web)"
+    wait_until "it is healthy" is_healthy registrator
+    docker exec registrator /kontena-registrator status
     ends_within registrator 5 0
     docker rm registrator >/dev/null
 }

@@ -108,6 +108,7 @@ impl Host {
             .place
             .command(Path::new(env!("CARGO_BIN_EXE_kontena-registrator")));
         command.env("HOME", &self.folder).arg("run");
+        command.env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off");
         command.args([
             format!("--docker-host={}", self.docker().host()),
             format!("--policies={}", path("policies")),
