@@ -14,7 +14,6 @@ mod reading;
 mod session;
 mod settings;
 mod views;
-mod watch;
 
 #[cfg(test)]
 mod tests;

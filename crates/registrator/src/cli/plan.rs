@@ -91,7 +91,7 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
             }
             // There is no session, so nothing else can come.
             Command::FollowConfigs { .. }
-            | Command::WatchRoots(_)
+            | Command::Forget(_)
             | Command::Commit(_)
             | Command::Stop(_) => {}
         }
