@@ -233,7 +233,8 @@ async fn lists_have_one_revision(program: PathBuf) {
         run.commit(&session, txns.collect()).await;
     }
     let client = etcd.program_client();
-    let (listing, _) = tokio::join!(client.list(&KeyRange::prefix("/a/"), 0), async {
+    let range = KeyRange::prefix("/a/");
+    let (listing, _) = tokio::join!(client.list(&range, 0), async {
         for n in 0..100 {
             put(&etcd, &format!("/a/x{n}"), "v", 0).await;
         }
