@@ -287,12 +287,12 @@ fn broken_sessions_are_caught() {
         ),
         (
             "what is seen does not wait for the answer",
-            HANDS.slow_answers(),
+            HANDS.slow_answers().every_event(),
             Protocol {
                 events_wait: false,
                 ..REAL
             },
-            &[Claims],
+            &[Winner],
         ),
         (
             "the claims of a refusal are not read",
