@@ -16,11 +16,14 @@ config etcd_path: '/kontena/registrator/services/skydns/:service' do
 end
 
 docker_container -> (container) {
-  next if OUT.include?(container.label('io.kontena.registrator.enable'))
+  out = container.label('io.kontena.registrator.enable')
+  next explain("the label io.kontena.registrator.enable is #{out.inspect}") if OUT.include?(out)
 
   if ip = container['NetworkSettings', 'Networks', config.network, 'IPAddress']
     {
       config.skydns_path(container.hostname) => { host: ip },
     }
+  else
+    explain("it has no IPv4 address in the network #{config.network}")
   end
 }

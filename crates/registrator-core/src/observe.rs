@@ -8,7 +8,7 @@ pub mod document;
 pub mod etcd_path;
 pub mod instance;
 mod json_lines;
-mod moment;
+pub(crate) mod moment;
 mod packed;
 pub mod places;
 pub mod ports;

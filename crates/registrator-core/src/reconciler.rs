@@ -3,11 +3,17 @@
 //! Read [`Event`] and [`Command`], and you know all that the registrator can react to and do.
 
 mod departing;
+mod explain;
 mod plan;
 mod proving;
+mod snapshot;
+mod standing;
 mod step;
+mod times;
 
+pub use explain::{Asked, Unfound, fill_in};
 pub use proving::verdict;
+pub use standing::EtcdSight;
 
 use crate::evaluate::evaluation::{EvalError, Evaluation};
 use crate::evaluate::evaluations::Evaluations;
@@ -32,6 +38,7 @@ use crate::own::session::{Commit, Forgotten, SessionEvent};
 use crate::tell::notice::{Askers, BrakeEnd, Notice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
+use times::Times;
 
 /// Everything that the registrator reacts to.
 #[derive(Debug, Clone)]
@@ -176,6 +183,7 @@ pub struct Reconciler {
     departures: Departures,
     keys: Keys,
     brake: Brake,
+    times: Times,
     /// All sources were read and evaluated once: before this nothing is written, because not everything that is wished is known.
     started: bool,
     synced: bool,
@@ -219,6 +227,7 @@ impl Reconciler {
             departures: Departures::default(),
             keys: Keys::default(),
             brake: Brake::default(),
+            times: Times::default(),
             started: false,
             synced: false,
             unread_files: BTreeSet::new(),

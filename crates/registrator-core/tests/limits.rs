@@ -73,7 +73,7 @@ impl World {
         for ticket in tickets {
             let result = Ok(Evaluation {
                 nodes: nodes.clone(),
-                log: Vec::new(),
+                ..Evaluation::default()
             });
             self.handle(Event::Evaluated { ticket, result });
         }

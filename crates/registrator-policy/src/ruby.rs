@@ -159,8 +159,8 @@ impl Policy for RubyPolicy {
         let result = self.ask(Some(config), &nobody, true);
         drop(run);
         result.map(|(_, mut log)| Evaluation {
-            nodes: Nodes::default(),
             log: log.take_lines(),
+            ..Evaluation::default()
         })
     }
 
@@ -288,6 +288,7 @@ impl RubyPolicy {
             .map(|nodes| Evaluation {
                 nodes,
                 log: log.take_lines(),
+                reasons: log.take_reasons(),
             })
             .map_err(|message| self.error(EvalErrorKind::Type, message))
     }

@@ -34,7 +34,6 @@ use guards::{Evaluating, Room, is_oversize};
 use loader::Loaded;
 use log::PrintLog;
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use registrator_core::node::Nodes;
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::document::Document;
@@ -277,6 +276,7 @@ impl StarPolicy {
             Ok(nodes) => Ok(Evaluation {
                 nodes,
                 log: log.take_lines(),
+                reasons: log.take_reasons(),
             }),
             Err(mut error) => {
                 error.message += &log.shown();
@@ -306,8 +306,8 @@ impl StarPolicy {
         }
         self.prepare(Some(config), None)?;
         Ok(Evaluation {
-            nodes: Nodes::default(),
             log: log.take_lines(),
+            ..Evaluation::default()
         })
     }
 

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Folder, inspect, settings};
 use fuzz::Target;
-use registrator_core::evaluate::evaluation::{EvalErrorKind, Evaluation};
+use registrator_core::evaluate::evaluation::{EvalErrorKind, Evaluation, MAX_REASONS};
 use registrator_core::node::Key;
 use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
 use registrator_core::observe::container::Container;
@@ -65,7 +65,12 @@ fn configured(policy: &dyn Policy, text: &[u8]) -> Option<Config> {
 fn outcome(policy: &mut dyn Policy, config: Option<&Config>, container: &Container) -> String {
     let once = policy.evaluate(config, container);
     match once {
-        Ok(Evaluation { nodes, log }) => {
+        Ok(Evaluation {
+            nodes,
+            log,
+            reasons,
+        }) => {
+            assert!(reasons.len() <= MAX_REASONS);
             let again = policy.evaluate(config, container).map(|it| it.nodes);
             assert_eq!(again.as_ref(), Ok(&nodes), "it is the same each time");
             let roots: BTreeSet<&str> = nodes.keys().map(Key::root).collect();

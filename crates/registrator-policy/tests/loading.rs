@@ -339,6 +339,21 @@ fn lines_for_people_are_above_those_for_writers_of_policies() {
 }
 
 #[test]
+fn a_reason_is_no_line_of_the_log_and_no_node() {
+    let text =
+        "def docker_container(container):\n    explain('first')\n    return explain('then')\n";
+    let done = evaluate(text).unwrap();
+    assert_eq!(done.reasons, ["first", "then"]);
+    assert!(done.log.is_empty() && done.nodes.is_empty());
+    let error = policy("explain('x')\ndef docker_container(container):\n    pass\n");
+    let error = error.err().unwrap();
+    assert!(
+        error.contains("explain() works only in an evaluation"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_fingerprint_covers_code_helpers_and_environment() {
     let fingerprint = |policy: &str, helper: &str, env: &[(&str, &str)]| {
         let folder = Folder::with(&[("p.star", policy), ("lib/a.star", helper)]);

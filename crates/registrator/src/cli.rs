@@ -1,11 +1,15 @@
 //! The command line: which command runs, and how the program ends.
 
+mod ask;
+mod brake;
 mod certificates;
 mod check;
 mod connect;
+mod explain;
 mod plan;
 mod run;
 mod secrets;
+mod status;
 
 use crate::error_chain::error_chain;
 use crate::exit::Exit;
@@ -39,10 +43,22 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
     }
     debug!("{settings:?}");
     open_files::raise_limit();
-    let done = connect::given_places(settings.common()).and_then(|()| match settings {
+    let needs_files = !matches!(
+        settings,
+        CommandSettings::Status(_) | CommandSettings::Brake(_)
+    );
+    let places = if needs_files {
+        connect::given_places(settings.common())
+    } else {
+        Ok(())
+    };
+    let done = places.and_then(|()| match settings {
         CommandSettings::Run(settings) => run::run(settings, environment),
         CommandSettings::Check(settings) => check::check(&settings, environment),
         CommandSettings::Plan(settings) => plan::plan(&settings, environment),
+        CommandSettings::Explain(settings) => explain::explain(&settings, environment),
+        CommandSettings::Status(settings) => status::status(&settings, environment),
+        CommandSettings::Brake(settings) => brake::brake(&settings, environment),
     });
     done.unwrap_or_else(|error| {
         logging::fatal(error.as_ref());

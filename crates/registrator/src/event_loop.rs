@@ -2,14 +2,17 @@
 //!
 //! This is the only place that reads the clock for the core.
 
+mod answers;
 mod inputs;
 
 pub use inputs::{Input, Inputs, News, Results, Signal, Signals, Work};
 
+use crate::admin::Feed;
 use crate::catalog::Catalog;
 use crate::error_chain::error_chain;
 use crate::evaluators::Evaluators;
 use crate::files::{self, FileWatch, PolicyChanges};
+use crate::peers::Peers;
 use crate::{docker, etcd, report};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
@@ -63,6 +66,12 @@ pub struct Attached {
     pub followed: BTreeMap<PolicyName, JoinSet<()>>,
     /// What to do with the nodes at the end.
     pub on_exit: OnExit,
+    /// How Docker and etcd are.
+    pub peers: Peers,
+    /// What was told lately.
+    pub feed: Feed,
+    /// Whether it is in sync, and since when it is so.
+    pub sync: (bool, Instant),
 }
 
 /// The session with etcd, which begins when it is known who this process is.
@@ -82,7 +91,7 @@ pub async fn run(mut attached: Attached, mut inputs: Inputs, mut session: Sessio
             end = &mut session.task => {
                 // What it said at last, its reason to end among it, is not lost.
                 while let Some(update) = inputs.work.next_of_session() {
-                    report::etcd(&update);
+                    attached.feed.tell(report::etcd(&update));
                 }
                 return session_ended(end, attached.on_exit);
             }
@@ -172,13 +181,14 @@ impl Attached {
                 ticket: evaluated.ticket,
                 result: evaluated.result,
             },
-            Input::Etcd(update) => match etcd_event(update) {
+            Input::Etcd(update) => match self.etcd_event(update, now) {
                 Some(event) => Event::Session(event),
                 None => return,
             },
             Input::Docker(docker::DockerUpdate::Container(event)) => Event::Container(event),
             Input::Docker(update) => {
-                report::docker(&update);
+                self.feed.tell(report::docker(&update));
+                self.peers.docker(&update, now);
                 match container_event(update) {
                     Some(event) => event,
                     None => return,
@@ -193,12 +203,30 @@ impl Attached {
                 Event::ConfigNode(policy, event)
             }
             Input::Config(update) => {
-                report::configs(&update);
+                self.feed.tell(report::configs(&update));
+                self.peers.configs(&update);
                 return;
             }
+            Input::Asked(question) => match self.answer(question, now) {
+                Some(event) => event,
+                None => return,
+            },
             Input::Timeout => Event::Timeout,
         };
         self.reconciler.handle(event, now);
+        let in_sync = self.reconciler.settled();
+        if self.sync.0 != in_sync {
+            self.sync = (in_sync, now);
+        }
+    }
+
+    fn etcd_event(&mut self, update: etcd::SessionUpdate, now: Instant) -> Option<SessionEvent> {
+        self.feed.tell(report::etcd(&update));
+        self.peers.etcd(&update, now);
+        match update {
+            etcd::SessionUpdate::Session(event) => Some(event),
+            _ => None,
+        }
     }
 
     fn file_event(&mut self, update: files::FileUpdate) -> Option<Event> {
@@ -208,7 +236,9 @@ impl Attached {
                 // The loader ends with the loop only.
                 let _ = self.loader.send(changes);
             }
-            files::FileUpdate::Problem(problem) => report::file_problem(&problem),
+            files::FileUpdate::Problem(problem) => {
+                self.feed.tell(report::file_problem(&problem));
+            }
             files::FileUpdate::Unread(paths) => {
                 let shown = paths.iter().map(|path| path.display().to_string());
                 return Some(Event::UnreadFiles(shown.collect()));
@@ -259,6 +289,7 @@ impl Attached {
         }
         while let Some(notice) = self.reconciler.next_notice() {
             report::notice(&notice);
+            self.feed.notice(&notice);
         }
         stop
     }
@@ -290,13 +321,5 @@ fn container_event(update: docker::DockerUpdate) -> Option<Event> {
         docker::DockerUpdate::Waiting { .. }
         | docker::DockerUpdate::Lost { .. }
         | docker::DockerUpdate::Container(_) => None,
-    }
-}
-
-fn etcd_event(update: etcd::SessionUpdate) -> Option<SessionEvent> {
-    report::etcd(&update);
-    match update {
-        etcd::SessionUpdate::Session(event) => Some(event),
-        _ => None,
     }
 }

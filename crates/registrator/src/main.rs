@@ -8,6 +8,7 @@
     reason = "nothing of a program can be reached from outside: `pub` means that other modules use it"
 )]
 
+mod admin;
 mod aside;
 mod attempts;
 mod catalog;
@@ -24,6 +25,7 @@ mod files;
 mod host;
 mod logging;
 mod open_files;
+mod peers;
 mod report;
 mod settings;
 mod tls_advice;

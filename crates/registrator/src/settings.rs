@@ -2,11 +2,13 @@
 //!
 //! A flag wins over its variable, and an empty variable counts as not set.
 
+mod admin;
 mod command_line;
 mod environment;
 mod groups;
 mod values;
 
+pub use admin::{AdminDetails, AdminSettings, AdminSocket, SocketSettings, SubjectSettings};
 pub use environment::Environment;
 pub use groups::{
     BrakeSettings, CommonSettings, DockerSettings, EmbeddedSettings, EtcdSettings,
@@ -30,6 +32,12 @@ pub enum CommandSettings {
     Check(CheckSettings),
     /// Show what `run` would write now, and write nothing
     Plan(PlanSettings),
+    /// Tell why a container, a key or an instance has what it has in etcd, or has not
+    Explain(Box<ExplainSettings>),
+    /// Show how a running registrator is
+    Status(StatusSettings),
+    /// Show what the brake on mass deletion holds back, or let it go
+    Brake(BrakeCommandSettings),
 }
 
 /// What `run` is told.
@@ -44,6 +52,9 @@ pub struct RunSettings {
     /// Who may do what in the embedded etcd.
     #[command(flatten)]
     pub embedded: EmbeddedSettings,
+    /// Who may ask what.
+    #[command(flatten)]
+    pub admin: AdminSettings,
     /// What becomes of the nodes when the program is asked to end: keep them until the lease expires, for a restart to
     /// adopt, or release them at once
     #[arg(
@@ -118,6 +129,54 @@ pub struct PlanSettings {
     pub host: HostSettings,
 }
 
+/// What `explain` is told.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainSettings {
+    /// What is asked about.
+    #[command(flatten)]
+    pub about: SubjectSettings,
+    /// Where the running registrator is asked.
+    #[command(flatten)]
+    pub socket: SocketSettings,
+    /// What is planned with if none runs.
+    #[command(flatten)]
+    pub plan: PlanSettings,
+}
+
+/// What `status` is told.
+#[derive(Debug, Clone, Args)]
+pub struct StatusSettings {
+    /// Files and log.
+    #[command(flatten)]
+    pub common: CommonSettings,
+    /// Where the running registrator is asked.
+    #[command(flatten)]
+    pub socket: SocketSettings,
+    /// Print the status as JSON
+    #[arg(long, env = "KONTENA_REGISTRATOR_JSON")]
+    pub json: bool,
+    /// Print only what is not ready, and end with exit code 1 if there is something
+    #[arg(long, env = "KONTENA_REGISTRATOR_READY")]
+    pub ready: bool,
+}
+
+/// What `brake` is told.
+#[derive(Debug, Clone, Args)]
+pub struct BrakeCommandSettings {
+    /// Files and log.
+    #[command(flatten)]
+    pub common: CommonSettings,
+    /// Where the running registrator is asked.
+    #[command(flatten)]
+    pub socket: SocketSettings,
+    /// Print the answer as JSON
+    #[arg(long, env = "KONTENA_REGISTRATOR_JSON")]
+    pub json: bool,
+    /// release: delete the nodes that are held back now. Without it they are shown
+    #[arg(value_name = "ACTION", value_parser = ["release"], hide_possible_values = true)]
+    pub action: Option<String>,
+}
+
 /// Why there are no settings: a wrong command line or environment, or a question such as `--help`.
 #[derive(Debug)]
 pub struct UsageError(clap::Error);
@@ -168,6 +227,9 @@ impl CommandSettings {
             CommandSettings::Run(run) => &run.common,
             CommandSettings::Check(check) => &check.common,
             CommandSettings::Plan(plan) => &plan.common,
+            CommandSettings::Explain(explain) => &explain.plan.common,
+            CommandSettings::Status(status) => &status.common,
+            CommandSettings::Brake(brake) => &brake.common,
         }
     }
 
@@ -176,6 +238,9 @@ impl CommandSettings {
             CommandSettings::Run(run) => &mut run.common,
             CommandSettings::Check(check) => &mut check.common,
             CommandSettings::Plan(plan) => &mut plan.common,
+            CommandSettings::Explain(explain) => &mut explain.plan.common,
+            CommandSettings::Status(status) => &mut status.common,
+            CommandSettings::Brake(brake) => &mut brake.common,
         }
     }
 

@@ -212,7 +212,7 @@ impl World {
         let value = value(self.address, instance.fingerprint);
         Ok(Evaluation {
             nodes: Nodes::from_iter([(key.expect("a key"), value)]),
-            log: Vec::new(),
+            ..Evaluation::default()
         })
     }
 

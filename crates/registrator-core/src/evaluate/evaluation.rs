@@ -10,7 +10,15 @@ pub struct Evaluation {
     pub nodes: Nodes,
     /// What it printed, line by line.
     pub log: Vec<LogLine>,
+    /// Why it asks for nothing, or for nothing else, for those who run containers.
+    pub reasons: Vec<String>,
 }
+
+/// The most reasons that one evaluation may give.
+pub const MAX_REASONS: usize = 8;
+
+/// The most bytes of one reason.
+pub const MAX_REASON_BYTES: usize = 300;
 
 /// A line that a policy printed or logged.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,10 @@
 //! The life of each origin's evaluations: asked for, running, succeeded or failed, tried again, given up with its instance.
 
+mod about;
+mod reasons;
+
+pub use about::AboutEvaluation;
+
 use crate::backoff::Backoff;
 use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Level, LogLine};
 use crate::evaluate::origin::Origin;
@@ -7,6 +12,7 @@ use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
 use crate::node::{Key, Nodes};
 use crate::observe::container::ContainerId;
 use crate::observe::places::{LostPlaces, Places};
+use reasons::{Reasons, SharedReasons};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +33,8 @@ struct Life {
     places: Arc<Places>,
     /// What its last good evaluation said, but for what is only for writers of policies.
     said: Vec<LogLine>,
+    /// Why it gave nothing, or nothing else.
+    reasons: SharedReasons,
     /// What went wrong since.
     failure: Option<Failure>,
 }
@@ -53,6 +61,10 @@ enum Stage {
 #[derive(Debug)]
 struct Failure {
     error: EvalError,
+    /// When the first of these failures in a row was.
+    since: Instant,
+    /// How many there were in a row.
+    times: u32,
     /// When it is tried again without any change; `None` if it is not, or is being tried.
     retry_at: Option<Instant>,
     tries: u32,
@@ -89,6 +101,7 @@ pub struct Evaluations {
     retries: BTreeSet<(Instant, Origin)>,
     /// How many origins fail and never succeeded.
     hiding: usize,
+    reasons: Reasons,
 }
 
 impl Evaluations {
@@ -198,10 +211,13 @@ impl Evaluations {
         let before = life.failure.take();
         let is_news = before.as_ref().is_none_or(|before| before.error != error);
         let may_pass = matches!(error.kind, EvalErrorKind::Limit | EvalErrorKind::Host);
-        let tries = before.map_or(0, |before| before.tries);
+        let tries = before.as_ref().map_or(0, |before| before.tries);
+        let (since, times) = before.map_or((now, 0), |before| (before.since, before.times));
         let retry_at = may_pass.then_some(now + RETRIES.pause(tries));
         life.failure = Some(Failure {
             error,
+            since,
+            times: times.saturating_add(1),
             retry_at,
             tries: if may_pass { tries.saturating_add(1) } else { 0 },
         });
@@ -229,6 +245,7 @@ impl Evaluations {
             return Nodes::default();
         };
         self.hiding -= usize::from(life.hides_nodes());
+        self.reasons.forget(life.reasons);
         life.nodes.unwrap_or_default()
     }
 

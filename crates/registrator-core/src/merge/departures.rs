@@ -219,6 +219,25 @@ impl Departures {
         }
     }
 
+    /// Since when a container that has come waits to be looked at.
+    pub fn came(&self, container: &ContainerId) -> Option<Instant> {
+        self.coming.get(container).copied()
+    }
+
+    /// Why a node goes, and whether it is held back.
+    pub fn about(&self, key: &Key) -> Option<(&Cause, bool)> {
+        let turn = self.of_key.get(key)?;
+        let batch = self.batches.get(turn)?;
+        Some((&batch.cause, self.held_back.contains(turn)))
+    }
+
+    /// The nodes that are held back.
+    pub fn held_back(&self) -> impl Iterator<Item = (&Key, &Cause)> {
+        let batches = self.held_back.iter();
+        let batches = batches.filter_map(|turn| self.batches.get(turn));
+        batches.flat_map(|batch| batch.keys.iter().map(|key| (key, &batch.cause)))
+    }
+
     /// Whether a node stays for now.
     pub fn holds(&self, key: &Key) -> bool {
         self.of_key.contains_key(key)

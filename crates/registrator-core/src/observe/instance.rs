@@ -227,6 +227,11 @@ impl Instances {
         listed && self.proofs.is_empty()
     }
 
+    /// The policies that are loaded.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyName> {
+        self.policies.keys()
+    }
+
     /// The instance with this id, if it runs.
     pub fn get(&self, id: &InstanceId) -> Option<&Instance> {
         self.running.get(id)

@@ -25,6 +25,11 @@ impl Moment {
     }
 }
 
+/// The seconds since the year 1970 of a time as in RFC 3339.
+pub(crate) fn unix_seconds(text: &str) -> Option<i64> {
+    Some(Moment::parse(text)?.seconds - days(1970, 1, 1)? * 24 * 3600)
+}
+
 fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
     let numbers = text.split(between).map(number);
     numbers.collect::<Option<Vec<_>>>()?.try_into().ok()

@@ -7,6 +7,7 @@ mod alarms;
 mod drift;
 mod flights;
 mod ledger;
+mod looking;
 mod patience;
 mod request;
 mod seeing;
@@ -22,9 +23,11 @@ use crate::tell::notice::Notice;
 use alarms::Alarms;
 use flights::Flights;
 use ledger::Ledger;
+pub(crate) use looking::AboutTracked;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
+use tracked::Tracked;
 
 /// What a decision needs to know of the world outside etcd.
 pub(crate) struct Wishes<'a> {

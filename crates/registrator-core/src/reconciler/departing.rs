@@ -296,7 +296,7 @@ impl Reconciler {
         self.brake_ends_at().is_some_and(|at| at <= now)
     }
 
-    fn brake_ends_at(&self) -> Option<Instant> {
+    pub(super) fn brake_ends_at(&self) -> Option<Instant> {
         Some(self.brake.engaged()? + self.settings.brake.hold?)
     }
 

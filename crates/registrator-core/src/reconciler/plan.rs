@@ -1,15 +1,17 @@
 //! What would be written now: the reconciler's own decisions, listed instead of done.
 
 use super::Reconciler;
+use super::standing::{EtcdSight, Standing};
 use crate::evaluate::origin::Origin;
 use crate::merge::departures::Cause;
 use crate::node::{Key, Value};
 use crate::observe::instance::Problem;
-use crate::own::{self, Op, View, Who};
+use crate::own::{Op, View, Who};
 use crate::tell::notice::Asker;
 use crate::tell::plan::{
-    Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode,
+    Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode, PlannedReason,
 };
+use crate::tell::state::KeyState;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Reconciler {
@@ -19,7 +21,8 @@ impl Reconciler {
         let asked = self.desired().iter().map(|(key, _)| key);
         let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
         let nodes = keys.into_iter();
-        let nodes = nodes.filter_map(|key| node(self, who, key, views.get(key)));
+        let sight = EtcdSight::Read { who, views };
+        let nodes = nodes.filter_map(|key| node(self, key, sight));
         let mut nodes: Vec<PlannedNode> = nodes.collect();
         let held = views.values().filter(|view| view.holder() == Some(who.me));
         let held_back = hold_back(self, &mut nodes, held.count());
@@ -28,6 +31,7 @@ impl Reconciler {
             held_back,
             conflicts: conflicts(self, who, views),
             errors: errors(self),
+            reasons: reasons(self),
             idle: Problem::idle(self.problems()),
             printed: Vec::new(),
             warnings: Vec::new(),
@@ -46,14 +50,14 @@ fn hold_back(reconciler: &Reconciler, nodes: &mut [PlannedNode], held: usize) ->
     Some(held_back.reason())
 }
 
-fn node(reconciler: &Reconciler, who: &Who, key: &Key, view: Option<&View>) -> Option<PlannedNode> {
-    let nothing = View::default();
-    let view = view.unwrap_or(&nothing);
-    let wish = reconciler.desired().winner(key);
-    let held = view.node.as_ref().map(|held| &held.value);
-    let (action, written) = action(reconciler, who, key, wish, view);
+fn node(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<PlannedNode> {
+    let standing = reconciler.standing(key, sight);
+    let wish = standing.wish;
+    let held = standing.view.and_then(|view| view.node.as_ref());
+    let held = held.map(|held| &held.value);
+    let (action, written) = action(&standing);
     let value = match action {
-        Action::Create | Action::Change => written.as_ref()?,
+        Action::Create | Action::Change => written?,
         Action::Blocked => wish?,
         // What another holds concerns this host only if it is asked for here.
         Action::Wait => wish.and(held)?,
@@ -73,35 +77,29 @@ fn node(reconciler: &Reconciler, who: &Who, key: &Key, view: Option<&View>) -> O
 }
 
 /// The action, and the value that is written: another registrator's if the node passes to it.
-fn action(
-    reconciler: &Reconciler,
-    who: &Who,
-    key: &Key,
-    wish: Option<&Value>,
-    view: &View,
-) -> (Action, Option<Value>) {
-    let mine = view.concerns(who.me);
-    if wish.is_none() && reconciler.wishes_hidden() {
-        return (Action::Keep, None);
-    }
-    let txn = own::decide(who, key, wish, view, mine && wish.is_some());
-    let ops = txn.map(|txn| txn.ops).unwrap_or_default();
-    let written = ops.iter().find_map(|op| match op {
-        Op::Put(value, lease) if *lease == who.me && view.node.is_none() => {
-            Some((Action::Create, Some(value.clone())))
+fn action<'a>(standing: &'a Standing<'_>) -> (Action, Option<&'a Value>) {
+    let is_there = standing.view.is_some_and(|view| view.node.is_some());
+    let me = standing.who.map(|who| who.me);
+    let written = standing.ops.iter().find_map(|op| match op {
+        Op::Put(value, lease) if Some(*lease) == me && !is_there => {
+            Some((Action::Create, Some(value)))
         }
-        Op::Put(value, _) => Some((Action::Change, Some(value.clone()))),
+        Op::Put(value, _) => Some((Action::Change, Some(value))),
         Op::Delete => Some((Action::Delete, None)),
         Op::PutClaim(..) | Op::DeleteClaim(_) => None,
     });
-    written.unwrap_or_else(|| {
-        let action = match view.holder() {
-            Some(lease) if lease == who.me => Action::Keep,
-            Some(lease) if who.knows(lease) => Action::Wait,
-            _ => Action::Blocked,
-        };
-        (action, None)
-    })
+    let of_state = match standing.state {
+        Some(KeyState::Registered | KeyState::Kept | KeyState::HeldBack) => Action::Keep,
+        Some(KeyState::Shared | KeyState::Outvoted) | None => Action::Wait,
+        Some(KeyState::Blocked) => Action::Blocked,
+        // Nothing but claims stands in the way, or what is left of them.
+        Some(KeyState::Pending | KeyState::Rejected) => match standing.holder() {
+            holder if holder == me => Action::Keep,
+            Some(_) => Action::Wait,
+            None => Action::Blocked,
+        },
+    };
+    written.unwrap_or((of_state, None))
 }
 
 fn askers<'a>(
@@ -140,7 +138,7 @@ fn conflicts(
         if candidates.len() < 2 {
             continue;
         }
-        let registered = view.and_then(|view| registered(reconciler, who, key, view));
+        let registered = registered(reconciler, key, EtcdSight::Read { who, views });
         let mut candidates: Vec<_> = candidates.into_values().collect();
         candidates.sort_by_key(|candidate| Some(&candidate.value) != registered.as_ref());
         conflicts.push(PlannedConflict {
@@ -152,9 +150,11 @@ fn conflicts(
 }
 
 /// The value of a key after all that is planned.
-fn registered(reconciler: &Reconciler, who: &Who, key: &Key, view: &View) -> Option<Value> {
-    let (_, written) = action(reconciler, who, key, reconciler.desired().winner(key), view);
-    written.or_else(|| Some(view.node.as_ref()?.value.clone()))
+fn registered(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<Value> {
+    let standing = reconciler.standing(key, sight);
+    let (_, written) = action(&standing);
+    let held = standing.view.and_then(|view| view.node.as_ref());
+    written.or(held.map(|held| &held.value)).cloned()
 }
 
 fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
@@ -167,6 +167,35 @@ fn errors(reconciler: &Reconciler) -> Vec<PlannedError> {
         at: error.at.clone(),
     });
     problems.chain(failures).collect()
+}
+
+/// Of containers that run and for which no policy asks for anything.
+fn reasons(reconciler: &Reconciler) -> Vec<PlannedReason> {
+    let mut reasons = Vec::new();
+    let running = reconciler.containers.iter().filter(|(_, it)| it.running());
+    for (container, _) in running {
+        let origins = reconciler.instances.iter().map(|it| Origin {
+            instance: it.id.clone(),
+            container: container.clone(),
+        });
+        let origins: Vec<Origin> = origins.collect();
+        let about = |origin| reconciler.evaluations.about(origin);
+        let asks = |origin| {
+            let nodes = about(origin).and_then(|about| about.nodes);
+            nodes.is_some_and(|nodes| !nodes.is_empty())
+        };
+        if origins.iter().any(asks) {
+            continue;
+        }
+        for origin in &origins {
+            let said = about(origin).map_or(&[][..], |about| about.reasons);
+            reasons.extend(said.iter().map(|reason| PlannedReason {
+                asker: reconciler.asker(origin),
+                reason: reason.clone(),
+            }));
+        }
+    }
+    reasons
 }
 
 /// `None` if nothing that would be registered depends on it.

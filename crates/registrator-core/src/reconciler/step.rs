@@ -166,7 +166,11 @@ impl Reconciler {
     }
 
     fn on_nodes(&mut self, origin: Origin, evaluation: Evaluation, now: Instant) {
-        let Evaluation { nodes, log } = evaluation;
+        let Evaluation {
+            nodes,
+            log,
+            reasons,
+        } = evaluation;
         for line in self.evaluations.news(&origin, log) {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::Printed { asker, line });
@@ -181,6 +185,8 @@ impl Reconciler {
         let not_so = before.pairs().filter(|(key, value)| is_named(key, value));
         let not_so: BTreeSet<Key> = not_so.map(|(key, _)| key.clone()).collect();
         let keys = self.desired.replace(&origin, before, &nodes);
+        let came = self.departures.came(&origin.container);
+        self.note_wishes(&keys, came.unwrap_or(now));
         let cause = self.cause(&origin);
         if not_so.is_empty() {
             self.depart(&keys, &origin.container, cause, now);
@@ -199,6 +205,7 @@ impl Reconciler {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::EvaluationRecovered(asker));
         }
+        self.evaluations.explain(&origin, reasons);
     }
 
     pub(super) fn on_session(&mut self, event: SessionEvent, now: Instant) {
@@ -261,6 +268,7 @@ impl Reconciler {
             self.settle_departures(now);
             self.commit(now);
             self.count_held(now);
+            self.tidy_times();
         }
         self.report_sync();
         if let Some(Ending::Releasing { until }) = self.ending {
@@ -368,7 +376,8 @@ impl Reconciler {
             self.commands.push_back(Command::Commit(commit));
         }
         while let Some(notice) = self.keys.next_notice() {
-            let notice = self.with_askers(notice);
+            let mut notice = self.with_askers(notice);
+            self.note_told(&mut notice, now);
             self.notices.push_back(notice);
         }
     }

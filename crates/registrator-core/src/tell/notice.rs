@@ -13,6 +13,7 @@ use crate::observe::container::ContainerId;
 use crate::observe::containers::Remark;
 use crate::observe::instance::{InstanceId, Problem};
 use crate::tell::printable::one_line;
+use crate::tell::walltime::span;
 use std::fmt;
 use std::time::Duration;
 
@@ -263,6 +264,8 @@ pub enum Notice {
         old: Option<Value>,
         /// Who asks for it.
         askers: Askers,
+        /// How long it took from the event that changed the wish to etcd's answer, if the wish changed while there was a session.
+        took: Option<Duration>,
     },
     /// A node was deleted.
     Removed(Key),
@@ -346,6 +349,18 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// The container that it is about, if it is about one: by its id or its name.
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Notice::EvaluationFailed { asker, .. }
+            | Notice::NotSo { asker, .. }
+            | Notice::Printed { asker, .. }
+            | Notice::EvaluationRecovered(asker) => Some(asker.container.as_str()),
+            Notice::Remarked { container, .. } => Some(container),
+            _ => None,
+        }
+    }
+
     /// How loud it is.
     pub fn level(&self) -> Level {
         match self {
@@ -416,14 +431,6 @@ impl Notice {
     }
 }
 
-/// A time as people say it.
-fn shown(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
-    }
-}
-
 fn conflict(candidates: &[(Value, Askers)]) -> String {
     let sides: Vec<String> = candidates
         .iter()
@@ -488,7 +495,7 @@ impl fmt::Display for Notice {
                 "{}. They stay for now. If this is meant, send SIGUSR1 to let them go; if not, mend it, and nothing is lost. {}",
                 held_back.reason(),
                 match held_back.for_at_most {
-                    Some(wait) => format!("Otherwise they go in {}", shown(wait)),
+                    Some(wait) => format!("Otherwise they go in {}", span(wait)),
                     None => "They stay until then".to_owned(),
                 }
             ),
@@ -534,12 +541,14 @@ impl fmt::Display for OfKey<'_> {
                 value,
                 old: None,
                 askers,
+                ..
             } => write!(f, "registered {key} = {value}{}", askers.clause()),
             Notice::Registered {
                 key,
                 value,
                 old: Some(old),
                 askers,
+                ..
             } => {
                 write!(f, "changed {key} = {value} (was {old}){}", askers.clause())
             }

@@ -103,6 +103,15 @@ pub struct PlannedError {
     pub at: Option<String>,
 }
 
+/// Why a policy gives nothing to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedReason {
+    /// The policy and the container.
+    pub asker: Asker,
+    /// What the policy says.
+    pub reason: String,
+}
+
 /// What would be written, and what stands in the way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -114,6 +123,8 @@ pub struct Plan {
     pub errors: Vec<PlannedError>,
     /// Why policies have nothing to do.
     pub idle: Vec<String>,
+    /// Why containers that run have no node at all.
+    pub reasons: Vec<PlannedReason>,
     /// What policies printed or logged, with the container, and what else is to be said of containers.
     pub printed: Vec<String>,
     /// What somebody should look at, though all of it works.
@@ -128,7 +139,7 @@ impl Plan {
         self.nodes.iter().any(|node| node.action.writes())
     }
 
-    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `idle`, `printed`, `warnings`, `held_back`.
+    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `reasons`, `idle`, `printed`, `warnings`, `held_back`.
     pub fn to_json(&self) -> Json {
         json!({
             "nodes": self.nodes.iter().map(|node| json!({
@@ -151,6 +162,11 @@ impl Plan {
                 "kind": error.kind,
                 "message": error.message,
                 "at": error.at,
+            })).collect::<Vec<_>>(),
+            "reasons": self.reasons.iter().map(|it| json!({
+                "instance": it.asker.instance.to_string(),
+                "container": it.asker.name,
+                "reason": it.reason,
             })).collect::<Vec<_>>(),
             "idle": self.idle,
             "printed": self.printed,
@@ -186,6 +202,10 @@ impl fmt::Display for Plan {
         }
         for error in &self.errors {
             writeln!(f, "{}", indented(&error.to_string()))?;
+        }
+        for it in &self.reasons {
+            let line = format!("nothing for {}: {}", it.asker, it.reason);
+            writeln!(f, "{}", one_line(&line))?;
         }
         for line in self.idle.iter().chain(&self.printed) {
             writeln!(f, "{}", indented(line))?;

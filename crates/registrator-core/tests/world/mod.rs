@@ -115,7 +115,7 @@ fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
         .collect();
     Ok(Evaluation {
         nodes,
-        log: Vec::new(),
+        ..Evaluation::default()
     })
 }
 

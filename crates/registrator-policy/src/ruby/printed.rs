@@ -10,6 +10,10 @@ pub(super) fn add(printed: &[u8], log: &mut Log) {
     for line in printed.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let (level, text) = match line {
+            [1, b'R', text @ ..] => {
+                log.explain(&String::from_utf8_lossy(text));
+                continue;
+            }
             [1, b'I' | b'A', text @ ..] => (Level::Info, text),
             [1, b'W', text @ ..] => (Level::Warn, text),
             [1, b'E' | b'F', text @ ..] => (Level::Error, text),
@@ -45,5 +49,13 @@ mod tests {
         );
         check("a\n", &["Debug a"]);
         check("\n", &["Debug "]);
+    }
+
+    #[test]
+    fn reasons_are_no_lines() {
+        let mut log = Log::new(&Limits::default());
+        add(b"\x01Rnot for us\na\n", &mut log);
+        assert_eq!(log.take_reasons(), ["not for us"]);
+        assert_eq!(log.take_lines().len(), 1);
     }
 }

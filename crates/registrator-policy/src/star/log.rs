@@ -20,6 +20,16 @@ impl PrintLog {
         self.0.borrow_mut().take_lines()
     }
 
+    /// The reasons that the policy gave.
+    pub(super) fn take_reasons(&self) -> Vec<String> {
+        self.0.borrow_mut().take_reasons()
+    }
+
+    /// Keeps a reason.
+    pub(super) fn explain(&self, text: &str) {
+        self.0.borrow_mut().explain(text);
+    }
+
     /// The last lines, to be put under an error message.
     pub(super) fn shown(&self) -> String {
         self.0.borrow().shown()

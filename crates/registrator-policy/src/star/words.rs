@@ -1,4 +1,4 @@
-//! The words with which a policy declares itself while it is loaded, `config`, `attr`, `env`, and `inform`.
+//! The words with which a policy declares itself while it is loaded, `config`, `attr`, `env`, and with which it speaks to people, `inform` and `explain`.
 
 // The interpreter's derives write an `unsafe impl` (`ProvidesStaticType`) and panics for a feature that is off
 // (`StarlarkPagablePanic`); there is nothing of the kind by hand.
@@ -52,6 +52,15 @@ fn loading<'a>(eval: &'a Evaluator<'_, '_, '_>, word: &str) -> anyhow::Result<&'
         anyhow::anyhow!(
             "{word}() works only while the policy is loaded: call it outside functions and keep what it gives in a variable"
         )
+    })
+}
+
+fn evaluating<'a>(eval: &'a Evaluator<'_, '_, '_>, word: &str) -> anyhow::Result<&'a Evaluating> {
+    let found = eval
+        .extra
+        .and_then(|extra| extra.downcast_ref::<Evaluating>());
+    found.ok_or_else(|| {
+        anyhow::anyhow!("{word}() works only in an evaluation: call it in docker_container")
     })
 }
 
@@ -138,12 +147,17 @@ pub(super) fn words(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] text: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        let extra = eval.extra;
-        let evaluating = extra.and_then(|extra| extra.downcast_ref::<Evaluating>());
-        let evaluating = evaluating.ok_or_else(|| {
-            anyhow::anyhow!("inform() works only in an evaluation: call it in docker_container")
-        })?;
-        evaluating.log.add(Level::Info, text);
+        evaluating(eval, "inform")?.log.add(Level::Info, text);
+        Ok(NoneType)
+    }
+
+    /// Why a container has no node, or not another one, for those who run containers: `kontena-registrator explain` shows it. It
+    /// returns None, so `return explain("...")` gives nothing, with a reason.
+    fn explain<'v>(
+        #[starlark(require = pos)] text: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        evaluating(eval, "explain")?.log.explain(text);
         Ok(NoneType)
     }
 

@@ -91,6 +91,7 @@ impl Registrator {
     pub(crate) fn start(arguments: &[&dyn AsRef<OsStr>], log: &Arc<Log>) -> Registrator {
         let mut command = Command::new(measured());
         command.env_clear().arg("run").args(arguments);
+        command.env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command
             .stderr(Stdio::piped())

@@ -32,6 +32,7 @@ impl Program {
             .env_clear()
             // The benches rename and replace more than a mistake may.
             .env("KONTENA_REGISTRATOR_MAX_DELETE", "off")
+            .env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off")
             .args(["run", "--docker-host", docker, "--etcd-endpoint", etcd])
             .args(arguments)
             .stdin(Stdio::null())

@@ -10,13 +10,14 @@ use crate::files;
 use crate::settings::{Environment, PlanSettings};
 use anyhow::{Context, anyhow, bail};
 use registrator_core::evaluate::evaluation::Evaluation;
+use registrator_core::node::Key;
 use registrator_core::observe::config::RawConfig;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
 use registrator_core::observe::watch;
-use registrator_core::own::{LeaseId, Who};
-use registrator_core::reconciler::{Command, Event, Reconciler};
+use registrator_core::own::{LeaseId, View, Who};
+use registrator_core::reconciler::{Asked, Command, Event, Reconciler};
 use registrator_core::tell::notice::Notice;
 use registrator_core::tell::plan::Plan;
 use registrator_core::tell::printable::json;
@@ -42,6 +43,37 @@ pub(super) fn plan(settings: &PlanSettings, environment: &Environment) -> anyhow
 }
 
 fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
+    let mut evaluated = evaluate_all(settings, environment, None)?;
+    let mut plan = evaluated.reconciler.plan(&evaluated.who, &evaluated.views);
+    note(&mut plan, &mut evaluated.reconciler);
+    show(&plan, settings)
+}
+
+/// Everything evaluated once, and what etcd holds.
+pub(super) struct EvaluatedNow {
+    pub(super) reconciler: Reconciler,
+    pub(super) who: Who,
+    pub(super) views: BTreeMap<Key, View>,
+}
+
+/// Evaluates everything now. What is asked about is read in etcd, too.
+pub(super) fn evaluate(
+    settings: &PlanSettings,
+    environment: &Environment,
+    asked: &Asked,
+) -> anyhow::Result<EvaluatedNow> {
+    let key = match asked {
+        Asked::Key(text) | Asked::Anything(text) => Key::parse(text).ok(),
+        Asked::Container(_) | Asked::Instance(_) => None,
+    };
+    evaluate_all(settings, environment, key)
+}
+
+fn evaluate_all(
+    settings: &PlanSettings,
+    environment: &Environment,
+    besides: Option<Key>,
+) -> anyhow::Result<EvaluatedNow> {
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
         connect::policies(&settings.common, Some(evaluation), facts, environment)?;
@@ -99,9 +131,12 @@ fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Ex
     if !reconciler.started() {
         bail!("not everything could be evaluated");
     }
-    let mut plan = runtime.block_on(compare(&reconciler, world.etcd.as_ref()))?;
-    note(&mut plan, &mut reconciler);
-    show(&plan, settings)
+    let (who, views) = runtime.block_on(compare(&reconciler, world.etcd.as_ref(), besides))?;
+    Ok(EvaluatedNow {
+        reconciler,
+        who,
+        views,
+    })
 }
 
 /// Takes in what people are told. What policies print and what is remarked says why a container has no nodes, for one.
@@ -242,13 +277,14 @@ async fn configs(
         .context("cannot read configurations in etcd")
 }
 
-async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Result<Plan> {
-    let wished = reconciler
-        .desired()
-        .iter()
-        .map(|(key, _)| key.clone())
-        .collect();
-    let (who, views) = match target {
+async fn compare(
+    reconciler: &Reconciler,
+    target: Option<&Target>,
+    besides: Option<Key>,
+) -> anyhow::Result<(Who, BTreeMap<Key, View>)> {
+    let wished = reconciler.desired().iter().map(|(key, _)| key.clone());
+    let wished = wished.chain(besides).collect();
+    Ok(match target {
         Some(target) => etcd::look(&target.client, &target.layout, wished)
             .await
             .context("cannot read etcd")?,
@@ -260,6 +296,5 @@ async fn compare(reconciler: &Reconciler, target: Option<&Target>) -> anyhow::Re
             },
             BTreeMap::new(),
         ),
-    };
-    Ok(reconciler.plan(&who, &views))
+    })
 }

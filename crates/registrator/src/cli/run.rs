@@ -1,6 +1,7 @@
 //! `run`: registers the containers of this host until it is stopped.
 
-use super::{certificates, connect, secrets};
+use super::{ask, certificates, connect, secrets};
+use crate::admin::{self, Feed, Listeners};
 use crate::catalog::{self, Catalog};
 use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
@@ -8,12 +9,13 @@ use crate::etcd::SessionRequest;
 use crate::evaluators::{Deadlines, Evaluators};
 use crate::event_loop::{self, Attached, End, Inputs, News, Results, SessionTask, Signals, Work};
 use crate::exit::Exit;
+use crate::peers::Peers;
 use crate::settings::{self, EmbeddedAccess, Environment, RunSettings};
-use crate::{docker, etcd, files};
+use crate::{docker, etcd, files, host};
 use registrator_core::reconciler::{OnExit, Reconciler, Settings};
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tracing::{error, info, warn};
 
@@ -97,6 +99,9 @@ async fn attach(
     certificates::watch(&settings.host, environment);
     let docker = connect::docker(&settings.host.docker, environment)?;
     let client = etcd::EtcdClient::new(&etcd_settings)?;
+    let renewals = etcd_settings.renewals.clone();
+
+    let admin_side = be_asked(settings, environment, &client).await?;
 
     let (file_updates, files) = channel(QUEUE);
     let file_watch = files::watch(
@@ -137,13 +142,13 @@ async fn attach(
         catalog: Catalog::default(),
         loader,
         files: file_watch,
-        etcd: client,
+        etcd: client.clone(),
         configs: config_updates,
         followed: BTreeMap::new(),
-        on_exit: match settings.on_exit {
-            settings::OnExit::Keep => OnExit::Keep,
-            settings::OnExit::Release => OnExit::Release,
-        },
+        on_exit: on_exit(settings.on_exit),
+        peers: peers(settings, &client, renewals),
+        feed: admin_side.feed,
+        sync: (false, Instant::now()),
     };
     let results = Results {
         evaluated: evaluations,
@@ -160,7 +165,89 @@ async fn attach(
         requests,
         task: tokio::spawn(session),
     };
-    Ok(event_loop::run(attached, Inputs { signals, work }, session).await)
+    let inputs = Inputs {
+        signals,
+        work,
+        questions: admin_side.questions,
+        asked: false,
+    };
+    Ok(event_loop::run(attached, inputs, session).await)
+}
+
+fn on_exit(settings: settings::OnExit) -> OnExit {
+    match settings {
+        settings::OnExit::Keep => OnExit::Keep,
+        settings::OnExit::Release => OnExit::Release,
+    }
+}
+
+fn peers(settings: &RunSettings, client: &etcd::EtcdClient, renewals: etcd::Renewals) -> Peers {
+    let machine = host::machine_name().unwrap_or_default();
+    Peers::new(
+        renewals,
+        settings.host.host_id.clone(),
+        machine,
+        client.endpoint(),
+    )
+}
+
+/// What the event loop needs to be asked.
+struct AdminSide {
+    feed: Feed,
+    questions: admin::Questions,
+    /// It ends with this, and so does the file of its socket.
+    _admin: AbortOnDrop,
+}
+
+async fn be_asked(
+    settings: &RunSettings,
+    environment: &Environment,
+    client: &etcd::EtcdClient,
+) -> anyhow::Result<AdminSide> {
+    let admin = &settings.admin;
+    let listeners = listen(admin, environment).await?;
+    let feed = Feed::default();
+    let reader = etcd::KeyReader::new(client.clone(), &settings.host.etcd.meta_prefix)?;
+    let (asking, questions) = admin::questions(feed.clone(), reader);
+    let always = admin.admin_details == settings::AdminDetails::Always;
+    let serving = listeners.serve(asking, admin.admin_hosts.clone(), always);
+    Ok(AdminSide {
+        feed,
+        questions,
+        _admin: AbortOnDrop(tokio::spawn(serving)),
+    })
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Where this process can be asked, before Docker and etcd are reached: what waits for them can be asked, too.
+async fn listen(
+    settings: &settings::AdminSettings,
+    environment: &Environment,
+) -> anyhow::Result<Listeners> {
+    let place = ask::place(&settings.socket, environment);
+    let listeners = admin::bind(&place, settings.admin_listen).await?;
+    if let Some(why) = &listeners.without_socket {
+        warn!("nobody can ask this process over a unix socket: {why}");
+    }
+    let (socket, port) = listeners.places();
+    if let Some(socket) = socket {
+        info!(
+            "asked with kontena-registrator status, over {}",
+            socket.display()
+        );
+    }
+    if let Some(port) = port {
+        info!("the page is at http://{port}/");
+    }
+    Ok(listeners)
 }
 
 /// The name matters to the session only, which gets it as soon as it is known.

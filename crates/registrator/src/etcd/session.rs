@@ -22,6 +22,7 @@ use super::error::Error;
 use super::identity::{Holder, new_process};
 use super::layout::Layout;
 use super::overview::{self, Overview};
+use super::renewals::Renewals;
 use super::settings::{OnConflict, Settings, SettingsError};
 use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
@@ -150,6 +151,7 @@ pub async fn hold_session(
         on_conflict: settings.on_conflict,
         read_again_every: settings.read_again_every,
         stale_after: settings.stale_after,
+        renewals: settings.renewals.clone(),
         holder: Holder {
             lease: LeaseId(0),
             process: new_process(),
@@ -193,6 +195,7 @@ struct Context {
     on_conflict: OnConflict,
     read_again_every: Duration,
     stale_after: Option<Duration>,
+    renewals: Renewals,
     /// This process, without its lease.
     holder: Holder,
 }
@@ -301,12 +304,23 @@ impl Task {
 
     /// Each session has its keepers, which begin with a renewal and know nothing of failures before.
     fn keep_alive(&mut self, held: &Held) {
-        let start =
-            |lease, ttl, interval| Keeper::start(self.context.client.clone(), lease, ttl, interval);
+        let start = |lease, ttl, interval, renewals| {
+            Keeper::start(self.context.client.clone(), lease, ttl, interval, renewals)
+        };
         let (beacon, beacon_ttl) = held.beacon;
         self.keepers = Some(Keepers {
-            nodes: start(held.lease, held.ttl, renewal_interval(held.ttl)),
-            beacon: start(beacon, beacon_ttl, beacon_interval(held.ttl, beacon_ttl)),
+            nodes: start(
+                held.lease,
+                held.ttl,
+                renewal_interval(held.ttl),
+                Some(self.context.renewals.clone()),
+            ),
+            beacon: start(
+                beacon,
+                beacon_ttl,
+                beacon_interval(held.ttl, beacon_ttl),
+                None,
+            ),
         });
     }
 

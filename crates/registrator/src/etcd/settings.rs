@@ -1,6 +1,7 @@
 //! What the etcd side must be told.
 
 use super::endpoint::EtcdEndpoint;
+use super::renewals::Renewals;
 use etcd_mem::server::InProcess;
 use std::fmt;
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub host: String,
     /// The program's version, shown likewise.
     pub version: String,
+    /// Where it is kept when the lease was renewed.
+    pub renewals: Renewals,
 }
 
 /// What a process does that finds its identity in use by another one that lives.
@@ -137,6 +140,7 @@ impl Settings {
             allow_prefixes: Vec::new(),
             host: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            renewals: Renewals::default(),
         }
     }
 

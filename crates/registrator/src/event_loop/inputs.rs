@@ -1,5 +1,6 @@
 //! Everything that the event loop listens to, as one stream.
 
+use crate::admin::{Question, Questions};
 use crate::catalog::Loaded;
 use crate::evaluators::Evaluated;
 use crate::{docker, etcd, files};
@@ -25,6 +26,8 @@ pub enum Input {
     Policies(Loaded),
     /// News of configurations in etcd.
     Config(etcd::ConfigUpdate),
+    /// Somebody asks.
+    Asked(Question),
     /// The time is up.
     Timeout,
 }
@@ -46,6 +49,10 @@ pub struct Inputs {
     pub signals: Signals,
     /// Everything else.
     pub work: Work,
+    /// What people and programs ask. They take turns with work while there is both.
+    pub questions: Questions,
+    /// The last input was a question.
+    pub asked: bool,
 }
 
 /// The signals that are listened for.
@@ -86,12 +93,31 @@ pub struct News {
 impl Inputs {
     /// Waits for the next input, or until `timeout`. A closed source is silent.
     pub async fn next(&mut self, timeout: Option<Instant>) -> Input {
-        tokio::select! {
-            biased;
-            signal = self.signals.next() => Input::Signal(signal),
-            input = self.work.next() => input,
-            () = until(timeout) => Input::Timeout,
-        }
+        let Inputs {
+            signals,
+            work,
+            questions,
+            asked,
+        } = self;
+        let input = if *asked {
+            tokio::select! {
+                biased;
+                signal = signals.next() => Input::Signal(signal),
+                input = work.next() => input,
+                Some(question) = questions.recv() => Input::Asked(question),
+                () = until(timeout) => Input::Timeout,
+            }
+        } else {
+            tokio::select! {
+                biased;
+                signal = signals.next() => Input::Signal(signal),
+                Some(question) = questions.recv() => Input::Asked(question),
+                input = work.next() => input,
+                () = until(timeout) => Input::Timeout,
+            }
+        };
+        self.asked = matches!(input, Input::Asked(_));
+        input
     }
 }
 

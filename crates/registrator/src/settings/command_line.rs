@@ -21,7 +21,7 @@ use std::ffi::OsString;
     version,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_help = "Without a command it runs: the options are those of `run`. Every option can be given by its environment variable; an empty one counts as not set.\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending (`plan --exit-code`)."
+    after_help = "Without a command it runs: the options are those of `run`. Every option can be given by its environment variable; an empty one counts as not set.\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending (`plan --exit-code`) or nodes missing (`explain --exit-code`)."
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -153,16 +153,38 @@ fn contradiction(settings: &CommandSettings) -> Option<String> {
     let (common, facts) = match settings {
         CommandSettings::Run(run) => (&run.common, &run.host.facts),
         CommandSettings::Plan(plan) => (&plan.common, &plan.host.facts),
+        CommandSettings::Explain(it) => (&it.plan.common, &it.plan.host.facts),
         CommandSettings::Check(check) => (&check.common, &check.facts),
+        CommandSettings::Status(_) | CommandSettings::Brake(_) => return None,
     };
     let etcd = || match settings {
         CommandSettings::Run(run) => etcd_contradiction(&run.host.etcd, false),
         CommandSettings::Plan(plan) => etcd_contradiction(&plan.host.etcd, plan.no_etcd),
-        CommandSettings::Check(_) => None,
+        CommandSettings::Explain(it) => etcd_contradiction(&it.plan.host.etcd, it.plan.no_etcd),
+        CommandSettings::Check(_) | CommandSettings::Status(_) | CommandSettings::Brake(_) => None,
     };
-    common_contradiction(common)
+    nothing_asked(settings)
+        .or_else(|| common_contradiction(common))
         .or_else(|| fact_contradiction(facts))
         .or_else(etcd)
+}
+
+fn nothing_asked(settings: &CommandSettings) -> Option<String> {
+    let CommandSettings::Explain(explain) = settings else {
+        return None;
+    };
+    let about = &explain.about;
+    let asked = [
+        &about.subject,
+        &about.container,
+        &about.key,
+        &about.instance,
+    ];
+    let is_asked = asked.iter().any(|asked| asked.is_some());
+    (!is_asked).then(|| {
+        "name what is to be explained: a container, a key, or an instance such as skydns:bridge"
+            .to_owned()
+    })
 }
 
 fn fact_contradiction(facts: &HostFactSettings) -> Option<String> {

@@ -126,6 +126,14 @@ fn without_anything_the_defaults_hold() {
                 access: Read,
                 quota: 67108864,
             },
+            admin: AdminSettings {
+                socket: SocketSettings {
+                    admin_socket: None,
+                },
+                admin_listen: None,
+                admin_details: Loopback,
+                admin_hosts: [],
+            },
             on_exit: Keep,
             on_conflict: Refuse,
             stale_after: OrNever(

@@ -154,6 +154,7 @@ fn registrator(name: &str, docker: &Dockerd, etcd: &Etcd, services: &Path) -> Pr
     let mut command = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"));
     // The defaults of the policies are under test, not the environment of whoever runs this.
     command.env_clear();
+    command.env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off");
     command.arg("--policies").arg(shipped("policies"));
     command.arg("--services").arg(services);
     command

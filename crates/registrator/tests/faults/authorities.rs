@@ -68,7 +68,12 @@ fn a_certificate_of_ours_that_has_expired_is_told_at_the_start() {
         std::fs::create_dir(folder.path().join(name)).unwrap();
     }
     let mut program = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
-        .args(["run", "--policies=policies/", "--services=services/"])
+        .args([
+            "run",
+            "--policies=policies/",
+            "--services=services/",
+            "--admin-socket=off",
+        ])
         .args(["--docker-host=unix:///none", "--host-id=one"])
         .args(["--etcd-endpoint=https://127.0.0.1:1", "--etcd-ca-file"])
         .arg(&tls.ca)

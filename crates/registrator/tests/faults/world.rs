@@ -163,6 +163,7 @@ impl World {
         let default_ttl = (!given).then_some(ttl);
         Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
             .env_clear()
+            .env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off")
             .args(["run", "--docker-host", &self.docker.host()])
             .args(default_ttl)
             .args(["--etcd-endpoint", endpoints, "--log-level", "debug"])

@@ -109,6 +109,7 @@ impl Host {
         let path = |name: &str| self.folder.join(name).display().to_string();
         let mut command = self.place.command(&self.installed);
         command.env("HOME", &self.folder).arg("run");
+        command.env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off");
         command.args([
             format!("--docker-host={}", self.docker().host()),
             format!("--policies={}", path("policies")),

@@ -206,6 +206,8 @@ pub(crate) fn registrator(folder: &Path) -> Command {
     command
         .env_clear()
         .env("HOME", folder)
+        // Many run at once, and as root.
+        .env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off")
         .current_dir(folder)
         .stdin(Stdio::null());
     command

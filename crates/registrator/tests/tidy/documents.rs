@@ -16,6 +16,9 @@ fn help() -> String {
         &["run", "--help"],
         &["check", "--help"],
         &["plan", "--help"],
+        &["explain", "--help"],
+        &["status", "--help"],
+        &["brake", "--help"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_kontena-registrator"))
             .args(command)

@@ -96,16 +96,18 @@ struct Reserved {
 const RESERVED: &[Reserved] = &[
     Reserved {
         library: "hyper",
-        to: DOCKER,
-        why: "only `docker` talks HTTP to the engine",
+        to: HTTP,
+        why: "only `docker` talks HTTP to the engine, and only `admin` serves it, for `ask`",
     },
     Reserved {
         library: "hyper_util",
         to: &[
             "crates/registrator/src/docker",
+            "crates/registrator/src/admin",
+            "crates/registrator/src/cli/ask.rs",
             "crates/etcd-mem/src/server/in_process.rs",
         ],
-        why: "only `docker` talks HTTP to the engine, and `in_process` wraps a stream for tonic",
+        why: "only `docker` and `admin` speak HTTP, and `in_process` wraps a stream for tonic",
     },
     Reserved {
         library: "http",
@@ -154,6 +156,11 @@ const RESERVED: &[Reserved] = &[
     },
 ];
 
+const HTTP: &[&str] = &[
+    "crates/registrator/src/docker",
+    "crates/registrator/src/admin",
+    "crates/registrator/src/cli/ask.rs",
+];
 const DOCKER: &[&str] = &["crates/registrator/src/docker"];
 const ETCD: &[&str] = &[
     "crates/registrator/src/etcd",

@@ -110,6 +110,23 @@ fn where_to_put(policy: &PolicyName, etcd_path: Option<&str>) -> String {
 }
 
 impl Problem {
+    /// The policy that it is about.
+    pub fn policy(&self) -> Option<&str> {
+        match self {
+            Problem::Policy { name, .. } => Some(name),
+            Problem::Config { policy, .. }
+            | Problem::Unchecked { policy, .. }
+            | Problem::Stray { policy, .. }
+            | Problem::Ignored { policy, .. }
+            | Problem::NoSchema(_, policy)
+            | Problem::NoPolicy(_, policy)
+            | Problem::NoConfig { policy, .. } => Some(policy.as_str()),
+            Problem::Twice { instance, .. } | Problem::TooMany { instance, .. } => {
+                Some(instance.policy.as_str())
+            }
+        }
+    }
+
     /// Whether nothing is wrong: a policy just has nothing to do.
     pub fn is_idle(&self) -> bool {
         matches!(self, Problem::NoConfig { .. })

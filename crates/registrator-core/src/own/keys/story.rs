@@ -24,6 +24,11 @@ impl Story {
         Some(notice)
     }
 
+    /// What is in the way.
+    pub(super) fn obstacle(&self) -> Option<&Notice> {
+        self.reported.as_ref()
+    }
+
     /// Nothing is in the way any more.
     pub(super) fn went_on(&mut self) {
         self.reported = None;
@@ -113,6 +118,7 @@ pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<N
             value: value.clone(),
             old: before.map(|held| held.value.clone()),
             askers: Askers::default(),
+            took: None,
         }),
         Op::Put(value, lease) if held_before == Some(who.me) => Some(Notice::HandedOver {
             key: key.clone(),

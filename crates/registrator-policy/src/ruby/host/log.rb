@@ -29,6 +29,12 @@ module Kontena
         @output.write(format('WARN', nil, nil, text))
       end
 
+      # Keeps why a container has no node, or no other one.
+      def explain(text)
+        @output.write("#{MARK}R#{words(text).split("\n").join(' ')}\n")
+        nil
+      end
+
       def format(severity, _time, program, message)
         text = program.nil? ? words(message) : "#{program}: #{words(message)}"
         text.split("\n").map { |line| "#{MARK}#{severity[0]}#{line}\n" }.join('')

@@ -112,6 +112,11 @@ module Kontena
         freeze
       end
 
+      # Tells those who run containers why one has no node, or not another one. `next explain('...')` gives nothing, with this reason.
+      def explain(text)
+        Log.explain(text)
+      end
+
       def docker_container(_container)
         raise ArgumentError,
               "the policy has no docker_container: write docker_container -> (container) { { '/key' => 'value' } }, or def docker_container(container)"

@@ -4,6 +4,7 @@ use crate::attempts::Attempts;
 use crate::etcd::BACKOFF;
 use crate::etcd::client::{EtcdClient, KeepAliveStream};
 use crate::etcd::error::Error;
+use crate::etcd::renewals::Renewals;
 use registrator_core::backoff::Backoff;
 use registrator_core::own::LeaseId;
 use std::time::Duration;
@@ -51,6 +52,7 @@ impl Keeper {
         lease: LeaseId,
         ttl: Duration,
         interval: Duration,
+        renewals: Option<Renewals>,
     ) -> Keeper {
         let (sender, health) = watch::channel(Health::Unknown);
         let renewal = Renewal {
@@ -60,6 +62,7 @@ impl Keeper {
             patience: (ttl / 6).clamp(Duration::from_secs(1), Duration::from_secs(5)),
             until: Instant::now() + ttl,
             health: sender,
+            renewals,
         };
         Keeper {
             health,
@@ -96,6 +99,7 @@ struct Renewal {
     /// How long the lease lives at least: the TTL, counted from when the request was sent.
     until: Instant,
     health: watch::Sender<Health>,
+    renewals: Option<Renewals>,
 }
 
 impl Renewal {
@@ -168,6 +172,9 @@ impl Renewal {
             Ok(ttl) if ttl > 0 => {
                 self.until = sent + Duration::from_secs(ttl);
                 self.health.send_replace(Health::Alive);
+                if let Some(renewals) = &self.renewals {
+                    renewals.note(sent.into_std());
+                }
                 Ok(())
             }
             _ => Err(Error::LeaseNotFound {

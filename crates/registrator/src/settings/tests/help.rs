@@ -49,9 +49,12 @@ fn help_of_run() {
                kontena-registrator <COMMAND>
 
         Commands:
-          run    Register the containers of this host in etcd, until it is stopped (the default)
-          check  Load and check policies and configurations, without Docker and without etcd
-          plan   Show what `run` would write now, and write nothing
+          run      Register the containers of this host in etcd, until it is stopped (the default)
+          check    Load and check policies and configurations, without Docker and without etcd
+          plan     Show what `run` would write now, and write nothing
+          explain  Tell why a container, a key or an instance has what it has in etcd, or has not
+          status   Show how a running registrator is
+          brake    Show what the brake on mass deletion holds back, or let it go
 
         Options:
               --policies <FOLDER|PATTERN|FILE>  The policies: a folder (every *.star and *.rb file in it), a
@@ -171,10 +174,28 @@ fn help_of_run() {
                                                 limit. Then its lease is no longer renewed
                                                 [env: KONTENA_REGISTRATOR_STALE_AFTER] [default: 5m]
 
+        Asking:
+              --admin-socket <PATH|off>      The unix socket at which a running registrator is asked, or
+                                             off. Who may ask is who may write to it
+                                             [env: KONTENA_REGISTRATOR_ADMIN_SOCKET] [default:
+                                             /run/kontena-registrator/admin.sock, or the same below
+                                             XDG_RUNTIME_DIR]
+              --admin-listen <ADDRESS:PORT>  Also serve the page, the API, /metrics, /livez and /readyz over
+                                             HTTP at this address, as in 127.0.0.1:9790
+                                             [env: KONTENA_REGISTRATOR_ADMIN_LISTEN] [default: none]
+              --admin-details <WHERE>        Who may see more than numbers at --admin-listen: loopback, only
+                                             where that is an address of the loopback; or always
+                                             [env: KONTENA_REGISTRATOR_ADMIN_DETAILS] [default: loopback]
+              --admin-host <NAME>            Further names by which browsers may call --admin-listen,
+                                             besides localhost and addresses. Repeatable, or separated by
+                                             commas
+                                             [env: KONTENA_REGISTRATOR_ADMIN_HOST] [default: none]
+
         Without a command it runs: the options are those of `run`. Every option can be given by its
         environment variable; an empty one counts as not set.
 
-        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending (`plan --exit-code`).
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending (`plan --exit-code`) or nodes missing
+        (`explain --exit-code`).
     "#]].assert_eq(&help(&[]));
 }
 

@@ -311,7 +311,11 @@ impl World {
                         |(key, value)| Some((Key::parse(key).ok()?, Value::parse(value).ok()?));
                     let nodes: Nodes = WISHED.into_iter().filter_map(pair).collect();
                     let log = Vec::new();
-                    let result = Ok(Evaluation { nodes, log });
+                    let result = Ok(Evaluation {
+                        nodes,
+                        log,
+                        reasons: Vec::new(),
+                    });
                     self.reconciler
                         .handle(reconciler::Event::Evaluated { ticket, result }, self.now);
                 }

@@ -1,0 +1,321 @@
+//! Why a container, a key or an instance has what it has in etcd, or has not: an answer made of the present state alone.
+
+mod find;
+mod instance;
+
+pub use find::{Asked, Unfound};
+
+use super::{EtcdSight, Reconciler};
+use crate::evaluate::evaluations::AboutEvaluation;
+use crate::evaluate::origin::Origin;
+use crate::merge::desired::Candidates;
+use crate::node::{Key, Nodes, Value};
+use crate::observe::container::{Container, ContainerId};
+use crate::observe::document::{Document, Part};
+use crate::observe::instance::{InstanceId, Problem};
+use crate::own::{Held, View, Who};
+use crate::tell::explanation::{
+    About, AboutContainer, AboutKey, AboutOrigin, AskedValue, Explanation, InEtcd, LastOutcome,
+};
+use crate::tell::notice::Notice;
+use crate::tell::state::KeyState;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// How many of those who ask for a value are named.
+const NAMED: usize = 5;
+
+/// What an answer is made with.
+#[derive(Clone, Copy)]
+struct Now<'a> {
+    sight: EtcdSight<'a>,
+    now: Instant,
+}
+
+impl Reconciler {
+    /// Explains what was asked about.
+    ///
+    /// # Errors
+    /// There is no such thing, or there are several.
+    pub fn explain(
+        &self,
+        asked: &Asked,
+        sight: EtcdSight<'_>,
+        now: Instant,
+    ) -> Result<Explanation, Unfound> {
+        let at = Now { sight, now };
+        let about = match self.find(asked)? {
+            find::Meant::Container(id) => self.about_container(&id, at).map(About::Container),
+            find::Meant::Key(key) => Some(About::Key(Box::new(self.about_key(&key, at)))),
+            find::Meant::Instance(name) => {
+                Some(About::Instance(Box::new(self.about_instance(&name, at))))
+            }
+        };
+        Ok(Explanation {
+            about: about.ok_or(Unfound::Nothing(Vec::new()))?,
+            circumstances: self.circumstances(),
+            recent: Vec::new(),
+            evaluated_now: matches!(sight, EtcdSight::Read { .. }),
+        })
+    }
+
+    /// All that is known of a key.
+    pub(super) fn about_followed(&self, key: &Key, now: Instant) -> AboutKey {
+        let sight = EtcdSight::Followed;
+        self.about_key(key, Now { sight, now })
+    }
+
+    /// What is true of all keys now.
+    fn circumstances(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if !self.started {
+            all.push("Not everything was read and evaluated once yet, and nothing is written before that.".to_owned());
+        }
+        all
+    }
+
+    fn about_container(&self, id: &ContainerId, at: Now<'_>) -> Option<Box<AboutContainer>> {
+        let container = self.containers.get(id)?;
+        let instances = if container.running() {
+            let all = self.instances.iter();
+            all.map(|it| self.about_origin(origin(&it.id, id), at))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let asked = instances
+            .iter()
+            .any(|it: &AboutOrigin| !it.nodes.is_empty());
+        let problems = self.instances.problems();
+        let problems = problems.filter(|problem| !problem.is_idle() || !asked);
+        let problems = problems.filter(|_| container.running());
+        let document = container.document();
+        Some(Box::new(AboutContainer {
+            connected: self.is_connected(at),
+            started: self.started,
+            unread: self.unread_containers.contains(id),
+            remarks: self
+                .containers
+                .remarks(id)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            problems: problems.map(Problem::to_string).collect(),
+            instances,
+            ..facts(container, &document)
+        }))
+    }
+
+    fn is_connected(&self, at: Now<'_>) -> bool {
+        match at.sight {
+            EtcdSight::Followed => self.keys.connected(),
+            EtcdSight::Read { .. } => true,
+        }
+    }
+
+    fn about_origin(&self, origin: Origin, at: Now<'_>) -> AboutOrigin {
+        let about = self.evaluations.about(&origin);
+        let nodes = about.and_then(|about| about.nodes);
+        AboutOrigin {
+            instance: origin.instance.to_string(),
+            outcome: outcome(about, at.now),
+            reasons: about
+                .map(|about| about.reasons.to_vec())
+                .unwrap_or_default(),
+            nodes: nodes
+                .into_iter()
+                .flat_map(Nodes::iter)
+                .map(|(key, values)| self.about_asked(key, values.iter().next(), at))
+                .collect(),
+        }
+    }
+
+    /// A key that a container asks for with this value, which another of this host's containers may outdo.
+    fn about_asked(&self, key: &Key, value: Option<&Value>, at: Now<'_>) -> AboutKey {
+        let mut about = self.about_key(key, at);
+        if let Some(value) = value
+            && about.value.as_ref() != Some(value)
+        {
+            let winner = about.value.take();
+            let winner = winner.as_ref().map_or("another value", Value::as_str);
+            about.why = Some(format!(
+                "{winner} is asked for under the same key on this host, and of different values the smallest is registered"
+            ));
+            about.state = Some(KeyState::Outvoted);
+            about.value = Some(value.clone());
+        }
+        about
+    }
+
+    fn about_key(&self, key: &Key, at: Now<'_>) -> AboutKey {
+        let standing = self.standing(key, at.sight);
+        let view = standing.view;
+        let who = standing.who;
+        let node = view.and_then(|view| view.node.as_ref());
+        // Without a session nothing is known of what is there now.
+        let held = who.zip(node).map(|(who, node)| in_etcd(node, who));
+        let value = standing.wish.cloned();
+        let value = value.or_else(|| {
+            let mine = held.as_ref().filter(|held| held.me);
+            mine.map(|held| held.value.clone())
+        });
+        AboutKey {
+            key: key.clone(),
+            state: standing.state,
+            since: self.times.age(key, at.now).filter(|_| who.is_some()),
+            candidates: self.asked_values(self.desired.candidates(key), view, who),
+            why: self.why(key, standing.state, standing.obstacle),
+            unwished: standing.wish.is_none(),
+            connected: self.is_connected(at),
+            value,
+            held,
+        }
+    }
+
+    /// What the state alone does not say.
+    fn why(&self, key: &Key, state: Option<KeyState>, obstacle: Option<&Notice>) -> Option<String> {
+        match (state?, obstacle) {
+            (KeyState::Rejected, Some(obstacle)) => Some(obstacle.to_string()),
+            (KeyState::Kept, _) => Some(format!(
+                "a wish for it may be hidden: {}",
+                self.what_hides_wishes()
+            )),
+            (KeyState::HeldBack, _) => {
+                let (cause, _) = self.departures.about(key)?;
+                Some(format!("why nobody asks for it: {cause}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What keeps it from being known what all containers ask for.
+    fn what_hides_wishes(&self) -> String {
+        if let Some(file) = self.unread_files.iter().next() {
+            return format!("{file} cannot be read");
+        }
+        if let Some(id) = self.unread_containers.iter().next() {
+            return format!("Docker cannot inspect container {}", id.short());
+        }
+        let mut problems = self.instances.problems();
+        if let Some(problem) = problems.find(|problem| problem.hides_nodes()) {
+            return problem.to_string();
+        }
+        match self.evaluations.hidden() {
+            Some((origin, error)) => format!("{} fails: {error}", self.asker(origin)),
+            None => "not everything was read and evaluated yet".to_owned(),
+        }
+    }
+
+    fn asked_values(
+        &self,
+        here: Option<&Candidates>,
+        view: Option<&View>,
+        who: Option<&Who>,
+    ) -> Vec<AskedValue> {
+        let mut all: BTreeMap<&Value, AskedValue> = BTreeMap::new();
+        let entry = |value: &Value| AskedValue {
+            value: value.clone(),
+            askers: Vec::new(),
+            more: 0,
+            hosts: Vec::new(),
+        };
+        for (value, origins) in here.into_iter().flatten() {
+            let askers = origins.iter().take(NAMED);
+            let asked = all.entry(value).or_insert_with(|| entry(value));
+            asked.askers = askers.map(|origin| self.asker(origin)).collect();
+            asked.more = origins.len().saturating_sub(NAMED);
+        }
+        if let Some((view, who)) = view.zip(who) {
+            for (value, lease) in view.asked_by_others(who) {
+                let asked = all.entry(value).or_insert_with(|| entry(value));
+                asked.hosts.push(who.name(lease));
+            }
+        }
+        all.into_values().collect()
+    }
+}
+
+/// What etcd holds under a key of which nothing was known, for the registrators that take part.
+pub fn fill_in(about: &mut AboutKey, who: &Who, view: &View) {
+    about.held = view.node.as_ref().map(|node| in_etcd(node, who));
+    for (value, lease) in view.asked_by_others(who) {
+        let holder = view.holder() == Some(lease);
+        if !holder {
+            about.candidates.push(AskedValue {
+                value: value.clone(),
+                askers: Vec::new(),
+                more: 0,
+                hosts: vec![who.name(lease)],
+            });
+        }
+    }
+}
+
+fn in_etcd(node: &Held, who: &Who) -> InEtcd {
+    let host = node.lease.filter(|lease| who.knows(*lease));
+    InEtcd {
+        value: node.value.clone(),
+        host: host.map(|lease| who.name(lease)),
+        me: node.lease == Some(who.me),
+        lease: node.lease.map(|lease| lease.to_string()),
+        revision: node.mod_revision,
+    }
+}
+
+fn origin(instance: &InstanceId, container: &ContainerId) -> Origin {
+    Origin {
+        instance: instance.clone(),
+        container: container.clone(),
+    }
+}
+
+fn outcome(about: Option<AboutEvaluation<'_>>, now: Instant) -> LastOutcome {
+    match about {
+        None => LastOutcome::Evaluating,
+        Some(AboutEvaluation {
+            failure: Some((error, since, times, retry_at)),
+            ..
+        }) => LastOutcome::Failed {
+            error: error.clone(),
+            since: now.saturating_duration_since(since),
+            times,
+            retry_in: retry_at.map(|at| at.saturating_duration_since(now)),
+        },
+        Some(about) if about.pending => LastOutcome::Evaluating,
+        Some(_) => LastOutcome::Done,
+    }
+}
+
+/// What the engine says of a container.
+fn facts(container: &Container, document: &Document) -> AboutContainer {
+    let text = |path: &[&str]| {
+        let text = document.at(path).and_then(Part::as_str);
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let health = text(&["State", "Health", "Status"]).filter(|health| health != "none");
+    let networks = document.at(&["NetworkSettings", "Networks"]);
+    let networks = networks.into_iter().flat_map(Part::members);
+    let ips = |network: Part<'_>| {
+        let ips = ["IPAddress", "GlobalIPv6Address"].map(|name| network.member(name)?.as_str());
+        let ips = ips.into_iter().flatten().filter(|ip| !ip.is_empty());
+        ips.map(str::to_owned).collect()
+    };
+    AboutContainer {
+        id: container.id().as_str().to_owned(),
+        name: container.name().to_owned(),
+        running: container.running(),
+        status: text(&["State", "Status"]).unwrap_or_else(|| "of unknown state".into()),
+        health,
+        network_mode: text(&["HostConfig", "NetworkMode"]),
+        networks: networks
+            .map(|(name, network)| (name.to_owned(), ips(network)))
+            .collect(),
+        finished_at: text(&["State", "FinishedAt"]),
+        unread: false,
+        remarks: Vec::new(),
+        connected: false,
+        started: false,
+        instances: Vec::new(),
+        problems: Vec::new(),
+    }
+}

@@ -1,0 +1,263 @@
+//! Numbers, lists, and what somebody should look at, counted when somebody asks.
+
+use super::{EtcdSight, Reconciler};
+use crate::evaluate::origin::Origin;
+use crate::node::{Key, Nodes};
+use crate::observe::container::Container;
+use crate::observe::instance::Problem;
+use crate::own::LeaseId;
+use crate::tell::snapshot::{
+    Attention, BrakeState, ContainerLine, Counts, NodeFilter, NodePage, PROBLEM_KINDS,
+};
+use crate::tell::state::KeyState;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+impl Reconciler {
+    /// All numbers.
+    pub fn counts(&self, now: Instant) -> Counts {
+        let running = self.containers.iter().filter(|(_, it)| it.running());
+        let running = running.count();
+        let mut counts = Counts {
+            started: self.started,
+            in_sync: self.settled() && !self.releasing(),
+            ending: self.ending(),
+            connected: self.keys.connected(),
+            nodes: KeyState::ALL.map(|state| (state, 0)).into(),
+            running,
+            stopped: self.containers.len() - running,
+            conflicts_on_host: self.conflicts.len(),
+            brake: self.brake_state(now),
+            ..Counts::default()
+        };
+        self.count_keys(&mut counts);
+        self.count_registrators(&mut counts);
+        self.count_policies(&mut counts);
+        counts
+    }
+
+    fn count_keys(&self, counts: &mut Counts) {
+        for key in self.all_keys() {
+            let standing = self.standing(key, EtcdSight::Followed);
+            if let Some(state) = standing.state {
+                *counts.nodes.entry(state).or_default() += 1;
+            }
+            let (Some(who), Some(view)) = (standing.who, standing.view) else {
+                continue;
+            };
+            let held = view.node.as_ref().map(|held| &held.value);
+            let mut others = view.asked_by_others(who);
+            let differ = others.any(|(value, _)| Some(value) != standing.wish.or(held));
+            counts.conflicts_in_cluster += usize::from(differ && standing.state.is_some());
+        }
+    }
+
+    /// All keys that are asked for here, or of interest in etcd.
+    fn all_keys(&self) -> BTreeSet<&Key> {
+        let wished = self.desired.iter().map(|(key, _)| key);
+        wished.chain(self.keys.tracked()).collect()
+    }
+
+    fn count_registrators(&self, counts: &mut Counts) {
+        let Some(who) = self.keys.who() else {
+            return;
+        };
+        let others = who.registrators.keys().filter(|lease| **lease != who.me);
+        let (suspect, alive): (Vec<LeaseId>, Vec<LeaseId>) =
+            others.copied().partition(|lease| who.suspects(*lease));
+        counts.alive = alive.len() + 1;
+        counts.suspect = suspect.len();
+    }
+
+    fn count_policies(&self, counts: &mut Counts) {
+        for policy in self.instances.policies() {
+            counts.instances.entry(policy.to_string()).or_default();
+            counts.failing.entry(policy.to_string()).or_default();
+        }
+        for instance in self.instances.iter() {
+            let policy = instance.id.policy.to_string();
+            *counts.instances.entry(policy).or_default() += 1;
+        }
+        for (origin, _) in self.failures() {
+            let policy = origin.instance.policy.to_string();
+            *counts.failing.entry(policy).or_default() += 1;
+        }
+        counts.problems = PROBLEM_KINDS.map(|kind| (kind, 0)).into();
+        for problem in self.problems().filter(|problem| !problem.is_idle()) {
+            let kind = match problem {
+                Problem::Policy { .. } => "policy",
+                _ => "config",
+            };
+            *counts.problems.entry(kind).or_default() += 1;
+        }
+        counts.problems.insert("file", self.unread_files.len());
+        let unread = self.unread_containers.len();
+        counts.problems.insert("container", unread);
+    }
+
+    /// What the brake holds back; `None` if it is not engaged.
+    pub fn brake_state(&self, now: Instant) -> Option<BrakeState> {
+        let since = self.brake.engaged()?;
+        let mut causes: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, cause) in self.departures.held_back() {
+            *causes.entry(cause.to_string()).or_default() += 1;
+        }
+        Some(BrakeState {
+            nodes: causes.values().sum(),
+            causes: causes.into_iter().collect(),
+            since: now.saturating_duration_since(since),
+            ends_in: self
+                .brake_ends_at()
+                .map(|at| at.saturating_duration_since(now)),
+        })
+    }
+
+    /// The first keys that the brake holds back.
+    pub fn held_back_keys(&self, limit: usize) -> Vec<&Key> {
+        let mut keys: Vec<&Key> = self.departures.held_back().map(|(key, _)| key).collect();
+        keys.sort();
+        keys.truncate(limit);
+        keys
+    }
+
+    /// The nodes behind `after` that fit, `limit` of them at most.
+    pub fn node_page(
+        &self,
+        filter: &NodeFilter,
+        after: &str,
+        limit: usize,
+        now: Instant,
+    ) -> NodePage {
+        let keys = self.all_keys().into_iter();
+        let keys = keys.filter(|key| key.as_str() > after);
+        let keys = keys.filter(|key| key.as_str().starts_with(&filter.prefix));
+        let mut found = keys.filter_map(|key| {
+            let state = self.standing(key, EtcdSight::Followed).state?;
+            let fits = filter.state.is_none_or(|wanted| wanted == state);
+            (fits && self.has_text(key, &filter.text)).then_some(key)
+        });
+        let nodes: Vec<&Key> = found.by_ref().take(limit).collect();
+        let more = found.next().is_some();
+        NodePage {
+            nodes: nodes
+                .into_iter()
+                .map(|key| self.about_followed(key, now))
+                .collect(),
+            more,
+        }
+    }
+
+    fn has_text(&self, key: &Key, text: &str) -> bool {
+        if text.is_empty() || key.as_str().contains(text) {
+            return true;
+        }
+        let mut candidates = self.desired.candidates(key).into_iter().flatten();
+        candidates.any(|(value, origins)| {
+            let names = |origin: &Origin| self.asker(origin).name.contains(text);
+            value.as_str().contains(text) || origins.iter().any(names)
+        })
+    }
+
+    /// The containers behind the one called `after` whose names have this in them, `limit` of them at most; and whether there are
+    /// more. They are in the order of their names.
+    pub fn container_page(
+        &self,
+        text: &str,
+        after: &str,
+        limit: usize,
+    ) -> (Vec<ContainerLine>, bool) {
+        let all = self.containers.iter().map(|(_, container)| container);
+        let fit = all.filter(|it| it.name().contains(text) || it.id().as_str().starts_with(text));
+        let mut found: Vec<&Container> = fit.filter(|it| it.name() > after).collect();
+        found.sort_by_key(|it| (it.name(), it.id()));
+        let more = found.len() > limit;
+        let lines = found.into_iter().take(limit);
+        (lines.map(|it| self.container_line(it)).collect(), more)
+    }
+
+    fn container_line(&self, container: &Container) -> ContainerLine {
+        let (mut keys, mut failing) = (BTreeSet::new(), false);
+        for instance in self.instances.iter() {
+            let origin = Origin {
+                instance: instance.id.clone(),
+                container: container.id().clone(),
+            };
+            if let Some(about) = self.evaluations.about(&origin) {
+                failing |= about.failure.is_some();
+                keys.extend(about.nodes.into_iter().flat_map(Nodes::keys));
+            }
+        }
+        let states = keys.iter();
+        let states = states.filter_map(|key| self.standing(key, EtcdSight::Followed).state);
+        ContainerLine {
+            id: container.id().as_str().to_owned(),
+            name: container.name().to_owned(),
+            running: container.running(),
+            nodes: keys.len(),
+            worst: states.max_by_key(|state| (state.needs_attention(), !state.is_fulfilled())),
+            failing,
+        }
+    }
+
+    /// What somebody should look at, `limit` of it at most, and how much there is.
+    pub fn attention(&self, limit: usize) -> (Vec<Attention>, usize) {
+        let problems = self.problems().filter(|problem| !problem.is_idle());
+        let problems = problems.map(|problem| Attention {
+            kind: "problem",
+            about: problem.policy().map(|policy| ("instance", policy.into())),
+            text: problem.to_string(),
+        });
+        let failures = self.failures().map(|(origin, error)| {
+            let asker = self.asker(origin);
+            Attention {
+                kind: "failing",
+                text: format!("{} for {}: {error}", asker.instance, asker.name),
+                about: Some(("container", asker.container.to_string())),
+            }
+        });
+        let conflicts = self.conflicts.iter().map(|(key, sides)| {
+            let sides: Vec<String> = sides
+                .iter()
+                .map(|(value, askers)| format!("{value} for {askers}"))
+                .collect();
+            Attention {
+                kind: "conflict",
+                about: Some(("key", key.as_str().into())),
+                text: format!(
+                    "{key}: the smallest of different values is registered: {}",
+                    sides.join("; ")
+                ),
+            }
+        });
+        let keys = self.all_keys().into_iter();
+        let keys = keys.filter_map(|key| self.key_attention(key));
+        let mut all = problems.chain(failures).chain(conflicts).chain(keys);
+        let first: Vec<Attention> = all.by_ref().take(limit).collect();
+        let count = first.len() + all.count();
+        (first, count)
+    }
+
+    fn key_attention(&self, key: &Key) -> Option<Attention> {
+        let standing = self.standing(key, EtcdSight::Followed);
+        let state = standing.state.filter(|state| state.needs_attention())?;
+        let held = standing.view.and_then(|view| view.node.as_ref());
+        let held = held.map(|held| held.value.as_str()).unwrap_or_default();
+        let what = match state {
+            KeyState::Blocked => format!("holds {held}, which no registrator wrote"),
+            KeyState::Outvoted => format!("holds the smaller value {held} of another host"),
+            KeyState::Rejected => "is refused by etcd".to_owned(),
+            KeyState::Kept => {
+                "was left by the process before, and a wish for it may be hidden".into()
+            }
+            KeyState::HeldBack => {
+                "is asked for by nobody any more, and held back by the brake".into()
+            }
+            KeyState::Registered | KeyState::Pending | KeyState::Shared => return None,
+        };
+        Some(Attention {
+            kind: state.name(),
+            about: Some(("key", key.as_str().into())),
+            text: format!("{key} {what}"),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! How a key stands. Plans, explanations, counts and metrics all ask here, so none of them says something else than the others.
+
+use super::Reconciler;
+use crate::node::{Key, Value};
+use crate::own::keys::AboutTracked;
+use crate::own::{self, LeaseId, Op, View, Who};
+use crate::tell::notice::Notice;
+use crate::tell::state::KeyState;
+use std::collections::BTreeMap;
+
+/// What is known of etcd.
+#[derive(Debug, Clone, Copy)]
+pub enum EtcdSight<'a> {
+    /// What the session tells.
+    Followed,
+    /// What was read once: an entry for each key that exists and is asked for, or is held by this process.
+    Read {
+        /// Who takes part.
+        who: &'a Who,
+        /// What etcd holds.
+        views: &'a BTreeMap<Key, View>,
+    },
+}
+
+/// How a key stands, and what follows from it.
+#[derive(Debug)]
+pub(super) struct Standing<'a> {
+    /// `None` if it is no concern of this host.
+    pub(super) state: Option<KeyState>,
+    /// The value that is asked for here.
+    pub(super) wish: Option<&'a Value>,
+    /// What etcd holds.
+    pub(super) view: Option<&'a View>,
+    /// Who takes part, if there is a session.
+    pub(super) who: Option<&'a Who>,
+    /// What is written next, as far as that is clear.
+    pub(super) ops: Vec<Op>,
+    /// What people were told that is in the way.
+    pub(super) obstacle: Option<&'a Notice>,
+}
+
+impl Standing<'_> {
+    /// The lease that holds the node.
+    pub(super) fn holder(&self) -> Option<LeaseId> {
+        self.view?.holder()
+    }
+
+    fn is_rejected(&self) -> bool {
+        let refusal = self.obstacle.is_some_and(|told| {
+            matches!(
+                told,
+                Notice::Rejected { .. } | Notice::PassageForbidden { .. }
+            )
+        });
+        refusal && !self.ops.is_empty()
+    }
+}
+
+impl Reconciler {
+    /// How a key stands.
+    pub(super) fn standing<'a>(&'a self, key: &Key, sight: EtcdSight<'a>) -> Standing<'a> {
+        let known = match sight {
+            EtcdSight::Followed => self.keys.about(key),
+            EtcdSight::Read { .. } => None,
+        };
+        self.standing_of(key, known, sight)
+    }
+
+    /// The same, of a key that was looked up already.
+    pub(super) fn standing_of<'a>(
+        &'a self,
+        key: &Key,
+        known: Option<AboutTracked<'a>>,
+        sight: EtcdSight<'a>,
+    ) -> Standing<'a> {
+        let wish = self.desired.winner(key).filter(|_| !self.releasing());
+        let (who, view) = match sight {
+            EtcdSight::Followed => (self.keys.who(), known.map(|known| known.view)),
+            EtcdSight::Read { who, views } => (Some(who), views.get(key)),
+        };
+        let mut standing = Standing {
+            state: None,
+            wish,
+            view,
+            who,
+            ops: Vec::new(),
+            obstacle: known.and_then(|known| known.obstacle),
+        };
+        standing.state = match (who, wish) {
+            (None, Some(_)) => Some(KeyState::Pending),
+            (None, None) => self.is_held_back(key).then_some(KeyState::HeldBack),
+            (Some(who), None) => self.unwished(who, key, known, &mut standing),
+            (Some(who), Some(wish)) => Some(wished(who, key, wish, known, &mut standing)),
+        };
+        standing
+    }
+
+    fn is_held_back(&self, key: &Key) -> bool {
+        matches!(self.departures.about(key), Some((_, true)))
+    }
+
+    /// A key that nobody here asks for is of concern as long as this process holds it.
+    fn unwished(
+        &self,
+        who: &Who,
+        key: &Key,
+        known: Option<AboutTracked<'_>>,
+        standing: &mut Standing<'_>,
+    ) -> Option<KeyState> {
+        let view = standing.view?;
+        let is_hidden = match known {
+            Some(known) => known.is_orphan && self.keep_orphans(),
+            None => self.wishes_hidden(),
+        };
+        if view.holder() != Some(who.me) {
+            return None;
+        }
+        if is_hidden {
+            return Some(KeyState::Kept);
+        }
+        if self.is_held_back(key) {
+            return Some(KeyState::HeldBack);
+        }
+        standing.ops = own::decide(who, key, None, view, false)
+            .map(|txn| txn.ops)
+            .unwrap_or_default();
+        Some(KeyState::Pending)
+    }
+}
+
+fn wished(
+    who: &Who,
+    key: &Key,
+    wish: &Value,
+    known: Option<AboutTracked<'_>>,
+    standing: &mut Standing<'_>,
+) -> KeyState {
+    let nothing = View::default();
+    let view = standing.view.unwrap_or(&nothing);
+    let held = view.node.as_ref();
+    let holder = view.holder();
+    let is_as_wished = held.is_some_and(|held| held.value == *wish);
+    if holder == Some(who.me) && is_as_wished && view.claims.is_empty() {
+        return KeyState::Registered;
+    }
+    let managed = known.map_or(view.concerns(who.me), |known| known.managed);
+    standing.ops = own::decide(who, key, Some(wish), view, managed)
+        .map(|txn| txn.ops)
+        .unwrap_or_default();
+    if standing.is_rejected() {
+        return KeyState::Rejected;
+    }
+    let is_ours =
+        |op: &Op| matches!(op, Op::Put(_, lease) if *lease == who.me || holder == Some(who.me));
+    match holder {
+        _ if held.is_none() || standing.ops.iter().any(is_ours) => KeyState::Pending,
+        Some(lease) if lease == who.me => KeyState::Registered,
+        Some(lease) if who.knows(lease) && is_as_wished => KeyState::Shared,
+        Some(lease) if who.knows(lease) => KeyState::Outvoted,
+        _ => KeyState::Blocked,
+    }
+}

@@ -1,0 +1,63 @@
+//! Answers what people and programs ask, from the present state.
+
+use super::Attached;
+use crate::admin::{LISTED, Question, Status};
+use crate::peers::wall_time;
+use registrator_core::reconciler::{EtcdSight, Event};
+use std::time::Instant;
+use tracing::info;
+
+/// How many keys that are held back are named.
+const KEYS: usize = 1000;
+
+impl Attached {
+    /// Answers; gives what follows from it. Who asked may be gone by now, and that is no matter.
+    pub(super) fn answer(&self, question: Question, now: Instant) -> Option<Event> {
+        match question {
+            Question::Explain(asked, to) => {
+                let explanation = self.reconciler.explain(&asked, EtcdSight::Followed, now);
+                let circumstances = self.peers.circumstances(now);
+                let _ = to.send(explanation.map(|mut explanation| {
+                    explanation.circumstances.splice(0..0, circumstances);
+                    explanation
+                }));
+            }
+            Question::Status(to) => {
+                let _ = to.send(self.status(now));
+            }
+            Question::Nodes(filter, after, limit, to) => {
+                let _ = to.send(self.reconciler.node_page(&filter, &after, limit, now));
+            }
+            Question::Containers(text, after, limit, to) => {
+                let _ = to.send(self.reconciler.container_page(&text, &after, limit));
+            }
+            Question::Brake(to) => {
+                let keys = self.reconciler.held_back_keys(KEYS).into_iter();
+                let keys = keys.map(|key| key.as_str().to_owned()).collect();
+                let _ = to.send((self.reconciler.brake_state(now), keys));
+            }
+            Question::ReleaseBrake(who, to) => {
+                let held_back = self.reconciler.brake_state(now);
+                let count = held_back.map(|state| state.nodes).unwrap_or_default();
+                info!("{who} asked to let go of the {count} nodes that are held back");
+                let _ = to.send(count);
+                return Some(Event::ReleaseBrake);
+            }
+            Question::Ping(to) => {
+                let _ = to.send(());
+            }
+        }
+        None
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        Status {
+            counts: self.reconciler.counts(now),
+            peers: self.peers.clone(),
+            attention: self.reconciler.attention(LISTED),
+            sync_since: self.sync.1,
+            at: now,
+            now: wall_time(),
+        }
+    }
+}
