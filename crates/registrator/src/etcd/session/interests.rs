@@ -26,7 +26,7 @@ pub(super) enum Subject {
 
 /// How the keys below a root are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Manner {
     Singly,
     Whole,
 }
@@ -34,7 +34,7 @@ enum Way {
 /// What the choice of a way rests on.
 #[derive(Debug, Clone, Copy)]
 struct Tally {
-    way: Way,
+    way: Manner,
     /// Keys of interest.
     keys: usize,
     /// More keys than this are worth a watch on the whole root.
@@ -46,11 +46,11 @@ struct Tally {
 }
 
 /// How the keys below a root are best watched. Between the limits it stays as it is, so that a key that comes and goes changes nothing.
-fn choose(tally: Tally) -> Way {
+fn choose(tally: Tally) -> Manner {
     let crowded = tally.foreign > PATIENCE && tally.foreign > tally.own;
     match tally.way {
-        Way::Singly if tally.keys > tally.few => Way::Whole,
-        Way::Whole if crowded || tally.keys < FEW / 2 => Way::Singly,
+        Manner::Singly if tally.keys > tally.few => Manner::Whole,
+        Manner::Whole if crowded || tally.keys < FEW / 2 => Manner::Singly,
         way => way,
     }
 }
@@ -124,7 +124,7 @@ impl Interests {
         let mut changes = Changes::default();
         let name = key.root();
         if let Some(root) = self.roots.get_mut(name)
-            && root.tally.way == Way::Whole
+            && root.tally.way == Manner::Whole
         {
             root.tally.hear(root.keys.contains(key));
             root.reconsider(name, &mut changes);
@@ -136,7 +136,7 @@ impl Interests {
     pub(super) fn forbid(&mut self, name: &str) -> Changes {
         let mut changes = Changes::default();
         if let Some(root) = self.roots.get_mut(name) {
-            root.turn(name, Way::Singly, &mut changes);
+            root.turn(name, Manner::Singly, &mut changes);
             root.tally.few = usize::MAX;
         }
         changes
@@ -177,7 +177,7 @@ impl Root {
         Root {
             keys: BTreeSet::new(),
             tally: Tally {
-                way: Way::Singly,
+                way: Manner::Singly,
                 keys: 0,
                 few: FEW,
                 own: 0,
@@ -190,10 +190,11 @@ impl Root {
         let is_new = self.keys.is_empty();
         self.keys.extend(keys.iter().cloned());
         self.tally.keys = self.keys.len();
-        if is_new && choose(self.tally) == Way::Whole {
-            self.tally.way = Way::Whole;
+        if is_new && choose(self.tally) == Manner::Whole {
+            self.tally.way = Manner::Whole;
             changes.begin.push(Subject::Root(name.to_owned()));
-        } else if !self.reconsider_beside(name, &keys, changes) && self.tally.way == Way::Singly {
+        } else if !self.reconsider_beside(name, &keys, changes) && self.tally.way == Manner::Singly
+        {
             changes.begin.extend(keys.into_iter().map(Subject::Key));
         }
     }
@@ -204,7 +205,7 @@ impl Root {
         }
         self.tally.keys = self.keys.len();
         match self.tally.way {
-            Way::Singly => {
+            Manner::Singly => {
                 let key = Subject::Key(key);
                 // It may have been about to be watched anew.
                 if let Some(at) = changes.begin_anew.iter().position(|begun| *begun == key) {
@@ -213,10 +214,10 @@ impl Root {
                     changes.end.push(key);
                 }
             }
-            Way::Whole if self.keys.is_empty() => {
+            Manner::Whole if self.keys.is_empty() => {
                 changes.end.push(Subject::Root(name.to_owned()));
             }
-            Way::Whole => {
+            Manner::Whole => {
                 self.reconsider(name, changes);
             }
         }
@@ -238,25 +239,25 @@ impl Root {
             Subject::Key(key) => !new.contains(key),
             Subject::Root(_) => true,
         });
-        if way == Way::Singly && crowded {
+        if way == Manner::Singly && crowded {
             // It was in vain with so many.
             self.tally.few = FEW.max(self.tally.keys.saturating_mul(2));
         }
         true
     }
 
-    fn turn(&mut self, name: &str, way: Way, changes: &mut Changes) {
+    fn turn(&mut self, name: &str, way: Manner, changes: &mut Changes) {
         if way == self.tally.way {
             return;
         }
         let whole = Subject::Root(name.to_owned());
         let keys = self.keys.iter().cloned().map(Subject::Key);
         match way {
-            Way::Whole => {
+            Manner::Whole => {
                 changes.end.extend(keys);
                 changes.begin_anew.push(whole);
             }
-            Way::Singly => {
+            Manner::Singly => {
                 changes.end.push(whole);
                 changes.begin_anew.extend(keys);
             }

@@ -4,7 +4,7 @@ use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
 use super::sights::{Intruded, Sights};
-use super::watching::{Reading, Report, Watching, read_keys};
+use super::watching::{KeyReading, Report, Watching, read_keys};
 use super::{Context, Keepers, SessionRequest, SessionUpdate, Stop, Task};
 use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
@@ -35,7 +35,7 @@ enum Interruption {
 }
 
 /// Everything under the lease, and all that is watched, read again.
-type Again = Result<Reading, Error>;
+type Again = Result<KeyReading, Error>;
 
 /// Something that happened.
 enum Incident {
@@ -254,8 +254,8 @@ impl Serving {
         }
     }
 
-    fn tell(&mut self, task: &Task, reading: Reading) {
-        let Reading {
+    fn tell(&mut self, task: &Task, reading: KeyReading) {
+        let KeyReading {
             views, revision, ..
         } = reading;
         let me = self.held.lease;

@@ -37,7 +37,7 @@ pub(super) enum Report {
     /// again.
     Events(Vec<Event>),
     /// What there is of some keys, as they were read again.
-    Read(Reading),
+    Read(KeyReading),
     /// Changes below this root, or of this key, cannot be watched.
     Refused(String, Error),
     /// Changes of registrators are lost, or etcd is not what it was: all must be read anew.
@@ -46,13 +46,13 @@ pub(super) enum Report {
 
 /// How far the watches of a subject have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum Progress {
     /// They begin behind this revision, as soon as there is a stream.
     From(Revision),
     /// Its keys are to be read first; some of them were told of at this revision meanwhile.
     Unread(Option<Revision>),
     /// They are being read.
-    Reading(Option<Revision>),
+    BeingRead(Option<Revision>),
     /// They go on under these two numbers, and began behind this revision.
     Open([i64; 2], Revision),
     /// etcd refused them. They are tried again with the next reading of all.
@@ -61,7 +61,7 @@ enum Stage {
 
 /// What was read, at which revision, and by which cluster.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct KeyReading {
     cluster: u64,
     pub(super) revision: Revision,
     /// All but those that this user may not read.
@@ -70,7 +70,7 @@ pub(super) struct Reading {
 
 /// The stream that the watches share.
 #[derive(Debug)]
-enum Line {
+enum SharedStream {
     /// It is about to be opened.
     Opening(JoinSet<Result<(WatchStream, WatchResponse), Error>>),
     Open(Box<WatchStream>, Instant),
@@ -84,7 +84,7 @@ pub(super) struct Watching {
     /// The newest revision that was told. etcd must not fall behind it.
     newest: Revision,
     interests: Interests,
-    stages: BTreeMap<Subject, Stage>,
+    stages: BTreeMap<Subject, Progress>,
     /// Which subject a watch is for.
     numbers: HashMap<i64, Subject>,
     /// The watches that were asked for, in the order in which etcd answers. It does not name one that it refuses.
@@ -92,12 +92,12 @@ pub(super) struct Watching {
     last_number: i64,
     /// The revisions from which on the changes of identities and beacons are not known.
     registrators: [Revision; 2],
-    line: Line,
+    line: SharedStream,
     attempts: Attempts,
     /// The stream broke: what is watched must be read again.
     broken: bool,
     /// The newest revision that was told when this began comes with it.
-    reading: JoinSet<(Revision, Result<Reading, Error>)>,
+    reading: JoinSet<(Revision, Result<KeyReading, Error>)>,
     /// What was told of refusals.
     refused: BTreeSet<String>,
     /// When a refusal was last taken for that of an old token.
@@ -122,7 +122,7 @@ impl Watching {
             asked: VecDeque::new(),
             last_number: 0,
             registrators: [revision + 1; 2],
-            line: Line::Opening(JoinSet::new()),
+            line: SharedStream::Opening(JoinSet::new()),
             attempts: Attempts::new(BACKOFF),
             broken: false,
             reading: JoinSet::new(),
@@ -141,9 +141,9 @@ impl Watching {
         for key in keys {
             match self.stage_of(&key) {
                 // A right may have been given meanwhile.
-                Some(Stage::Refused) => self.begin(Subject::Key(key), revision),
-                Some(Stage::From(_) | Stage::Open(..)) => {}
-                Some(Stage::Unread(from) | Stage::Reading(from)) => {
+                Some(Progress::Refused) => self.begin(Subject::Key(key), revision),
+                Some(Progress::From(_) | Progress::Open(..)) => {}
+                Some(Progress::Unread(from) | Progress::BeingRead(from)) => {
                     *from = Some(from.map_or(revision, |from| revision.min(from)));
                 }
                 None => new.push(key),
@@ -162,8 +162,8 @@ impl Watching {
     /// All keys that are watched, or shall be. Those whose watches were refused are tried again.
     pub(super) fn keys(&mut self) -> BTreeSet<Key> {
         for stage in self.stages.values_mut() {
-            if *stage == Stage::Refused {
-                *stage = Stage::Unread(None);
+            if *stage == Progress::Refused {
+                *stage = Progress::Unread(None);
             }
         }
         self.read(Duration::ZERO);
@@ -174,12 +174,12 @@ impl Watching {
     pub(super) async fn report(&mut self) -> Report {
         loop {
             let report = match &mut self.line {
-                Line::Opening(opening) => tokio::select! {
+                SharedStream::Opening(opening) => tokio::select! {
                     Some(opened) = opening.join_next() => self.opened(opened),
                     Some(read) = self.reading.join_next() => self.have_read(read),
                     else => std::future::pending().await,
                 },
-                Line::Open(stream, _) => tokio::select! {
+                SharedStream::Open(stream, _) => tokio::select! {
                     answer = stream.next_of_any() => self.answered(answer),
                     Some(read) = self.reading.join_next() => self.have_read(read),
                 },
@@ -191,7 +191,7 @@ impl Watching {
     }
 
     /// The stage of a key or of the root that it is watched with, if it is watched.
-    fn stage_of(&mut self, key: &Key) -> Option<&mut Stage> {
+    fn stage_of(&mut self, key: &Key) -> Option<&mut Progress> {
         if !self.interests.contains(key) {
             return None;
         }
@@ -204,7 +204,7 @@ impl Watching {
 
     fn change(&mut self, changes: Changes, revision: Revision) {
         for subject in changes.end {
-            if let Some(Stage::Open(numbers, _)) = self.stages.remove(&subject) {
+            if let Some(Progress::Open(numbers, _)) = self.stages.remove(&subject) {
                 self.close(numbers);
             }
         }
@@ -212,7 +212,7 @@ impl Watching {
             self.begin(subject, revision);
         }
         if !changes.begin_anew.is_empty() {
-            let unread = |subject| (subject, Stage::Unread(None));
+            let unread = |subject| (subject, Progress::Unread(None));
             self.stages
                 .extend(changes.begin_anew.into_iter().map(unread));
             self.read(Duration::ZERO);
@@ -222,7 +222,7 @@ impl Watching {
     fn close(&mut self, numbers: [i64; 2]) {
         for watch_id in numbers {
             self.numbers.remove(&watch_id);
-            if let Line::Open(stream, _) = &self.line {
+            if let SharedStream::Open(stream, _) = &self.line {
                 stream.ask(RequestUnion::CancelRequest(WatchCancelRequest { watch_id }));
             }
         }
@@ -230,8 +230,8 @@ impl Watching {
 
     /// Begins the watches of a subject behind a revision, or remembers to.
     fn begin(&mut self, subject: Subject, revision: Revision) {
-        let Line::Open(stream, _) = &self.line else {
-            self.stages.insert(subject, Stage::From(revision));
+        let SharedStream::Open(stream, _) = &self.line else {
+            self.stages.insert(subject, Progress::From(revision));
             return;
         };
         let ranges = ranges(&self.context.layout, &subject);
@@ -243,7 +243,8 @@ impl Watching {
             self.asked.push_back(number);
             self.numbers.insert(number, subject.clone());
         }
-        self.stages.insert(subject, Stage::Open(numbers, revision));
+        self.stages
+            .insert(subject, Progress::Open(numbers, revision));
     }
 
     /// Opens a stream after a pause, with the watch of the identities.
@@ -264,7 +265,7 @@ impl Watching {
             tokio::time::sleep(pause).await;
             client.watch(create).await
         });
-        self.line = Line::Opening(opening);
+        self.line = SharedStream::Opening(opening);
         self.numbers.clear();
         self.asked.clear();
     }
@@ -274,7 +275,7 @@ impl Watching {
         self.broken = true;
         self.reading = JoinSet::new();
         for stage in self.stages.values_mut() {
-            *stage = Stage::Unread(None);
+            *stage = Progress::Unread(None);
         }
         let pause = self.attempts.failed();
         self.open(pause);
@@ -310,10 +311,10 @@ impl Watching {
         }));
         self.asked.push_back(number);
         self.last_number = number;
-        self.line = Line::Open(Box::new(stream), Instant::now());
+        self.line = SharedStream::Open(Box::new(stream), Instant::now());
         let waiting = self.stages.iter();
         let waiting = waiting.filter_map(|(subject, stage)| match stage {
-            Stage::From(revision) => Some((subject.clone(), *revision)),
+            Progress::From(revision) => Some((subject.clone(), *revision)),
             _ => None,
         });
         for (subject, revision) in waiting.collect::<Vec<_>>() {
@@ -324,7 +325,7 @@ impl Watching {
     }
 
     fn answered(&mut self, answer: Result<WatchResponse, Error>) -> Option<Report> {
-        let Line::Open(stream, opened) = &self.line else {
+        let SharedStream::Open(stream, opened) = &self.line else {
             return None;
         };
         let Ok(answer) = answer else {
@@ -403,7 +404,7 @@ impl Watching {
 
     /// etcd ended a watch by itself.
     fn ended(&mut self, subject: &Subject, error: Error) -> Option<Report> {
-        if let Some(Stage::Open(numbers, _)) = self.stages.get(subject) {
+        if let Some(Progress::Open(numbers, _)) = self.stages.get(subject) {
             self.close(*numbers);
         }
         match error {
@@ -413,7 +414,7 @@ impl Watching {
                 return None;
             }
             _ => {
-                self.stages.insert(subject.clone(), Stage::Unread(None));
+                self.stages.insert(subject.clone(), Progress::Unread(None));
                 let pause = self.attempts.failed();
                 self.read(pause);
                 return None;
@@ -425,7 +426,7 @@ impl Watching {
             self.reopen();
             return None;
         }
-        self.stages.insert(subject.clone(), Stage::Refused);
+        self.stages.insert(subject.clone(), Progress::Refused);
         match subject {
             Subject::Key(key) => self.refusal(key.root().to_owned(), error),
             Subject::Root(name) => {
@@ -444,13 +445,13 @@ impl Watching {
 
     /// Reads after a pause what is to be read before it is watched, unless that is under way.
     fn read(&mut self, pause: Duration) {
-        if !matches!(self.line, Line::Open(..)) || !self.reading.is_empty() {
+        if !matches!(self.line, SharedStream::Open(..)) || !self.reading.is_empty() {
             return;
         }
         let mut keys = BTreeSet::new();
         for (subject, stage) in &mut self.stages {
-            if let Stage::Unread(from) = *stage {
-                *stage = Stage::Reading(from);
+            if let Progress::Unread(from) = *stage {
+                *stage = Progress::BeingRead(from);
                 keys.extend(self.interests.of(subject).cloned());
             }
         }
@@ -466,12 +467,12 @@ impl Watching {
 
     fn have_read(
         &mut self,
-        read: Result<(Revision, Result<Reading, Error>), JoinError>,
+        read: Result<(Revision, Result<KeyReading, Error>), JoinError>,
     ) -> Option<Report> {
         let Ok((newest, Ok(reading))) = read else {
             for stage in self.stages.values_mut() {
-                if let Stage::Reading(from) = *stage {
-                    *stage = Stage::Unread(from);
+                if let Progress::BeingRead(from) = *stage {
+                    *stage = Progress::Unread(from);
                 }
             }
             let pause = self.attempts.failed();
@@ -486,7 +487,7 @@ impl Watching {
         self.newest = self.newest.max(reading.revision);
         let read = self.stages.iter();
         let read = read.filter_map(|(subject, stage)| match stage {
-            Stage::Reading(from) => Some((subject.clone(), *from)),
+            Progress::BeingRead(from) => Some((subject.clone(), *from)),
             _ => None,
         });
         for (subject, from) in read.collect::<Vec<_>>() {
@@ -524,7 +525,10 @@ fn watch(watch_id: i64, range: KeyRange, start_revision: Revision) -> WatchCreat
 }
 
 /// Reads keys as they are now. Where some must not be read, it finds them by halves, and leaves them out.
-pub(super) async fn read_keys(context: &Context, keys: &BTreeSet<Key>) -> Result<Reading, Error> {
+pub(super) async fn read_keys(
+    context: &Context,
+    keys: &BTreeSet<Key>,
+) -> Result<KeyReading, Error> {
     let (client, layout) = (&context.client, &context.layout);
     let now = client.list(&KeyRange::exact(&layout.identity()), 0).await?;
     let mut views = BTreeMap::new();
@@ -543,7 +547,7 @@ pub(super) async fn read_keys(context: &Context, keys: &BTreeSet<Key>) -> Result
             Err(error) => return Err(error),
         }
     }
-    Ok(Reading {
+    Ok(KeyReading {
         cluster: now.cluster,
         revision: now.revision,
         views,

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn tally(way: Way, keys: usize, own: u32, foreign: u32) -> Tally {
+fn tally(way: Manner, keys: usize, own: u32, foreign: u32) -> Tally {
     Tally {
         way,
         keys,
@@ -15,7 +15,7 @@ fn tally(way: Way, keys: usize, own: u32, foreign: u32) -> Tally {
 
 #[test]
 fn a_way_is_chosen_by_keys_and_by_what_was_heard() {
-    use Way::{Singly, Whole};
+    use Manner::{Singly, Whole};
     let table = [
         (Singly, 1, 0, 0, Singly, "few keys"),
         (Singly, 128, 0, 0, Singly, "still few"),
