@@ -60,6 +60,11 @@ fetch_servers() {
     done >"$LOGS/servers.env"
 }
 
+# After the servers, and before what is tested is built: both are linked to one place.
+fetch_former() {
+    scripts/fetch-former.sh >>"$LOGS/servers.env"
+}
+
 export_servers() {
     set -a
     . "$LOGS/servers.env"
@@ -84,6 +89,8 @@ summary() {
 everything() {
     phase "servers to test with" fetch_servers etcd coredns traefik confd && export_servers || return 0
     phase "lints" scripts/lint.sh || true
+    phase "former version" fetch_former || return 0
+    export_servers
     phase "build" cargo test --locked --workspace --no-run || return 0
     phase "tests" cargo test --locked --workspace --no-fail-fast || true
     phase "each crate alone" each_crate_alone || true
@@ -106,6 +113,8 @@ only_packages() {
 
 end_to_end() {
     phase "servers to test with" fetch_servers etcd && export_servers || return 0
+    phase "former version" fetch_former || return 0
+    export_servers
     phase "build" cargo test --locked --package registrator --no-run || return 0
     phase "tests end to end" cargo test --locked --package registrator --test e2e --test faults --test hosts --no-fail-fast || true
 }

@@ -276,7 +276,7 @@ impl Attached {
                         .check(ticket, &instance.id.policy, instance.config);
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
-                Command::WatchRoots(roots) => ask(etcd::SessionRequest::WatchRoots(roots)),
+                Command::Forget(forgotten) => ask(etcd::SessionRequest::Forget(forgotten)),
                 Command::Commit(commit) => ask(etcd::SessionRequest::Commit(commit)),
                 Command::Stop(on_exit) => {
                     stop = true;
