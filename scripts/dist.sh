@@ -47,7 +47,7 @@ files() {
 package() {
     local source=$DIST/package/$NAME-$version
     files
-    rm -rf "$DIST/package"
+    rm -rf "$DIST/package" "$DIST/$NAME"_*.deb
     mkdir -p "$source"
     cp -r packaging/debian "$source/debian"
     cp -r etc docs README.md CHANGELOG.md LICENSE "$source/"
