@@ -4,6 +4,7 @@
 #   scripts/test.sh        all of it
 #   scripts/test.sh e2e    the end-to-end tests alone
 #   scripts/test.sh engines    those with a Docker Engine, on the newest one instead of the machine's
+#   scripts/test.sh packages   the static program, the images, the compose files, the Debian package
 #
 # Harms nobody's machine, and fails if it has left or taken anything: scripts/guest.sh. What a run that was killed has left is
 # removed by the next.
@@ -59,6 +60,11 @@ fetch_servers() {
     done >"$LOGS/servers.env"
 }
 
+# After the servers, and before what is tested is built: both are linked to one place.
+fetch_former() {
+    scripts/fetch-former.sh >>"$LOGS/servers.env"
+}
+
 export_servers() {
     set -a
     . "$LOGS/servers.env"
@@ -83,15 +89,32 @@ summary() {
 everything() {
     phase "servers to test with" fetch_servers etcd coredns traefik confd && export_servers || return 0
     phase "lints" scripts/lint.sh || true
+    phase "former version" fetch_former || return 0
+    export_servers
     phase "build" cargo test --locked --workspace --no-run || return 0
     phase "tests" cargo test --locked --workspace --no-fail-fast || true
     phase "each crate alone" each_crate_alone || true
+    phase "what is given to others" scripts/dist.sh package && packages || true
     phase "demo" env DEMO_ONCE=1 scripts/demo.sh || true
     phase "licences and sources" scripts/deny.sh || true
 }
 
+packages() {
+    phase "the program by itself" packaging/tests/program.sh || true
+    phase "images" packaging/tests/images.sh || true
+    phase "package" packaging/tests/package.sh || true
+}
+
+# Of what is given to others alone.
+only_packages() {
+    phase "servers to test with" fetch_servers coredns traefik && export_servers || return 0
+    phase "what is given to others" scripts/dist.sh package && packages || true
+}
+
 end_to_end() {
     phase "servers to test with" fetch_servers etcd && export_servers || return 0
+    phase "former version" fetch_former || return 0
+    export_servers
     phase "build" cargo test --locked --package registrator --no-run || return 0
     phase "tests end to end" cargo test --locked --package registrator --test e2e --test faults --test hosts --no-fail-fast || true
 }
@@ -112,8 +135,9 @@ case "${1:-all}" in
 all) everything ;;
 e2e) end_to_end ;;
 engines) newest_engine ;;
+packages) only_packages ;;
 *)
-    echo "usage: scripts/test.sh [e2e | engines]" >&2
+    echo "usage: scripts/test.sh [e2e | engines | packages]" >&2
     exit 2
     ;;
 esac

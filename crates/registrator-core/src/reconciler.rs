@@ -34,7 +34,7 @@ use crate::observe::instance::{Instance, Instances, Problem, Proof};
 use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Keys;
-use crate::own::session::{Commit, SessionEvent};
+use crate::own::session::{Commit, Forgotten, SessionEvent};
 use crate::tell::notice::{Askers, BrakeEnd, Notice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -123,8 +123,8 @@ pub enum Command {
         /// Where they are; `None` stops.
         path: Option<EtcdPath>,
     },
-    /// Report changes below these roots, besides those reported already. Comes before the first commit that touches them.
-    WatchRoots(BTreeSet<String>),
+    /// Report no more changes of keys that are of no interest any more. Commits that come later begin to watch their keys anew.
+    Forget(Forgotten),
     /// Write.
     Commit(Commit),
     /// End the session: keep the nodes, or give up what is left of it after everything was removed.
@@ -207,7 +207,6 @@ pub struct Reconciler {
     recount: bool,
     /// How many nodes people were told that are held back.
     held_back: usize,
-    roots: BTreeSet<String>,
     followed: BTreeMap<PolicyName, EtcdPath>,
     ending: Option<Ending>,
     commands: VecDeque<Command>,
@@ -242,7 +241,6 @@ impl Reconciler {
             orphans_told: false,
             recount: false,
             held_back: 0,
-            roots: BTreeSet::new(),
             followed: BTreeMap::new(),
             ending: None,
             commands: VecDeque::new(),

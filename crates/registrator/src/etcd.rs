@@ -16,7 +16,6 @@ mod renewals;
 mod session;
 mod settings;
 mod views;
-mod watch;
 
 #[cfg(test)]
 mod tests;

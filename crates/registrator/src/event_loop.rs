@@ -310,7 +310,7 @@ impl Attached {
                         .check(ticket, &instance.id.policy, instance.config);
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
-                Command::WatchRoots(roots) => ask(etcd::SessionRequest::WatchRoots(roots)),
+                Command::Forget(forgotten) => ask(etcd::SessionRequest::Forget(forgotten)),
                 Command::Commit(commit) => {
                     self.meters.sent(commit.id, Instant::now());
                     ask(etcd::SessionRequest::Commit(commit));
@@ -356,7 +356,8 @@ fn container_event(update: docker::DockerUpdate) -> Option<Event> {
         docker::DockerUpdate::InspectRecovered { id } => {
             Some(Event::UnreadContainer { id, unread: false })
         }
-        docker::DockerUpdate::Waiting { .. }
+        docker::DockerUpdate::Cut { .. }
+        | docker::DockerUpdate::Waiting { .. }
         | docker::DockerUpdate::Lost { .. }
         | docker::DockerUpdate::Container(_) => None,
     }

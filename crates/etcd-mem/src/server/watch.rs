@@ -107,6 +107,9 @@ fn progress_ticks(period: Duration) -> Interval {
     ticks
 }
 
+/// What a watch has to tell: a batch, and whether it may be sent in fragments; or why it ends.
+type News = (i64, Result<(WatchBatch, bool), StoreError>);
+
 /// The client has gone.
 struct Gone;
 
@@ -276,9 +279,14 @@ impl Watches {
         let mut ids: Vec<i64> = self.running.keys().copied().collect();
         while !ids.is_empty() {
             let mut unfinished = Vec::new();
-            for id in ids {
-                if self.tell(id).await? {
-                    unfinished.push(id);
+            let mut rest = ids.into_iter();
+            while let Some((id, found)) = self.next_news(&mut rest) {
+                match found {
+                    Ok((batch, fragment)) => {
+                        self.send_batch(id, batch, fragment).await?;
+                        unfinished.push(id);
+                    }
+                    Err(error) => self.end(id, &error).await?,
                 }
             }
             ids = unfinished;
@@ -286,21 +294,18 @@ impl Watches {
         Ok(())
     }
 
-    /// Tells one watch one batch; returns whether there was one.
-    async fn tell(&mut self, id: i64) -> Result<bool, Gone> {
-        let Some(running) = self.running.get_mut(&id) else {
-            return Ok(false);
-        };
-        match self.member.read(|store| store.poll(&mut running.watch)) {
-            Ok(Some(batch)) => {
-                running.quiet = false;
-                let fragment = running.fragment;
-                self.send_batch(id, batch, fragment).await?;
-                Ok(true)
-            }
-            Ok(None) => Ok(false),
-            Err(error) => self.end(id, &error).await.map(|()| false),
-        }
+    /// The first of some watches that has something to tell, and a batch of it. Most have nothing to tell of most changes, so the store is
+    /// locked once for all of these.
+    fn next_news(&mut self, ids: &mut impl Iterator<Item = i64>) -> Option<News> {
+        let running = &mut self.running;
+        self.member.read(|store| {
+            ids.find_map(|id| {
+                let running = running.get_mut(&id)?;
+                let found = store.poll(&mut running.watch).transpose()?;
+                running.quiet &= found.is_err();
+                Some((id, found.map(|batch| (batch, running.fragment))))
+            })
+        })
     }
 
     async fn send_batch(&self, id: i64, batch: WatchBatch, fragment: bool) -> Result<(), Gone> {

@@ -167,7 +167,7 @@ impl World {
                 }
                 Command::Commit(commit) => self.commit(commit),
                 Command::Check { .. }
-                | Command::WatchRoots(_)
+                | Command::Forget(_)
                 | Command::FollowConfigs { .. }
                 | Command::Stop(_) => {}
             }

@@ -18,7 +18,7 @@ mod writing;
 
 use crate::node::{Key, Value};
 use crate::own::Who;
-use crate::own::session::Session;
+use crate::own::session::{Forgotten, Session};
 use crate::tell::notice::Notice;
 use alarms::Alarms;
 use flights::Flights;
@@ -54,6 +54,8 @@ pub(crate) struct Keys {
     /// travel together, apart from the rest.
     apart: VecDeque<Key>,
     flights: Flights,
+    /// The keys that were of interest in this session and are no more.
+    forgotten: BTreeSet<Key>,
     notices: VecDeque<Notice>,
 }
 
@@ -77,6 +79,7 @@ impl Keys {
             self.ledger
                 .change(&key, |tracked| tracked.sight.begin(view));
         }
+        self.forgotten.clear();
         self.apart.clear();
         let others = self.ledger.iter().map(|(key, _)| key);
         let others = others.filter(|key| !all_wished.contains(key));
@@ -159,6 +162,17 @@ impl Keys {
         while let Some(key) = self.alarms.take_due(now) {
             self.mark([key].into());
         }
+    }
+
+    /// The keys that are of no interest any more, since the last time. To be told before a [`Commit`](crate::own::session::Commit) that
+    /// was made later, since one of them may be of interest again.
+    pub(crate) fn take_forgotten(&mut self) -> Option<Forgotten> {
+        let (session, _) = self.session.as_ref()?;
+        let keys = std::mem::take(&mut self.forgotten);
+        (!keys.is_empty()).then_some(Forgotten {
+            session: *session,
+            keys,
+        })
     }
 
     /// The next fact for people. Of a node that was registered it does not say who asks for it.

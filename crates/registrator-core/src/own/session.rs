@@ -2,11 +2,14 @@
 //!
 //! A *session* is the time in which this process holds its lease and its identity and sees every change of the keys that it
 //! cares about. It begins with a complete reading, so nothing has to be remembered across its end.
+//!
+//! etcd's side watches a key from what it told of it on, be that a reading or the answer to a commit, until it hears that the key is
+//! [forgotten](Forgotten). So the core need not say what to watch: nothing is decided of a key before it was told of.
 
 use crate::host::HostId;
 use crate::node::Key;
 use crate::own::{Held, KeyTxn, LeaseId, Revision, View, Who};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The beginning of a session: everything that this process has in etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +41,10 @@ pub enum SessionEvent {
 }
 
 /// One change in etcd, by anybody, this process included. Changes of one node, and of the claims on one key, come in the order of their
-/// revisions; one may come twice. There is no order between nodes, claims, registrators and the answers to commits.
+/// revisions; one may come twice. There is no order between nodes, claims, registrators, beacons and the answers to commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// A node below a watched root.
+    /// A node.
     Node {
         /// Its key.
         key: Key,
@@ -61,8 +64,8 @@ pub enum Seen {
         /// When.
         revision: Revision,
     },
-    /// Everything that is attached to the process's lease, read again in case an event was lost.
-    Attached {
+    /// Some keys were read again, in case an event was lost or because it was.
+    Read {
         /// What etcd holds for each of these keys.
         views: BTreeMap<Key, View>,
         /// When.
@@ -91,7 +94,7 @@ impl Seen {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Seen::Node { key, .. } | Seen::Claim { key, .. } => Some(key),
-            Seen::Attached { .. } | Seen::Registrator { .. } | Seen::Beacon { .. } => None,
+            Seen::Read { .. } | Seen::Registrator { .. } | Seen::Beacon { .. } => None,
         }
     }
 }
@@ -105,6 +108,15 @@ pub struct Commit {
     pub session: u64,
     /// At most [`MAX_TXNS`], for different keys.
     pub txns: Vec<KeyTxn>,
+}
+
+/// Keys that are of no interest any more. No change of them is reported until they are told of again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The session in which they were forgotten.
+    pub session: u64,
+    /// The keys.
+    pub keys: BTreeSet<Key>,
 }
 
 /// The most transactions in one [`Commit`]. etcd refuses more than 128 operations a request, and the fence and the nesting cost some.

@@ -218,7 +218,6 @@ impl Reconciler {
                 } else {
                     self.evaluations.batches()
                 };
-                self.watch_roots(wished.iter().flatten());
                 self.keys.establish(session, wished);
                 self.orphans_depart = false;
                 self.departures.count_anew();
@@ -344,25 +343,11 @@ impl Reconciler {
     }
 
     pub(super) fn flush(&mut self, keys: BTreeSet<Key>) {
-        self.watch_roots(keys.iter());
         for key in &keys {
             self.report_conflict(key);
             self.report_overlap(key);
         }
         self.keys.mark(keys);
-    }
-
-    fn watch_roots<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
-        let new: BTreeSet<String> = keys
-            .map(Key::root)
-            .filter(|root| !self.roots.contains(*root))
-            .map(str::to_owned)
-            .collect();
-        if !new.is_empty() {
-            self.roots.extend(new);
-            self.commands
-                .push_back(Command::WatchRoots(self.roots.clone()));
-        }
     }
 
     /// Whether a wish may be missing because something does not work.
@@ -383,7 +368,11 @@ impl Reconciler {
             stays: &|key| departures.holds(key),
             keep_orphans,
         };
-        while let Some(commit) = self.keys.next_commit(&wishes, now) {
+        loop {
+            let commit = self.keys.next_commit(&wishes, now);
+            let forgotten = self.keys.take_forgotten();
+            self.commands.extend(forgotten.map(Command::Forget));
+            let Some(commit) = commit else { break };
             self.commands.push_back(Command::Commit(commit));
         }
         while let Some(notice) = self.keys.next_notice() {

@@ -51,6 +51,8 @@ pub struct Host {
     fence: i64,
     sessions: u64,
     watch: Option<Watch>,
+    /// The keys whose changes it is told of, those after this revision.
+    watched: BTreeMap<Key, i64>,
     known: BTreeMap<LeaseId, HostId>,
     /// Evaluations are answered only while this is off.
     pub slow: bool,
@@ -169,6 +171,7 @@ impl Host {
             fence: 0,
             sessions: 0,
             watch: None,
+            watched: BTreeMap::new(),
             known: BTreeMap::new(),
             slow: false,
             overloaded: false,
@@ -182,6 +185,13 @@ impl Host {
             lagged: Vec::new(),
             broken: false,
             waiting: Vec::new(),
+        }
+    }
+
+    /// Begins to watch these keys, if it does not do so yet.
+    fn watch_from(&mut self, revision: i64, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            self.watched.entry(key).or_insert(revision);
         }
     }
 
@@ -349,6 +359,10 @@ impl World {
                     None => Outcome::Void,
                 };
                 let host = self.host(name);
+                if let Outcome::Done { revision, .. } = outcome {
+                    let keys = commit.txns.iter().map(|txn| txn.key.clone());
+                    host.watch_from(revision, keys);
+                }
                 let outcome = if std::mem::take(&mut host.deaf) {
                     Outcome::Void
                 } else {
@@ -369,7 +383,13 @@ impl World {
                     self.leave(name, leases);
                 }
             }
-            Command::WatchRoots(_) | Command::FollowConfigs { .. } => {}
+            Command::Forget(forgotten) => {
+                let host = self.host(name);
+                if forgotten.session == host.sessions {
+                    host.watched.retain(|key, _| !forgotten.keys.contains(key));
+                }
+            }
+            Command::FollowConfigs { .. } => {}
         }
     }
 
@@ -385,7 +405,14 @@ impl World {
         };
         while let Some(batch) = self.store.poll(watch).unwrap() {
             let seen = batch.events.iter().filter_map(etcd::seen);
-            events.extend(seen.filter(|seen| !host.forgetful || seen.key().is_none()));
+            let concerns = |seen: &Seen| match seen {
+                Seen::Node { key, revision, .. } | Seen::Claim { key, revision, .. } => {
+                    let from = host.watched.get(key);
+                    !host.forgetful && from.is_some_and(|from| from < revision)
+                }
+                Seen::Read { .. } | Seen::Registrator { .. } | Seen::Beacon { .. } => true,
+            };
+            events.extend(seen.filter(concerns));
         }
         let lagging = host.lagging;
         let told = |seen: &Seen| !lagging || matches!(seen, Seen::Node { .. });

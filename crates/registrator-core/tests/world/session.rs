@@ -57,6 +57,8 @@ impl World {
         (host.answers, host.lagged) = (Vec::new(), Vec::new());
         (host.lease, host.beacon) = (Some(LeaseId(lease)), Some(beacon));
         (host.fence, host.watch) = (fence, Some(watch));
+        host.watched.clear();
+        host.watch_from(fence, session.views.keys().cloned());
         host.known = session.who.registrators.clone();
         self.handle(name, Event::Session(SessionEvent::Established(session)));
     }
@@ -77,13 +79,18 @@ impl World {
         }
     }
 
-    /// Reads everything that is under the host's lease again.
+    /// Reads everything that is under the host's lease, or is watched, again.
     pub fn read_again(&mut self, name: &str) {
         let Some(lease) = self.host(name).lease else {
             return;
         };
-        let (views, revision) = (self.attached(lease), self.store.revision());
-        let seen = Seen::Attached { views, revision };
+        let (mut views, revision) = (self.attached(lease), self.store.revision());
+        self.host(name).watch_from(revision, views.keys().cloned());
+        for key in self.hosts[name].watched.keys() {
+            let read = || etcd::read(&self.store, key);
+            views.entry(key.clone()).or_insert_with(read);
+        }
+        let seen = Seen::Read { views, revision };
         self.handle(name, Event::Session(SessionEvent::Seen(seen)));
     }
 

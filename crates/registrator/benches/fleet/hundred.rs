@@ -24,7 +24,7 @@ pub(crate) fn at_rest() -> Option<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let begun = Instant::now();
     let programs: Vec<Program> = (0..HOSTS)
-        .map(|host| launch(host, folder.path(), &engine, &etcd))
+        .map(|host| launch(host, false, folder.path(), &engine, &etcd))
         .collect();
     let all = HOSTS * CONTAINERS;
     while etcd.count(NODES) < all {
@@ -56,15 +56,22 @@ pub(crate) fn at_rest() -> Option<()> {
     Some(())
 }
 
-/// Each has folders of its own, as each host has: a process hears of everybody who opens a folder that it watches.
-fn launch(host: usize, folder: &Path, engine: &Engine, etcd: &Etcd) -> Program {
+/// Each has folders of its own, as each host has: a process hears of everybody who opens a folder that it watches. Hosts that `share` wish
+/// the same keys, with the same values.
+pub(crate) fn launch(
+    host: usize,
+    share: bool,
+    folder: &Path,
+    engine: &Engine,
+    etcd: &Etcd,
+) -> Program {
     let folder = folder.join(format!("host-{host}"));
     let [policies, services] = ["policies", "services"].map(|name| folder.join(name));
     for folder in [&policies, &services] {
         std::fs::create_dir_all(folder).expect("a folder");
     }
     let policy = policies.join("fleet.star");
-    std::fs::write(&policy, policy_of(host)).expect("a policy");
+    std::fs::write(&policy, policy_of(if share { 0 } else { host })).expect("a policy");
     let name = format!("host-{host}");
     let arguments: [&dyn AsRef<std::ffi::OsStr>; 6] = [
         &"--policies",

@@ -27,6 +27,7 @@ mod etcd;
 mod events;
 mod floor;
 mod hundred;
+mod many;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod process;
@@ -36,10 +37,15 @@ mod rest;
 mod stage;
 #[path = "../support/table.rs"]
 mod table;
+mod watches;
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 /// What can be measured. A start comes before each, so it is measured anyway.
-const PARTS: [&str; 5] = ["start", "events", "burst", "rest", "hundred"];
+const PARTS: [&str; 7] = [
+    "start", "events", "burst", "rest", "hundred", "many", "watches",
+];
+/// Those that need no single host.
+const FLEETS: [&str; 3] = ["hundred", "many", "watches"];
 /// Starts of the program of which the median is taken.
 const ROUNDS: usize = 3;
 
@@ -100,7 +106,10 @@ fn main() {
 
 /// `None` where something is missing.
 fn measure(wanted: &Wanted) -> Option<()> {
-    let alone = wanted.parts == ["hundred"];
+    let alone = wanted
+        .parts
+        .iter()
+        .all(|part| FLEETS.contains(&part.as_str()));
     for size in wanted.sizes.iter().filter(|_| !alone) {
         let stage = stage::start(*size, ROUNDS)?;
         if wanted.has("events") {
@@ -116,6 +125,12 @@ fn measure(wanted: &Wanted) -> Option<()> {
     }
     if wanted.has("hundred") {
         hundred::at_rest()?;
+    }
+    if wanted.has("many") {
+        many::many()?;
+    }
+    if wanted.has("watches") {
+        watches::many()?;
     }
     Some(())
 }

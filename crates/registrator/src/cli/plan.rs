@@ -123,7 +123,7 @@ fn evaluate_all(
             }
             // There is no session, so nothing else can come.
             Command::FollowConfigs { .. }
-            | Command::WatchRoots(_)
+            | Command::Forget(_)
             | Command::Commit(_)
             | Command::Stop(_) => {}
         }

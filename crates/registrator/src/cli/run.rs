@@ -84,7 +84,6 @@ async fn embed(settings: &RunSettings) -> anyhow::Result<Embedded> {
 struct SessionParts {
     client: etcd::EtcdClient,
     settings: etcd::Settings,
-    asking: UnboundedSender<SessionRequest>,
     asked: UnboundedReceiver<SessionRequest>,
     updates: UnboundedSender<etcd::SessionUpdate>,
 }
@@ -124,7 +123,6 @@ async fn attach(
     let parts = SessionParts {
         client: client.clone(),
         settings: etcd_settings,
-        asking: requests.clone(),
         asked,
         updates: session_updates,
     };
@@ -134,10 +132,7 @@ async fn attach(
     let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
-        reconciler: Reconciler::new(Settings {
-            release: RELEASE,
-            ..connect::reconciler(&settings.host)
-        }),
+        reconciler: Reconciler::new(reconciler(settings)),
         evaluators: Evaluators::new(
             Deadlines::new(settings.host.evaluation.evaluation_timeout),
             evaluated,
@@ -177,6 +172,13 @@ async fn attach(
         asked: false,
     };
     Ok(event_loop::run(attached, inputs, session).await)
+}
+
+fn reconciler(settings: &RunSettings) -> Settings {
+    Settings {
+        release: RELEASE,
+        ..connect::reconciler(&settings.host)
+    }
 }
 
 fn on_exit(settings: settings::OnExit) -> OnExit {
@@ -285,18 +287,16 @@ async fn hold_session(
     let SessionParts {
         client,
         settings,
-        asking,
         mut asked,
         updates,
     } = session;
     let host_id = match host_id {
         Some(name) => name,
-        None => match identify(&docker, &asking, &mut asked).await {
+        None => match identify(&docker, &mut asked).await {
             Some(name) => name,
             None => return Ok(etcd::SessionEnd::Abandoned),
         },
     };
-    drop(asking);
     etcd::hold_session(
         client,
         &etcd::Settings {
@@ -312,25 +312,19 @@ async fn hold_session(
 /// The engine's id; `None` if the end is asked for before it is known: nothing is registered yet, so there is nothing to keep or release.
 async fn identify(
     docker: &docker::DockerClient,
-    asking: &UnboundedSender<SessionRequest>,
     asked: &mut UnboundedReceiver<SessionRequest>,
 ) -> Option<String> {
     let mut id = pin!(engine_id(docker));
-    let mut roots = None;
-    let id = loop {
+    loop {
         tokio::select! {
-            id = &mut id => break id,
+            id = &mut id => return Some(id),
             request = asked.recv() => match request {
                 Some(SessionRequest::Keep | SessionRequest::Release) | None => return None,
-                Some(request) => roots = Some(request),
+                // Nothing else is asked before the first session.
+                Some(SessionRequest::Commit(_) | SessionRequest::Forget(_)) => {}
             },
         }
-    };
-    // Before the session only roots are told, each time all of them.
-    if let Some(roots) = roots {
-        let _ = asking.send(roots);
     }
-    Some(id)
 }
 
 /// The engine's id. A failure was told by the watch already, which knows when Docker is back.

@@ -70,6 +70,11 @@ impl EtcdClient {
         self.remote(self.turn()).name.clone()
     }
 
+    /// Whether calls carry the token of a login, which may expire.
+    pub(super) fn logs_in(&self) -> bool {
+        self.0.login.is_some()
+    }
+
     /// Reads one key or a range.
     ///
     /// # Errors

@@ -68,11 +68,6 @@ impl Layout {
         })
     }
 
-    /// The prefix of all keys of the registrators.
-    pub fn meta(&self) -> &str {
-        &self.meta
-    }
-
     /// This process's host id.
     pub fn host_id(&self) -> &str {
         &self.node
@@ -91,6 +86,11 @@ impl Layout {
     /// The prefix of all claims on `key`. It is no prefix of the claims on any other key, not even on one below `key`.
     pub fn claims(&self, key: &Key) -> String {
         format!("{}claims/{}/", self.meta, escape(key.as_str()))
+    }
+
+    /// The prefix of all claims on keys that begin with `prefix`.
+    pub fn claims_below(&self, prefix: &str) -> String {
+        format!("{}claims/{}", self.meta, escape(prefix))
     }
 
     /// The claim of `lease` on `key`.
@@ -173,6 +173,11 @@ mod tests {
         assert_eq!(
             layout().claim(&key, LeaseId(0x0123_4567_89ab_cdef)),
             "/registrator/claims/%2Fa%2Fb%252F/0123456789abcdef"
+        );
+        assert!(
+            layout()
+                .claims(&key)
+                .starts_with(&layout().claims_below("/a/"))
         );
         assert_eq!(
             layout().beacon(LeaseId(0x70)),

@@ -74,15 +74,6 @@ impl KeyRange {
         }
     }
 
-    /// A prefix if `root` ends with a slash, else one key.
-    pub(super) fn root(root: &str) -> KeyRange {
-        if root.ends_with('/') {
-            KeyRange::prefix(root)
-        } else {
-            KeyRange::exact(root)
-        }
-    }
-
     /// The request for the range, at `revision` (0 for the newest).
     pub(super) fn request(&self, revision: i64) -> RangeRequest {
         RangeRequest {
@@ -102,14 +93,6 @@ impl EtcdClient {
     pub async fn get(&self, key: &str) -> Result<Option<KeyValue>, Error> {
         let answer = self.range(KeyRange::exact(key).request(0)).await?;
         Ok(answer.kvs.into_iter().next())
-    }
-
-    /// Reads all keys that begin with `prefix`, which must not be empty, at the newest revision.
-    ///
-    /// # Errors
-    /// Any.
-    pub async fn range_prefix(&self, prefix: &str) -> Result<KeyListing, Error> {
-        self.list(&KeyRange::prefix(prefix), 0).await
     }
 
     /// Reads a range in pages, all at `revision` (0 for the newest).
@@ -180,8 +163,7 @@ mod tests {
 
     #[test]
     fn ranges_end_behind_their_prefix() {
-        assert_eq!(KeyRange::root("/a/").end, b"/a0");
-        assert_eq!(KeyRange::root("/a").end, b"");
+        assert_eq!(KeyRange::prefix("/a/").end, b"/a0");
         assert_eq!(KeyRange::prefix("a\u{7f}").end, b"a\x80");
     }
 }

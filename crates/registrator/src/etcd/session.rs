@@ -7,12 +7,14 @@
 
 mod claim;
 mod commit;
+mod interests;
 mod keeper;
 mod leave;
 mod liveness;
 mod serve;
 mod sights;
 mod unwritten;
+mod watching;
 
 use super::BACKOFF;
 use super::client::EtcdClient;
@@ -26,7 +28,7 @@ use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
 use keeper::{Keeper, beacon_interval, renewal_interval};
 use registrator_core::evaluate::fence::Fence;
-use registrator_core::own::session::{Commit, Outcome, SessionEvent};
+use registrator_core::own::session::{Commit, Forgotten, Outcome, SessionEvent};
 use registrator_core::own::{LeaseId, Revision};
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -40,9 +42,8 @@ use unwritten::{Failure, Reaction, Unwritten};
 pub enum SessionRequest {
     /// Perform these transactions. Answered by [`SessionEvent::Committed`], always.
     Commit(Commit),
-    /// Report the nodes of these roots from now on, and of no others: `/skydns/` is a prefix, a root without a slash at
-    /// its end is one key. Claims and registrators are always reported.
-    WatchRoots(BTreeSet<String>),
+    /// Report no more changes of these keys. All others are reported whose state was told, as are registrators.
+    Forget(Forgotten),
     /// End and keep the nodes: finish what was asked for before, leave the lease to a successor.
     Keep,
     /// End, after everything was released: finish what was asked for before, give up the identity, revoke the lease.
@@ -97,7 +98,7 @@ pub enum SessionUpdate {
     },
     /// A key under our lease that no registrator can have written. It is left alone.
     Stray { key: String },
-    /// The changes below a root cannot be watched.
+    /// The changes below a root, or of some keys there, cannot be watched.
     WatchRefused { root: String, error: Error },
 }
 
@@ -162,10 +163,7 @@ pub async fn hold_session(
     };
     let mut task = Task {
         context: Arc::new(context),
-        inbox: Inbox {
-            requests,
-            roots: BTreeSet::new(),
-        },
+        inbox: Inbox { requests },
         reporter: Reporter {
             updates,
             outage: None,
@@ -398,10 +396,9 @@ async fn read(
     Ok((overview, attached.strays))
 }
 
-/// The requests, and what must be remembered of them between sessions.
+/// The requests.
 struct Inbox {
     requests: UnboundedReceiver<SessionRequest>,
-    roots: BTreeSet<String>,
 }
 
 impl Inbox {
@@ -417,7 +414,8 @@ impl Inbox {
                 biased;
                 request = self.requests.recv() => match request {
                     Some(SessionRequest::Commit(commit)) => reporter.committed(commit.id, Outcome::Void),
-                    Some(SessionRequest::WatchRoots(roots)) => self.roots = roots,
+                    // Of a session that is over.
+                    Some(SessionRequest::Forget(_)) => {}
                     Some(SessionRequest::Keep) => return Err(Stop::Keep),
                     Some(SessionRequest::Release) => return Err(Stop::Release),
                     None => return Err(Stop::Abandon),

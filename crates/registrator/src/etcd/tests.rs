@@ -32,6 +32,7 @@ mod outage;
 mod rotation;
 mod session;
 mod tls;
+mod watches;
 
 use super::endpoint::EtcdEndpoint;
 use super::{Credentials, EtcdClient, Settings};

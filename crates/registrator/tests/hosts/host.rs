@@ -52,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) name: String,
     /// Where the program lives.
     pub(crate) place: Place,
+    /// The program that it runs.
+    pub(crate) installed: PathBuf,
     /// Whether its wishes count: the program lives, or its lease does.
     pub(crate) counts: bool,
     world: String,
@@ -84,6 +86,7 @@ impl Host {
         Host {
             name,
             place,
+            installed: env!("CARGO_BIN_EXE_kontena-registrator").into(),
             counts: false,
             world: world.to_owned(),
             number,
@@ -104,9 +107,7 @@ impl Host {
         let mut urls = urls.to_vec();
         urls.rotate_left(self.number);
         let path = |name: &str| self.folder.join(name).display().to_string();
-        let mut command = self
-            .place
-            .command(Path::new(env!("CARGO_BIN_EXE_kontena-registrator")));
+        let mut command = self.place.command(&self.installed);
         command.env("HOME", &self.folder).arg("run");
         command.env("KONTENA_REGISTRATOR_ADMIN_SOCKET", "off");
         command.args([

@@ -28,6 +28,7 @@ mod world;
 
 mod crashes;
 mod members;
+mod mixed;
 mod partitions;
 mod sharing;
 mod storm;
@@ -60,6 +61,25 @@ fn hosts_share_keys_on_every_version_of_etcd() {
         failed
     });
     assert!(failed.is_empty(), "failed, see above: {failed:?}");
+}
+
+/// A rolling upgrade: some hosts have the version before watches of single keys still, some have this one.
+#[test]
+fn mixed_versions_share_keys() {
+    let Some(former) = mixed::former() else {
+        return;
+    };
+    let Some(mut world) = World::start("mixed", Version::V3_6) else {
+        return;
+    };
+    mixed::rolling_upgrade(&mut world, &former);
+    for hosts in [&[1][..], &[0, 2]] {
+        mixed::install(&mut world, &former, hosts);
+        sharing::equal_values(&mut world);
+        sharing::two_leave_at_once(&mut world);
+        sharing::different_values(&mut world);
+        crashes::killed_and_started_again(&mut world);
+    }
 }
 
 /// As in `3.5`.

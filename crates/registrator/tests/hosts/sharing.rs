@@ -108,13 +108,13 @@ pub(crate) fn restarts(world: &mut World) {
     expect_untouched(world, &history, &before);
 }
 
-fn expect_untouched(world: &World, history: &History, before: &BTreeMap<String, i64>) {
+pub(crate) fn expect_untouched(world: &World, history: &History, before: &BTreeMap<String, i64>) {
     world.expect_writes(0, history);
     world.expect(world.revisions() == *before, "no node has another revision");
 }
 
 /// Ends these, all at once, and starts each when it has ended.
-fn restart(world: &mut World, hosts: &[usize]) {
+pub(crate) fn restart(world: &mut World, hosts: &[usize]) {
     hosts
         .iter()
         .for_each(|host| world.hosts[*host].ask_to_end());

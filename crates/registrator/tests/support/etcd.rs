@@ -381,6 +381,21 @@ impl Etcd {
         self.folder.path().join("data")
     }
 
+    /// What it tells of itself for Prometheus.
+    pub async fn metrics(&self) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(self.address())
+            .await
+            .unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     /// Runs `etcdctl` as `user` ("name:password", or empty) and expects success. What it printed.
     pub fn etcdctl(&self, user: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("etcdctl");

@@ -28,7 +28,11 @@ fn said(tool: &str, args: &[&str]) -> Option<String> {
 fn the_unit_is_hardened_and_says_that_it_is_alive() {
     let unit = std::fs::read_to_string(format!("{ROOT}/packaging/kontena-registrator.service"));
     let unit = unit.expect("the unit is there");
-    for line in ["Type=notify", "WatchdogSec=30s", "RuntimeDirectory=kontena-registrator"] {
+    for line in [
+        "Type=notify",
+        "WatchdogSec=30s",
+        "RuntimeDirectory=kontena-registrator",
+    ] {
         assert!(unit.lines().any(|it| it == line), "{line}");
     }
     let args = [
@@ -39,25 +43,46 @@ fn the_unit_is_hardened_and_says_that_it_is_alive() {
     let Some(text) = said("systemd-analyze", &args) else {
         return;
     };
-    let (_, rest) = text.split_once("Overall exposure level").expect("a verdict");
+    let (_, rest) = text
+        .split_once("Overall exposure level")
+        .expect("a verdict");
     let (_, rest) = rest.split_once(": ").expect("a number");
-    let number: f64 = rest.split(' ').next().unwrap_or_default().parse().expect("a number");
+    let number: f64 = rest
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .expect("a number");
     assert!(number <= EXPOSURE, "{text}");
 }
 
 #[test]
 fn each_alert_fires_and_ends_and_says_what_to_do() {
-    let Some(_) = said("promtool", &["check", "rules", "packaging/prometheus/alerts.yml"]) else {
+    let Some(_) = said(
+        "promtool",
+        &["check", "rules", "packaging/prometheus/alerts.yml"],
+    ) else {
         return;
     };
-    said("promtool", &["test", "rules", "packaging/prometheus/alerts_test.yml"]);
+    said(
+        "promtool",
+        &["test", "rules", "packaging/prometheus/alerts_test.yml"],
+    );
     let rules = std::fs::read_to_string(format!("{ROOT}/packaging/prometheus/alerts.yml"));
     let runbook = std::fs::read_to_string(format!("{ROOT}/docs/alerts.md"));
     let (rules, runbook) = (rules.expect("rules"), runbook.expect("a runbook"));
-    let names = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let names = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
     for name in names {
-        assert!(runbook.contains(&format!("\n## {name}\n")), "docs/alerts.md: {name}");
-        assert!(rules.contains(&format!("#{}", name.to_lowercase())), "{name}");
+        assert!(
+            runbook.contains(&format!("\n## {name}\n")),
+            "docs/alerts.md: {name}"
+        );
+        assert!(
+            rules.contains(&format!("#{}", name.to_lowercase())),
+            "{name}"
+        );
     }
 }
 
@@ -70,7 +95,11 @@ fn the_api_page_names_every_metric() {
     let mut found = 0;
     for call in calls {
         for rest in source.split(call).skip(1) {
-            let Some(name) = rest.trim_start().strip_prefix('"').and_then(|it| it.split('"').next()) else {
+            let Some(name) = rest
+                .trim_start()
+                .strip_prefix('"')
+                .and_then(|it| it.split('"').next())
+            else {
                 continue;
             };
             found += 1;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Keys {
-    /// Takes in something seen in etcd. A change that is older than what is known changes nothing.
+    /// Takes in something seen in etcd. A change that is older than what is known changes nothing, nor does one of a key that is not
+    /// tracked: it is of no interest, or the answer to its first transaction tells of it.
     ///
     /// What is seen of a key while a transaction for it is under way may be newer than the answer, which would then hide it: it
     /// waits for the answer.
@@ -28,7 +29,7 @@ impl Keys {
                 self.flights.note_beacon(lease, revision);
                 self.see_beacon(lease, lit);
             }
-            Seen::Attached { views, revision } => self.see_attached(views, revision),
+            Seen::Read { views, revision } => self.see_reading(views, revision),
             Seen::Node {
                 key,
                 node,
@@ -43,8 +44,7 @@ impl Keys {
                 claim,
                 revision,
             } => {
-                let wished = wish(&key).is_some();
-                self.see_claim(key, (lease, claim), revision, wished, now);
+                self.see_claim(key, (lease, claim), revision, now);
             }
         }
     }
@@ -74,8 +74,6 @@ impl Keys {
         let Some((_, who)) = self.session.clone() else {
             return;
         };
-        let ours = node.as_ref().is_some_and(|node| node.lease == Some(who.me));
-        self.track_if(&key, wish.is_some() || ours);
         let due = self.ledger.change(&key, |tracked| {
             tracked.see_node(&who, node, revision, wish, now)
         });
@@ -89,14 +87,11 @@ impl Keys {
         key: Key,
         (lease, claim): (LeaseId, Option<Held>),
         revision: Revision,
-        wished: bool,
         now: Instant,
     ) {
         let Some((_, who)) = self.session.clone() else {
             return;
         };
-        let ours = lease == who.me && claim.is_some();
-        self.track_if(&key, wished || ours);
         let due = self.ledger.change(&key, |tracked| {
             tracked.see_claim(&who, lease, claim, revision, now)
         });
@@ -105,27 +100,15 @@ impl Keys {
         }
     }
 
-    /// Besides the keys that are tracked already a process cares about those that concern it: those that it wishes, and those that
-    /// others hand to it.
-    fn track_if(&mut self, key: &Key, concerns: bool) {
-        if concerns {
-            self.ledger.track(key);
-        }
-    }
-
-    /// What the reading and the mirror do not agree on is decided again. A key that the reading lacks is taken as absent, and the
-    /// guards tell whether that is true; one with a transaction under way is told of by its answer.
-    fn see_attached(&mut self, mut views: BTreeMap<Key, View>, revision: Revision) {
+    /// What the reading and the mirror do not agree on is decided again. One with a transaction under way is told of by its answer.
+    fn see_reading(&mut self, views: BTreeMap<Key, View>, revision: Revision) {
         let Some((_, who)) = self.session.clone() else {
             return;
         };
-        for (key, tracked) in self.ledger.iter() {
-            if tracked.sight.view.concerns(who.me) {
-                views.entry(key.clone()).or_default();
-            }
-        }
         for (key, view) in views {
-            self.ledger.track(&key);
+            if view.concerns(who.me) {
+                self.ledger.track(&key);
+            }
             let news = self.ledger.change(&key, |tracked| {
                 tracked.flying.is_none() && tracked.sight.correct(view, revision)
             });

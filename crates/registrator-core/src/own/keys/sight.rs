@@ -1,7 +1,7 @@
 //! What is known of one key in etcd, and since when.
 
 use crate::node::Value;
-use crate::own::{Guard, Held, KeyTxn, LeaseId, Revision, View};
+use crate::own::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View};
 use std::borrow::Cow;
 
 /// A mirror of one key and its claims. Events and answers overtake each other, so each half knows how new it is.
@@ -42,7 +42,10 @@ impl Sight {
         self.view.node = node;
         self.node_at = revision;
         let holder = self.view.holder();
-        let claim_is_known = self.claims_at >= revision || self.view.claims.contains_key(&me);
+        // An older claim is one that was fulfilled before, whose end is still to be told.
+        let own_claim = self.view.claims.get(&me);
+        let claim_is_known = self.claims_at >= revision
+            || own_claim.is_some_and(|claim| claim.mod_revision >= revision);
         if holder == Some(me) || matches!(self.lost, Some(Lost::Claim(at)) if revision >= at) {
             self.lost = None;
         } else if was_ours && holder.is_some() && !claim_is_known {
@@ -93,6 +96,20 @@ impl Sight {
         view
     }
 
+    /// The same transaction, which also takes a claim of ours away that may be there unseen, if it gives us the node: who took ours left
+    /// one, and nobody tells of it any more once this process has lost interest in the key.
+    pub(super) fn without_own_claim(&self, me: LeaseId, mut txn: KeyTxn) -> KeyTxn {
+        let ours = |op: &Op| matches!(op, Op::Put(_, lease) if *lease == me);
+        let drop = Op::DeleteClaim(me);
+        if matches!(self.lost, Some(Lost::Node(_)))
+            && txn.ops.iter().any(ours)
+            && !txn.ops.contains(&drop)
+        {
+            txn.ops.push(drop);
+        }
+        txn
+    }
+
     /// Takes in that an own transaction happened.
     pub(super) fn applied(&mut self, txn: &KeyTxn, revision: Revision) {
         self.view.apply(&txn.ops, revision);
@@ -127,7 +144,6 @@ impl Sight {
 mod tests {
     use super::*;
     use crate::node::Key;
-    use crate::own::Op;
 
     const ME: LeaseId = LeaseId(1);
     const OTHER: LeaseId = LeaseId(2);
@@ -172,6 +188,39 @@ mod tests {
         assert!(!sight.is_news(7));
         assert!(!see_claim(&mut sight, OTHER, true, 6));
         assert!(see_claim(&mut sight, OTHER, true, 7));
+    }
+
+    /// The end of the claim with which this process got the node may be told after the node is lost again.
+    #[test]
+    fn a_claim_from_before_does_not_hide_a_newer_one() {
+        let mut sight = Sight::default();
+        see_node(&mut sight, OTHER, 3);
+        see_claim(&mut sight, ME, true, 4);
+        see_node(&mut sight, ME, 5);
+        see_node(&mut sight, OTHER, 6);
+        see_claim(&mut sight, ME, false, 5);
+        assert!(drops(&sight), "the one that the other left at 6");
+        see_claim(&mut sight, ME, true, 6);
+        assert_eq!(sight.lost, None);
+    }
+
+    /// Who takes the node back takes such a claim away.
+    #[test]
+    fn a_claim_that_may_be_there_unseen_is_taken_away() {
+        let mut sight = Sight::default();
+        see_node(&mut sight, ME, 5);
+        see_node(&mut sight, OTHER, 6);
+        let txn = |lease| KeyTxn {
+            key: Key::parse("/k").unwrap(),
+            guards: Vec::new(),
+            ops: vec![Op::Put(Value::parse("a").unwrap(), lease)],
+        };
+        let completed = |sight: &Sight, lease| sight.without_own_claim(ME, txn(lease)).ops;
+        let drop = Op::DeleteClaim(ME);
+        assert!(completed(&sight, ME).contains(&drop));
+        assert!(!completed(&sight, OTHER).contains(&drop), "for another");
+        see_claim(&mut sight, ME, true, 6);
+        assert!(!completed(&sight, ME).contains(&drop), "it is known");
     }
 
     /// Only a transaction that compared that there are no claims knows all of them.

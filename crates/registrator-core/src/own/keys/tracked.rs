@@ -141,7 +141,7 @@ impl Tracked {
         match (decide(who, key, wish, &view, self.managed), wish) {
             (Some(txn), _) => match self.stand_back(who, &txn, now) {
                 Some(at) => Next::Wait(at),
-                None => Next::Act(txn),
+                None => Next::Act(self.sight.without_own_claim(who.me, txn)),
             },
             (None, Some(wish)) => {
                 let view = &self.sight.view;

@@ -169,6 +169,7 @@ impl Keys {
             Next::Forget => {
                 self.ledger.forget(key);
                 self.orphans.remove(key);
+                self.forgotten.insert(key.clone());
             }
         }
         None

@@ -1,4 +1,4 @@
-//! Streams: one watch each, and keep-alives. A stream ends with an error; opening it anew is its user's.
+//! Streams: watches, and keep-alives. A stream ends with an error; opening it anew is its user's.
 
 use super::connect::Remote;
 use super::login::EtcdChannel;
@@ -11,22 +11,21 @@ use etcd_api::{
 use registrator_core::own::LeaseId;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Response, Status, Streaming};
 
-/// A watch that etcd has confirmed.
+/// A stream of watches, the first of which etcd has confirmed. It ends all of them when this is dropped.
 #[derive(Debug)]
 pub(in crate::etcd) struct WatchStream {
     answers: Answers<WatchResponse>,
-    /// Kept, for etcd ends the watch when the requests end.
-    _requests: mpsc::Sender<WatchRequest>,
+    requests: mpsc::UnboundedSender<WatchRequest>,
 }
 
 /// A stream of keep-alives.
 #[derive(Debug)]
 pub(in crate::etcd) struct KeepAliveStream {
     answers: Answers<LeaseKeepAliveResponse>,
-    requests: mpsc::Sender<LeaseKeepAliveRequest>,
+    requests: mpsc::UnboundedSender<LeaseKeepAliveRequest>,
 }
 
 #[derive(Debug)]
@@ -94,12 +93,9 @@ impl EtcdClient {
                 stub.watch(requests).await
             })
             .await?;
-        let mut stream = WatchStream {
-            answers,
-            _requests: requests,
-        };
+        let mut stream = WatchStream { answers, requests };
         let created = stream.answers.within(super::ANSWER_WITHIN).await?;
-        stream.answers.check(&created, revision)?;
+        stream.check(&created, revision)?;
         Ok((stream, created))
     }
 
@@ -108,10 +104,10 @@ impl EtcdClient {
         &self,
         first: Q,
         send: F,
-    ) -> Result<(mpsc::Sender<Q>, Answers<T>), Error>
+    ) -> Result<(mpsc::UnboundedSender<Q>, Answers<T>), Error>
     where
         Q: Clone,
-        F: Fn(EtcdChannel, ReceiverStream<Q>) -> Answer,
+        F: Fn(EtcdChannel, UnboundedReceiverStream<Q>) -> Answer,
         Answer: Future<Output = Result<Response<Streaming<T>>, Status>>,
     {
         let mut logged_in_anew = false;
@@ -121,13 +117,13 @@ impl EtcdClient {
             let sender = std::sync::Mutex::new(None);
             let opened = self
                 .attempt(turn, &mut logged_in_anew, |wire| {
-                    let (requests, receiver) = mpsc::channel(1);
-                    // The channel is new and takes one request.
-                    let _ = requests.try_send(first.clone());
+                    let (requests, receiver) = mpsc::unbounded_channel();
+                    // Its receiver is just below.
+                    let _ = requests.send(first.clone());
                     if let Ok(mut sender) = sender.lock() {
                         *sender = Some(requests);
                     }
-                    send(wire, ReceiverStream::new(receiver))
+                    send(wire, UnboundedReceiverStream::new(receiver))
                 })
                 .await;
             let requests = sender.into_inner().ok().flatten();
@@ -166,14 +162,41 @@ impl EtcdClient {
 }
 
 impl WatchStream {
-    /// The next changes.
+    /// The next changes of the only watch, which began at `revision`.
     ///
     /// # Errors
     /// The watch has ended.
     pub(in crate::etcd) async fn next(&mut self, revision: i64) -> Result<WatchResponse, Error> {
-        let answer = self.answers.next().await?;
-        self.answers.check(&answer, revision)?;
+        let answer = self.next_of_any().await?;
+        self.check(&answer, revision)?;
         Ok(answer)
+    }
+
+    /// The next answer for any of the watches. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub(in crate::etcd) async fn next_of_any(&mut self) -> Result<WatchResponse, Error> {
+        self.answers.next().await
+    }
+
+    /// Begins one more watch, or ends one. That the stream has ended shows when the next answer is awaited.
+    pub(in crate::etcd) fn ask(&self, request: RequestUnion) {
+        let request_union = Some(request);
+        let _ = self.requests.send(WatchRequest { request_union });
+    }
+
+    /// Whether an answer is one of a watch that goes on, and began at `revision`. One that has ended is an answer like any other; its
+    /// stream stays open.
+    ///
+    /// # Errors
+    /// Why the watch has ended.
+    pub(in crate::etcd) fn check(
+        &self,
+        answer: &WatchResponse,
+        revision: i64,
+    ) -> Result<(), Error> {
+        self.answers.check(answer, revision)
     }
 }
 
@@ -189,7 +212,7 @@ impl KeepAliveStream {
     ) -> Result<LeaseKeepAliveResponse, Error> {
         if self
             .requests
-            .try_send(LeaseKeepAliveRequest { id: id.0 })
+            .send(LeaseKeepAliveRequest { id: id.0 })
             .is_err()
         {
             return Err(self.answers.ended());
@@ -241,7 +264,6 @@ impl<T> Answers<T> {
 }
 
 impl Answers<WatchResponse> {
-    /// A cancelled watch is an answer like any other; its stream stays open and silent.
     fn check(&self, answer: &WatchResponse, revision: i64) -> Result<(), Error> {
         let endpoint = &self.remote().name;
         if !answer.canceled && answer.compact_revision == 0 {

@@ -4,22 +4,18 @@ use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
 use super::sights::{Intruded, Sights};
+use super::watching::{KeyReading, Report, Watching, read_keys};
 use super::{Context, Keepers, SessionRequest, SessionUpdate, Stop, Task};
 use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
 use crate::etcd::overview::{self, Overview};
-use crate::etcd::reading::KeyRange;
-use crate::etcd::views;
-use crate::etcd::watch::{Position, RangeFollower, Report};
 use etcd_api::Event;
 use registrator_core::node::Key;
-use registrator_core::own::session::{Commit, Outcome, Seen, Session, SessionEvent};
-use registrator_core::own::{LeaseId, Revision, View};
+use registrator_core::own::LeaseId;
+use registrator_core::own::session::{Commit, Forgotten, Outcome, Seen, Session, SessionEvent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// Commits under way at once. More do not make etcd faster.
@@ -38,17 +34,18 @@ enum Interruption {
     Failed(Error),
 }
 
-/// Everything under the lease, read again.
-type Again = Result<(BTreeMap<Key, View>, Revision), Error>;
+/// Everything under the lease, and all that is watched, read again.
+type Again = Result<KeyReading, Error>;
 
 /// Something that happened.
 enum Incident {
     Request(Option<SessionRequest>),
     Performed(Result<(u64, Performed), JoinError>),
-    Report(String, Report),
+    Report(Report),
     Health(Health),
     BeaconHealth(Health),
-    ReadAgain(Result<Again, JoinError>),
+    ReadAgain,
+    Again(Result<Again, JoinError>),
     Unheard,
 }
 
@@ -58,11 +55,12 @@ struct Serving {
     sights: Sights,
     waiting: VecDeque<Commit>,
     in_flight: JoinSet<(u64, Performed)>,
-    /// The ids of `in_flight`.
-    unanswered: BTreeSet<u64>,
-    followers: Followers,
-    /// The one reading that waits for its time, or is under way.
+    /// The ids of `in_flight`, and the keys that they are about.
+    unanswered: BTreeMap<u64, Vec<Key>>,
+    watching: Watching,
+    /// The one reading of all that is under way, or else the wait for the next.
     again: JoinSet<Again>,
+    read_again_at: Instant,
     /// Set when the session is to end as soon as all commits are answered.
     stopping: Option<Stop>,
 }
@@ -110,16 +108,13 @@ impl Task {
         self.attempts.succeeded();
         self.unwritten.written();
         self.reporter.reachable(&self.context.client);
+        let keys = beginning.views.keys().cloned();
+        let watching = Watching::new(&self.context, held.cluster, held.fence, keys);
         self.reporter.session(SessionEvent::Established(Session {
             number: self.number,
             who: beginning.who(held.lease),
             views: beginning.views,
         }));
-        let mut followers = Followers::new(&self.context, held);
-        followers.set_roots(&self.inbox.roots);
-        let mut again = JoinSet::new();
-        let pause = self.context.read_again_every;
-        again.spawn(read_again(self.context.clone(), held.lease, pause));
         Serving {
             held: held.clone(),
             number: self.number,
@@ -127,12 +122,14 @@ impl Task {
                 lease: held.lease,
                 fence: held.fence,
                 identities: beginning.identities,
+                beacons: BTreeMap::new(),
             },
             waiting: VecDeque::new(),
             in_flight: JoinSet::new(),
-            unanswered: BTreeSet::new(),
-            followers,
-            again,
+            unanswered: BTreeMap::new(),
+            watching,
+            again: JoinSet::new(),
+            read_again_at: Instant::now() + self.context.read_again_every,
             stopping: None,
         }
     }
@@ -141,7 +138,7 @@ impl Task {
     fn suspend(&mut self, serving: Serving) {
         self.reporter.session(SessionEvent::Suspended);
         let waiting = serving.waiting.iter().map(|commit| commit.id);
-        for id in serving.unanswered.iter().copied().chain(waiting) {
+        for id in serving.unanswered.keys().copied().chain(waiting) {
             self.reporter.committed(id, Outcome::Void);
         }
     }
@@ -158,8 +155,9 @@ impl Serving {
         tokio::select! {
             incident = changed(keepers) => incident,
             Some(done) = self.in_flight.join_next() => Incident::Performed(done),
-            Some(read) = self.again.join_next() => Incident::ReadAgain(read),
-            (root, report) = self.followers.report() => Incident::Report(root, report),
+            Some(read) = self.again.join_next() => Incident::Again(read),
+            () = tokio::time::sleep_until(self.read_again_at), if self.again.is_empty() => Incident::ReadAgain,
+            report = self.watching.report() => Incident::Report(report),
             request = inbox.requests.recv(), if self.stopping.is_none() => Incident::Request(request),
             () = reporter.updates.closed() => Incident::Unheard,
         }
@@ -171,7 +169,7 @@ impl Serving {
             Incident::Performed(Ok((id, performed))) => self.answer(task, id, performed)?,
             // A task of ours neither panics nor is aborted; were it so, nothing is known of its commit.
             Incident::Performed(Err(_)) => return Err(Interruption::Disturbed),
-            Incident::Report(root, report) => self.observe(task, root, report)?,
+            Incident::Report(report) => self.observe(task, report)?,
             Incident::Health(health) => note(task, health)?,
             Incident::BeaconHealth(Health::Lost) => {
                 task.memory.beacon = None;
@@ -179,7 +177,8 @@ impl Serving {
             }
             // Whatever it suffers from is told of the nodes' lease as well.
             Incident::BeaconHealth(_) => {}
-            Incident::ReadAgain(read) => self.take_reading(task, read),
+            Incident::ReadAgain => self.read_again(task),
+            Incident::Again(read) => self.take_reading(task, read),
             Incident::Unheard => return Err(Interruption::Stop(Stop::Abandon)),
         }
         self.send_waiting(task);
@@ -197,9 +196,10 @@ impl Serving {
             Some(SessionRequest::Commit(commit)) => {
                 task.reporter.committed(commit.id, Outcome::Void)
             }
-            Some(SessionRequest::WatchRoots(roots)) => {
-                self.followers.set_roots(&roots);
-                task.inbox.roots = roots;
+            Some(SessionRequest::Forget(Forgotten { session, keys })) => {
+                if session == self.number {
+                    self.watching.forget(keys);
+                }
             }
             Some(SessionRequest::Keep) => self.stopping = Some(Stop::Keep),
             Some(SessionRequest::Release) => self.stopping = Some(Stop::Release),
@@ -214,7 +214,8 @@ impl Serving {
             };
             let context = task.context.clone();
             let (lease, fence) = (self.held.lease, self.held.fence);
-            self.unanswered.insert(commit.id);
+            let keys = commit.txns.iter().map(|txn| txn.key.clone());
+            self.unanswered.insert(commit.id, keys.collect());
             self.in_flight.spawn(async move {
                 let performed = perform(&context, lease, fence, &commit).await;
                 (commit.id, performed)
@@ -225,7 +226,10 @@ impl Serving {
     fn answer(&mut self, task: &Task, id: u64, performed: Performed) -> Result<(), Interruption> {
         match performed {
             Performed::Outcome(outcome) => {
-                self.unanswered.remove(&id);
+                let keys = self.unanswered.remove(&id).unwrap_or_default();
+                if let Outcome::Done { revision, .. } = outcome {
+                    self.watching.tell_of(keys.into_iter(), revision);
+                }
                 task.reporter.committed(id, outcome);
                 Ok(())
             }
@@ -235,50 +239,45 @@ impl Serving {
         }
     }
 
+    /// Reads all again, in case etcd lost an event.
+    fn read_again(&mut self, task: &Task) {
+        let (context, watched) = (task.context.clone(), self.watching.keys());
+        self.again
+            .spawn(read_again(context, self.held.lease, watched));
+    }
+
     /// A reading that fails tells nothing new: whatever is wrong with etcd shows elsewhere, and the next one comes.
     fn take_reading(&mut self, task: &Task, read: Result<Again, JoinError>) {
-        if let Ok(Ok((views, revision))) = read {
-            let seen = Seen::Attached { views, revision };
-            task.reporter.session(SessionEvent::Seen(seen));
+        self.read_again_at = Instant::now() + task.context.read_again_every;
+        if let Ok(Ok(reading)) = read {
+            self.tell(task, reading);
         }
-        self.read_again_after(task, task.context.read_again_every);
     }
 
-    /// Instead of the reading that waits or is under way.
-    fn read_again_after(&mut self, task: &Task, pause: Duration) {
-        self.again = JoinSet::new();
-        self.again
-            .spawn(read_again(task.context.clone(), self.held.lease, pause));
+    fn tell(&mut self, task: &Task, reading: KeyReading) {
+        let KeyReading {
+            views, revision, ..
+        } = reading;
+        let me = self.held.lease;
+        let ours = views.iter().filter(|(_, view)| view.concerns(me));
+        let ours: Vec<Key> = ours.map(|(key, _)| key.clone()).collect();
+        self.watching.tell_of(ours.into_iter(), revision);
+        let seen = Seen::Read { views, revision };
+        task.reporter.session(SessionEvent::Seen(seen));
     }
 
-    fn observe(
-        &mut self,
-        task: &mut Task,
-        root: String,
-        report: Report,
-    ) -> Result<(), Interruption> {
+    fn observe(&mut self, task: &mut Task, report: Report) -> Result<(), Interruption> {
         match report {
             Report::Events(events) => {
                 for event in events {
                     self.see(task, event)?;
                 }
             }
-            // That etcd cannot be reached is for the keeper to tell; that it refuses only this, nobody else will.
-            Report::Trouble(error) if !error.blames_endpoint() => {
-                if self.followers.refused.insert(root.clone()) {
-                    task.reporter
-                        .send(SessionUpdate::WatchRefused { root, error });
-                }
-            }
-            Report::Trouble(_) => {}
-            Report::Restored => {
-                self.followers.refused.remove(&root);
-                self.read_again_after(task, Duration::ZERO);
-            }
-            Report::Lost if self.followers.tasks.contains_key(&root) => {
-                return Err(Interruption::Disturbed);
-            }
-            Report::Lost => {}
+            Report::Read(reading) => self.tell(task, reading),
+            Report::Refused(root, error) => task
+                .reporter
+                .send(SessionUpdate::WatchRefused { root, error }),
+            Report::Lost => return Err(Interruption::Disturbed),
         }
         Ok(())
     }
@@ -292,17 +291,11 @@ impl Serving {
     }
 }
 
-/// Reads the keys under the lease again after a pause, as they are then.
-async fn read_again(context: Arc<Context>, lease: LeaseId, pause: Duration) -> Again {
-    tokio::time::sleep(pause).await;
-    let (client, layout) = (&context.client, &context.layout);
-    // The revision first: what is attached later than that is told by an event.
-    let revision = client.range_prefix(&layout.identity()).await?.revision;
-    let keys = overview::attached(client, layout, lease).await?.keys;
-    Ok((
-        views::read(client, layout, &keys, revision).await?,
-        revision,
-    ))
+/// Reads what is under the lease, and what is watched, as it is now.
+async fn read_again(context: Arc<Context>, lease: LeaseId, mut keys: BTreeSet<Key>) -> Again {
+    let attached = overview::attached(&context.client, &context.layout, lease).await?;
+    keys.extend(attached.keys);
+    read_keys(&context, &keys).await
 }
 
 async fn changed(keepers: &mut Option<Keepers>) -> Incident {
@@ -333,80 +326,5 @@ fn note(task: &mut Task, health: Health) -> Result<(), Interruption> {
             Ok(())
         }
         Health::Lost => Err(Interruption::LeaseLost),
-    }
-}
-
-/// The watches of a session, one task each.
-struct Followers {
-    context: Arc<Context>,
-    position: Position,
-    tasks: BTreeMap<String, AbortHandle>,
-    running: JoinSet<()>,
-    /// Roots whose refusal was told.
-    refused: BTreeSet<String>,
-    sender: UnboundedSender<(String, Report)>,
-    reports: UnboundedReceiver<(String, Report)>,
-}
-
-impl Followers {
-    /// Follows the registrators' own keys from the session's reading on.
-    fn new(context: &Arc<Context>, held: &Held) -> Followers {
-        let (sender, reports) = unbounded_channel();
-        let mut followers = Followers {
-            context: context.clone(),
-            position: Position {
-                cluster: held.cluster,
-                revision: held.fence,
-            },
-            tasks: BTreeMap::new(),
-            running: JoinSet::new(),
-            refused: BTreeSet::new(),
-            sender,
-            reports,
-        };
-        followers.start(context.layout.meta().to_owned());
-        followers
-    }
-
-    /// Follows `roots`, each from the session's reading on however late it comes, and no others.
-    fn set_roots(&mut self, roots: &BTreeSet<String>) {
-        let meta = self.context.layout.meta().to_owned();
-        self.tasks.retain(|root, task| {
-            let wanted = *root == meta || roots.contains(root);
-            if !wanted {
-                task.abort();
-            }
-            wanted
-        });
-        for root in roots {
-            if !root.is_empty() && !self.tasks.contains_key(root) {
-                self.start(root.clone());
-            }
-        }
-    }
-
-    fn start(&mut self, root: String) {
-        let range = KeyRange::root(&root);
-        let mut follower = RangeFollower::new(self.context.client.clone(), range, self.position);
-        let sender = self.sender.clone();
-        let name = root.clone();
-        let task = self.running.spawn(async move {
-            loop {
-                let report = follower.next().await;
-                let last = matches!(report, Report::Lost);
-                if sender.send((name.clone(), report)).is_err() || last {
-                    return;
-                }
-            }
-        });
-        self.tasks.insert(root, task);
-    }
-
-    async fn report(&mut self) -> (String, Report) {
-        match self.reports.recv().await {
-            Some(report) => report,
-            // Never: `sender` lives as long as this.
-            None => std::future::pending().await,
-        }
     }
 }

@@ -5,6 +5,7 @@ use super::run::{Run, create, put};
 use super::server::{Etcd, Variant};
 use crate::error_chain::error_chain;
 use crate::etcd::error::Error;
+use crate::etcd::reading::KeyRange;
 use crate::etcd::{EtcdClient, Settings};
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::{Outcome, Rejection};
@@ -82,13 +83,25 @@ async fn a_session_lives_through_stale_tokens(program: PathBuf) {
     let etcd = guarded(&program, "1").await;
     let (mut run, session) = Run::established(with_login(&etcd)).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // A watch with a stale token is refused in another way than a call.
-    run.watch(&["/a/"]);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // A watch with a stale token is refused in another way than a call. The stream of the first ones was opened with the first.
     run.create(&session, &[("/a/k", "v")]).await;
-    run.saw("/a/k").await;
+    changed(&mut run, &etcd, "/a/k").await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    run.create(&session, &[("/a/l", "v")]).await;
+    changed(&mut run, &etcd, "/a/l").await;
+    changed(&mut run, &etcd, "/a/k").await;
     assert_eq!(run.count("WatchRefused"), 0, "{:#?}", run.seen);
     assert_eq!(run.count("Unreachable"), 0, "{:#?}", run.seen);
+}
+
+/// Changes a key as root, and waits until that was seen.
+async fn changed(run: &mut Run, etcd: &Etcd, name: &str) {
+    let text = format!("changed at {:?}", std::time::Instant::now());
+    etcd.etcdctl("root:secret", &["put", name, &text]);
+    run.saw(name, |_, held| {
+        held.is_some_and(|held| held.value.as_str() == text)
+    })
+    .await;
 }
 
 async fn a_wrong_password_is_said(program: PathBuf) {
@@ -155,19 +168,20 @@ async fn a_user_without_rights_is_told_so(program: PathBuf) {
         };
         assert_eq!(outcome, Outcome::Rejected(rejection));
     }
-    run.watch(&["/a/", "/b/"]);
-    let fact = run.fact("WatchRefused").await;
-    assert!(
-        fact.contains("root: \"/b/\"") && fact.contains("permission denied"),
-        "{fact}"
-    );
+    // Where the write is allowed the watch is refused, which is said once; what else is watched goes on.
+    if matches!(outcome, Outcome::Done { .. }) {
+        let fact = run.fact("WatchRefused").await;
+        assert!(
+            fact.contains("root: \"/b/\"") && fact.contains("permission denied"),
+            "{fact}"
+        );
+        run.commit(&session, vec![create("/b/l", "v", session.who.me)])
+            .await;
+    }
+    changed(&mut run, &etcd, "/a/k").await;
     run.create(&session, &[("/a/l", "v")]).await;
-    run.saw("/a/l").await;
-    assert_eq!(
-        run.count("WatchRefused"),
-        1,
-        "once, though it is tried again"
-    );
+    changed(&mut run, &etcd, "/a/l").await;
+    assert!(run.count("WatchRefused") <= 1, "{:#?}", run.seen);
     // Without the right to the registrators' own keys nothing can begin.
     let mut settings = etcd.settings("two");
     settings.credentials = credentials("web", "pass");
@@ -197,7 +211,11 @@ async fn big_values_are_read_in_smaller_pages(program: PathBuf) {
     for n in 0..80 {
         run.create(&session, &[(&format!("/a/{n:02}"), &big)]).await;
     }
-    let listing = etcd.program_client().range_prefix("/a/").await.unwrap();
+    let listing = etcd
+        .program_client()
+        .list(&KeyRange::prefix("/a/"), 0)
+        .await
+        .unwrap();
     assert_eq!(listing.kvs.len(), 80);
     assert!(matches!(
         run.end(crate::etcd::SessionRequest::Keep).await,
@@ -215,7 +233,8 @@ async fn lists_have_one_revision(program: PathBuf) {
         run.commit(&session, txns.collect()).await;
     }
     let client = etcd.program_client();
-    let (listing, _) = tokio::join!(client.range_prefix("/a/"), async {
+    let range = KeyRange::prefix("/a/");
+    let (listing, _) = tokio::join!(client.list(&range, 0), async {
         for n in 0..100 {
             put(&etcd, &format!("/a/x{n}"), "v", 0).await;
         }

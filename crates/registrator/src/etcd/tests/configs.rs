@@ -4,6 +4,7 @@ use super::relay::Relay;
 use super::run::{compact, delete, put};
 use super::server::{Etcd, PATIENCE, Variant};
 use crate::error_chain::error_chain;
+use crate::etcd::reading::KeyRange;
 use crate::etcd::{ConfigUpdate, EtcdClient, follow_configs, list_configs};
 use registrator_core::observe::config::{ConfigSource, RawConfig};
 use registrator_core::observe::etcd_path::EtcdPath;
@@ -225,7 +226,11 @@ impl Cut {
 }
 
 async fn position(etcd: &Etcd) -> (u64, i64) {
-    let listing = etcd.program_client().range_prefix("none").await.unwrap();
+    let listing = etcd
+        .program_client()
+        .list(&KeyRange::prefix("none"), 0)
+        .await
+        .unwrap();
     (listing.cluster, listing.revision)
 }
 

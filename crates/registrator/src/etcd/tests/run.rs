@@ -4,9 +4,11 @@ use super::server::{Etcd, PATIENCE};
 use crate::etcd::{EtcdClient, SessionEnd, SessionRequest, SessionUpdate, Settings, hold_session};
 use etcd_api::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op};
 use registrator_core::node::{Key, Value};
-use registrator_core::own::session::{Commit, KeyResult, Outcome, Seen, Session, SessionEvent};
-use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, View};
-use std::collections::{BTreeMap, BTreeSet};
+use registrator_core::own::session::{
+    Commit, Forgotten, KeyResult, MAX_TXNS, Outcome, Seen, Session, SessionEvent,
+};
+use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -88,12 +90,34 @@ impl Run {
         .await
     }
 
-    /// Waits until the node `key` was seen, if it was not seen already.
-    pub async fn saw(&mut self, key: &str) {
-        let text = format!("Session(Seen(Node {{ key: {key},");
-        if self.count(&text) == 0 {
-            self.fact(&text).await;
-        }
+    /// Changes a key as a stranger would, and waits until that was seen.
+    pub async fn saw_change(&mut self, etcd: &Etcd, name: &str) {
+        let revision = put(etcd, name, "changed", 0).await;
+        self.saw(name, |view_at, held| {
+            view_at >= revision && held.is_some_and(|held| held.mod_revision == revision)
+        })
+        .await;
+    }
+
+    /// Waits until something was seen of a node.
+    pub async fn saw(&mut self, name: &str, wanted: impl Fn(Revision, Option<&Held>) -> bool) {
+        let wanted_key = key(name);
+        self.until(name, |update| match update {
+            SessionUpdate::Session(SessionEvent::Seen(seen)) => match seen {
+                Seen::Node {
+                    key,
+                    node,
+                    revision,
+                } => (key == wanted_key && wanted(revision, node.as_ref())).then_some(()),
+                Seen::Read { views, revision } => {
+                    let view = views.get(&wanted_key)?;
+                    wanted(revision, view.node.as_ref()).then_some(())
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .await;
     }
 
     /// Waits for the text of an update that begins with `name`.
@@ -156,10 +180,27 @@ impl Run {
         );
     }
 
-    pub fn watch(&self, roots: &[&str]) {
-        let roots: BTreeSet<String> = roots.iter().map(|root| root.to_string()).collect();
+    /// Has keys watched as the core does: with transactions that are refused, and answered with what is there.
+    pub async fn watch(&mut self, session: &Session, keys: &[&str]) {
+        let txns = keys.iter().map(|text| KeyTxn {
+            key: key(text),
+            guards: vec![Guard::Unchanged(1)],
+            ops: vec![Op::Delete],
+        });
+        for some in txns.collect::<Vec<_>>().chunks(MAX_TXNS) {
+            let outcome = self.commit(session, some.to_vec()).await;
+            assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+        }
+    }
+
+    /// Has keys watched no longer.
+    pub fn forget(&self, session: &Session, keys: &[&str]) {
+        let forgotten = Forgotten {
+            session: session.number,
+            keys: keys.iter().map(|text| key(text)).collect(),
+        };
         self.requests
-            .send(SessionRequest::WatchRoots(roots))
+            .send(SessionRequest::Forget(forgotten))
             .unwrap();
     }
 

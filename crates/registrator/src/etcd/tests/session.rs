@@ -1,6 +1,6 @@
-//! The session with a real etcd that does its work: identity, commits, watches, the end.
+//! The session with a real etcd that does its work: identity, commits, the end.
 
-use super::run::{Run, compact, create, delete, held, key, put, refused, revision, value};
+use super::run::{Run, create, held, key, put, refused, revision, value};
 use super::server::Etcd;
 use crate::etcd::{SessionEnd, SessionRequest, SessionUpdate};
 use registrator_core::node::Value;
@@ -18,8 +18,6 @@ on_each_etcd! {
     what_must_not_be_written_is_rejected
     a_missing_lease_of_another_is_a_refusal
     an_old_session_is_void
-    changes_are_seen
-    a_root_added_late_misses_nothing
     a_lost_lease_begins_a_new_session
     a_release_leaves_nothing
     a_release_takes_nothing_along
@@ -278,95 +276,6 @@ async fn an_old_session_is_void(program: PathBuf) {
     assert_eq!(revision(&etcd).await, before);
 }
 
-async fn changes_are_seen(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut run, session) = Run::established(etcd.settings("one")).await;
-    run.watch(&["/a/", "/exact"]);
-    let lease = etcd
-        .client()
-        .lease_grant(Duration::from_secs(60))
-        .await
-        .unwrap()
-        .id;
-    let mut revisions = Vec::new();
-    revisions.push(put(&etcd, "/a/k", "v", lease).await);
-    assert_eq!(
-        run.next_seen().await,
-        seen_node("/a/k", "v", Some(lease), revisions[0])
-    );
-    put(&etcd, "/b/k", "v", 0).await;
-    put(&etcd, "/exact/below", "v", 0).await;
-    revisions.push(put(&etcd, "/exact", "v", 0).await);
-    assert_eq!(
-        run.next_seen().await,
-        seen_node("/exact", "v", None, revisions[1])
-    );
-    let claim = format!("/registrator/claims/%2Fa%2Fk/{:016x}", session.who.me.0);
-    revisions.push(put(&etcd, &claim, "w", lease).await);
-    let expected = Seen::Claim {
-        key: key("/a/k"),
-        lease: session.who.me,
-        claim: Some(Held {
-            value: value("w"),
-            lease: Some(LeaseId(lease)),
-            mod_revision: revisions[2],
-        }),
-        revision: revisions[2],
-    };
-    assert_eq!(run.next_seen().await, expected);
-    put(&etcd, "/registrator/nodes/two", "{}", lease).await;
-    let registrator = |name: Option<&str>| Seen::Registrator {
-        lease: LeaseId(lease),
-        name: name.map(Into::into),
-    };
-    assert_eq!(run.next_seen().await, registrator(Some("two")));
-    delete(&etcd, "/registrator/nodes/two").await;
-    assert_eq!(run.next_seen().await, registrator(None));
-    let revision = delete(&etcd, "/a/k").await;
-    let gone = Seen::Node {
-        key: key("/a/k"),
-        node: None,
-        revision,
-    };
-    assert_eq!(run.next_seen().await, gone);
-}
-
-fn seen_node(text: &str, to: &str, lease: Option<i64>, revision: i64) -> Seen {
-    Seen::Node {
-        key: key(text),
-        node: Some(Held {
-            value: value(to),
-            lease: lease.map(LeaseId),
-            mod_revision: revision,
-        }),
-        revision,
-    }
-}
-
-async fn a_root_added_late_misses_nothing(program: PathBuf) {
-    let etcd = Etcd::start(&program).await;
-    let (mut run, _) = Run::established(etcd.settings("one")).await;
-    let before = put(&etcd, "/late/k", "v", 0).await;
-    run.watch(&["/late/"]);
-    assert_eq!(
-        run.next_seen().await,
-        seen_node("/late/k", "v", None, before)
-    );
-    put(&etcd, "/late/k", "w", 0).await;
-    compact(&etcd).await;
-    run.watch(&["/late/", "/later/"]);
-    assert_eq!(
-        run.session().await.number,
-        2,
-        "what was before the compaction is read anew"
-    );
-    let after = put(&etcd, "/later/k", "v", 0).await;
-    assert_eq!(
-        run.next_seen().await,
-        seen_node("/later/k", "v", None, after)
-    );
-}
-
 async fn a_lost_lease_begins_a_new_session(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, first) = Run::established(etcd.settings("one")).await;
@@ -426,7 +335,6 @@ async fn an_end_finishes_what_was_asked_before(program: PathBuf) {
 async fn nothing_is_written_at_rest(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let (mut run, session) = Run::established(etcd.settings("one")).await;
-    run.watch(&["/a/"]);
     run.create(&session, &[("/a/k", "v")]).await;
     let before = revision(&etcd).await;
     // Longer than the TTL: the lease is kept alive without a write.
@@ -474,7 +382,7 @@ async fn many_keys_are_read_back(program: PathBuf) {
     assert_eq!(run.count("Stray { key: \"/a/stray/\" }"), 1);
 }
 
-/// A key of a root that is not watched stands for one whose event got lost.
+/// A key that is not watched stands for one whose event got lost.
 async fn everything_is_read_again_from_time_to_time(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
     let mut settings = etcd.settings("one");
@@ -483,7 +391,7 @@ async fn everything_is_read_again_from_time_to_time(program: PathBuf) {
     let revision = put(&etcd, "/a/k", "v", session.who.me.0).await;
     let found = run
         .until("reading with the key", |update| match update {
-            SessionUpdate::Session(SessionEvent::Seen(Seen::Attached { views, .. })) => {
+            SessionUpdate::Session(SessionEvent::Seen(Seen::Read { views, .. })) => {
                 views.get(&key("/a/k")).cloned()
             }
             _ => None,

@@ -121,6 +121,7 @@ impl World {
             layout: Layout::new(META, "HOST/1").unwrap(),
             found,
             sights: Sights {
+                beacons: BTreeMap::new(),
                 lease: ME,
                 fence: FENCE,
                 identities: BTreeMap::new(),

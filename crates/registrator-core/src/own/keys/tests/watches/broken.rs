@@ -2,7 +2,7 @@
 
 use super::check::Property::{self, *};
 use super::etcd::Fence;
-use super::scenario::{Protocol, REAL, Reading, Scenario, full, total};
+use super::scenario::{Protocol, REAL, Reading, Scenario, Watching, full, total};
 use super::state::Budget;
 use super::variants::*;
 
@@ -287,12 +287,12 @@ fn broken_sessions_are_caught() {
         ),
         (
             "what is seen does not wait for the answer",
-            DEATH,
+            HANDS.slow_answers().every_event(),
             Protocol {
                 events_wait: false,
                 ..REAL
             },
-            &[Claims],
+            &[Winner],
         ),
         (
             "the claims of a refusal are not read",
@@ -311,6 +311,24 @@ fn broken_sessions_are_caught() {
                 ..REAL
             },
             &[NoGap],
+        ),
+        (
+            "a key that is written is not watched",
+            HANDS.unsettled(),
+            Protocol {
+                watching: Watching::Never,
+                ..REAL
+            },
+            &[Repair],
+        ),
+        (
+            "a key is watched from when its answer arrives",
+            HANDS.unsettled().slow_answers(),
+            Protocol {
+                watching: Watching::WhenItArrives,
+                ..REAL
+            },
+            &[Repair],
         ),
         (
             "what waits counts as released",

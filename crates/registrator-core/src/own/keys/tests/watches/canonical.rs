@@ -2,7 +2,9 @@
 
 use super::inside::Place;
 use super::process::Rules;
-use super::state::{Answer, Compare, Event, Life, Part, Process, Progress, Request, State};
+use super::state::{
+    Answer, Compare, Event, Life, Part, Process, Progress, Request, STREAMS, State,
+};
 
 /// Forgets what can make no difference any more, and renumbers the revisions.
 pub fn canonicalise(state: &mut State, fenced: bool, rules: &Rules) {
@@ -21,7 +23,7 @@ pub fn canonicalise(state: &mut State, fenced: bool, rules: &Rules) {
         process.requests.sort();
         state.processes[at] = process;
     }
-    for stream in 0..2 {
+    for stream in 0..STREAMS {
         let unseen = state
             .processes
             .iter()
@@ -37,7 +39,7 @@ pub fn canonicalise(state: &mut State, fenced: bool, rules: &Rules) {
 fn forget_requests(state: &State, process: &mut Process, fenced: bool) {
     let identity = state.identities[usize::from(process.identity)];
     process.requests.retain(|request| {
-        let adrift = matches!(request.progress, Progress::Abandoned | Progress::Repeated);
+        let adrift = request.progress == Progress::Abandoned;
         !adrift || !fenced || identity.rev == request.fence
     });
 }
@@ -48,12 +50,18 @@ fn forget_revisions(state: &State, process: &mut Process, rules: &Rules) {
     for (at, place) in places.iter().enumerate() {
         let rev = process.mind.revs[at];
         let matters = match *place {
-            Place::NodeAt(key) => is_older(&coming, key, true, |event| event <= rev),
+            // A claim that goes is compared with it as well.
+            Place::NodeAt(key) => [true, false]
+                .into_iter()
+                .any(|node| is_older(&coming, key, node, |event| event <= rev)),
             Place::ClaimsAt(key) => is_older(&coming, key, false, |event| event < rev),
             Place::Node(key) => rev == state.slots[usize::from(key)].node.rev,
             Place::Claim(key, lease) => {
+                // The own one is compared with events of the node.
                 rev == state.slots[usize::from(key)].claim(lease).rev
                     || is_older(&coming, key, false, |event| event < rev)
+                    || (lease == process.lease
+                        && is_older(&coming, key, true, |event| event <= rev))
             }
             Place::Beacon(flight, lease) => hides(process, flight, lease, rev),
             Place::Lost(_) | Place::Waits(..) | Place::Told => true,
@@ -87,8 +95,7 @@ fn is_older(coming: &[Coming], key: u8, node: bool, older: impl Fn(u8) -> bool) 
 }
 
 fn coming(state: &State, process: &Process, places: &[Place]) -> Vec<Coming> {
-    let streams = [0, 1].into_iter();
-    let unseen = streams.flat_map(|stream| state.unseen(process, stream));
+    let unseen = (0..STREAMS).flat_map(|stream| state.unseen(process, stream));
     let unseen = unseen.filter_map(|event| match event {
         Event::Node { key, rev, .. } => Some((*key, true, *rev)),
         Event::Claim { key, rev, .. } => Some((*key, false, *rev)),

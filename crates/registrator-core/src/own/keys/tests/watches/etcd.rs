@@ -1,8 +1,7 @@
 //! What etcd does: one transaction after the other, with exact comparisons; leases; events in the order of their revisions.
 
 use super::state::{
-    Answer, Cell, Change, Compare, Event, Identity, KEYS, LEASES, META, NODES, Part, Request,
-    State, Txn, bit,
+    Answer, Cell, Change, Compare, Event, Identity, KEYS, LEASES, Part, Request, State, Txn, bit,
 };
 
 /// Which comparison goes around each request.
@@ -41,7 +40,8 @@ impl State {
         self.rev
     }
 
-    fn emit(&mut self, stream: usize, event: Event) {
+    fn emit(&mut self, event: Event) {
+        let stream = event.stream();
         self.streams[stream].push(event);
         for process in self.processes.iter_mut().filter(|process| process.session) {
             process.behind[stream] += 1;
@@ -52,7 +52,7 @@ impl State {
         self.slots[usize::from(key)].node = cell;
         self.excused[usize::from(key)] &= !cell.exists();
         let rev = self.rev;
-        self.emit(NODES, Event::Node { key, cell, rev });
+        self.emit(Event::Node { key, cell, rev });
     }
 
     fn put_claim(&mut self, key: u8, lease: u8, cell: Cell) {
@@ -68,7 +68,7 @@ impl State {
             cell,
             rev,
         };
-        self.emit(META, event);
+        self.emit(event);
     }
 
     fn holds(&self, key: u8, compare: Compare) -> bool {
@@ -197,7 +197,7 @@ impl State {
                     lease,
                     rev,
                 };
-                self.emit(META, event);
+                self.emit(event);
             }
         }
     }
@@ -206,7 +206,7 @@ impl State {
     pub fn put_out(&mut self, lease: u8) {
         let (rev, lit) = (self.tick(), false);
         self.lit &= !bit(lease);
-        self.emit(META, Event::Beacon { lease, lit, rev });
+        self.emit(Event::Beacon { lease, lit, rev });
     }
 
     /// Grants a lease.
@@ -227,7 +227,7 @@ impl State {
         if !identity.released {
             self.lit |= bit(lease);
             let lit = true;
-            self.emit(META, Event::Beacon { lease, lit, rev });
+            self.emit(Event::Beacon { lease, lit, rev });
         }
         self.identities[usize::from(number)] = Identity { rev, ..identity };
         let identity = number;
@@ -236,7 +236,7 @@ impl State {
             lease,
             rev,
         };
-        self.emit(META, event);
+        self.emit(event);
         rev
     }
 
@@ -249,7 +249,7 @@ impl State {
             lease,
             rev,
         };
-        self.emit(META, event);
+        self.emit(event);
     }
 
     /// Deletes an identity and its beacon.
@@ -258,14 +258,14 @@ impl State {
         let lease = std::mem::take(&mut self.identities[usize::from(number)]).lease;
         self.lit &= !bit(lease);
         let lit = false;
-        self.emit(META, Event::Beacon { lease, lit, rev });
+        self.emit(Event::Beacon { lease, lit, rev });
         let lease = 0;
         let event = Event::Identity {
             identity,
             lease,
             rev,
         };
-        self.emit(META, event);
+        self.emit(event);
     }
 
     /// Somebody writes a node by hand; a `cell` without value deletes it.

@@ -84,7 +84,7 @@ fn of_key(number: u8, tracked: &mut Tracked, visit: &mut dyn FnMut(Place, &mut R
             Seen::Claim {
                 claim, revision, ..
             } => (false, claim, revision),
-            Seen::Attached { .. } | Seen::Registrator { .. } | Seen::Beacon { .. } => continue,
+            Seen::Read { .. } | Seen::Registrator { .. } | Seen::Beacon { .. } => continue,
         };
         visit(Place::Waits(number, node), revision);
         if let Some(Held { mod_revision, .. }) = held {
@@ -222,6 +222,8 @@ pub struct Facts {
     pub released: bool,
     pub managed: [bool; KEYS],
     pub flying: [bool; KEYS],
+    /// It is of interest.
+    pub tracked: [bool; KEYS],
     /// A decision is put off.
     pub waits: [bool; KEYS],
     /// Who holds the node, as far as is known.
@@ -239,6 +241,7 @@ pub fn facts(keys: &Keys) -> Facts {
     };
     for (key, tracked) in keys.ledger.iter() {
         let number = usize::from(key_number(key));
+        facts.tracked[number] = true;
         facts.managed[number] = tracked.managed;
         facts.flying[number] = tracked.flying.is_some();
         let holder = tracked.sight.view.holder();

@@ -28,8 +28,8 @@ pub enum Input {
     Suspend,
     See(Event, [u8; KEYS]),
     Registrator(u8, bool),
-    /// Everything under the lease, and when it was read.
-    Attached(Vec<(u8, Slot)>, u8),
+    /// What was read again, and when.
+    Read(Vec<(u8, Slot)>, u8),
     /// The wishes for the first so many keys, or some of them, have changed.
     Mark(usize),
     MarkAll,
@@ -160,7 +160,7 @@ fn each_rev(mind: &mut Mind, input: &mut Input, visit: &mut dyn FnMut(&mut u8)) 
         Input::Establish { views, .. } => {
             views.iter_mut().for_each(|(_, slot)| slot.each_rev(visit));
         }
-        Input::Attached(views, rev) => {
+        Input::Read(views, rev) => {
             visit(rev);
             views.iter_mut().for_each(|(_, slot)| slot.each_rev(visit));
         }
@@ -199,8 +199,8 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
             };
             keys.see(seen, |_| None, now());
         }
-        Input::Attached(views, revision) => {
-            let seen = Seen::Attached {
+        Input::Read(views, revision) => {
+            let seen = Seen::Read {
                 views: views_of(views),
                 revision: (*revision).into(),
             };

@@ -2,10 +2,10 @@
 
 use super::inside::Facts;
 use super::minds::{Input, Minds, Reply};
-use super::scenario::{Protocol, Reading};
+use super::scenario::{Protocol, Reading, Watching};
 use super::state::{
-    Answer, Event, Identity, KEYS, Life, META, Mind, NODES, Part, Progress, Request, State, Txn,
-    asks, bit,
+    Answer, Event, IDENTITIES, Identity, KEYS, Life, Mind, Part, Progress, Request, STREAMS, State,
+    Txn, asks, bit,
 };
 use std::cell::RefCell;
 
@@ -98,7 +98,11 @@ impl State {
         (process.session, process.ever_held, process.forced) = (true, true, false);
         (process.lease, process.fence) = (lease, fence);
         process.identities = identities;
-        process.behind = [0, 0];
+        process.behind = [0; STREAMS];
+        process.watched = [false; KEYS];
+        for (key, _) in &views {
+            process.watched[usize::from(*key)] = true;
+        }
         let input = Input::Establish {
             lease,
             registrators: identities.iter().fold(0, |bits, lease| bits | bit(*lease)),
@@ -112,9 +116,7 @@ impl State {
     /// What is attached to a lease, with all that there is of these keys.
     fn attached(&self, lease: u8) -> Vec<(u8, super::state::Slot)> {
         let slots = (0..).zip(self.slots);
-        let attached = slots.filter(|(_, slot)| {
-            slot.has_node(lease) || slot.claims.iter().any(|claim| claim.lease == lease)
-        });
+        let attached = slots.filter(|(_, slot)| slot.has_any_stake(lease));
         attached.collect()
     }
 
@@ -122,7 +124,8 @@ impl State {
     pub fn suspend(&mut self, number: usize, rules: &Rules) {
         let process = &mut self.processes[number];
         process.session = false;
-        (process.fence, process.behind) = (0, [0, 0]);
+        (process.fence, process.behind) = (0, [0; STREAMS]);
+        process.watched = [false; KEYS];
         process.identities = [0; 3];
         abandon(&mut process.requests);
         self.ask(number, Input::Suspend, rules);
@@ -133,7 +136,8 @@ impl State {
         let process = &mut self.processes[number];
         abandon(&mut process.requests);
         process.session = false;
-        process.behind = [0, 0];
+        process.behind = [0; STREAMS];
+        process.watched = [false; KEYS];
         process.mind = Mind::default();
         process.life = Life::Ended;
     }
@@ -162,6 +166,7 @@ impl State {
                     self.tell_of(number, lease, true, rules);
                 }
             }
+            event if event.key().is_some_and(|key| !process.watched[key]) => {}
             event => {
                 let input = Input::See(event, process.wishes_for(event));
                 self.ask(number, input, rules);
@@ -194,7 +199,7 @@ impl State {
     /// Tells all processes what they ignore.
     pub fn skip_known(&mut self, rules: &Rules) {
         for number in 0..self.processes.len() {
-            for stream in [NODES, META] {
+            for stream in 0..STREAMS {
                 while let Some(event) = self
                     .unseen(&self.processes[number], stream)
                     .first()
@@ -220,7 +225,7 @@ impl State {
             && holder != 0
             && holder != process.lease
             && !process.identities.contains(&holder)
-            && self.unseen(process, META).iter().any(told_soon);
+            && self.unseen(process, IDENTITIES).iter().any(told_soon);
         facts.waits[key] && !puzzled
     }
 
@@ -264,15 +269,11 @@ impl State {
         true
     }
 
-    /// A request reaches etcd, and perhaps will once more.
-    pub fn execute(&mut self, number: usize, at: usize, again: bool, rules: &Rules) -> bool {
+    /// A request reaches etcd.
+    pub fn execute(&mut self, number: usize, at: usize, rules: &Rules) -> bool {
         let managed = rules.facts(self, number).managed;
         let process = &mut self.processes[number];
-        let request = if again {
-            process.requests[at].clone()
-        } else {
-            process.requests.remove(at)
-        };
+        let request = process.requests.remove(at);
         let identity = process.identity;
         let fence_now = self.identities[usize::from(identity)].rev;
         // One that ended meanwhile is given the benefit of the doubt.
@@ -282,7 +283,7 @@ impl State {
         // What it does itself, and knows to be under way, breaks no promise to it.
         let expected = match request.progress {
             Progress::Abandoned => !process.session,
-            Progress::Sent | Progress::Repeated | Progress::Answered(_) => true,
+            Progress::Sent | Progress::Answered(_) => true,
         };
         let parts = match &answer {
             Answer::Done(parts, _) => parts.as_slice(),
@@ -299,11 +300,10 @@ impl State {
             }
         }
         self.wrong.stale |= written && request.fence != fence_now;
-        if again {
-            process.requests[at].progress = Progress::Repeated;
-            process.requests[at].flight = 0;
-        }
         if request.progress == Progress::Sent {
+            if rules.protocol.watching == Watching::FromTheAnswer {
+                process.watch(&request.txns);
+            }
             // Its comparisons have served.
             let txns = request.txns.into_iter();
             let txns = txns.map(|(key, _)| (key, Txn::default()));
@@ -329,6 +329,9 @@ impl State {
         let Answer::Done(parts, _) = &mut answer else {
             return self.suspend(number, rules);
         };
+        if rules.protocol.watching == Watching::WhenItArrives {
+            process.watch(&request.txns);
+        }
         for ((key, _), part) in request.txns.iter().zip(parts) {
             if let Part::Refused { slot, .. } = part
                 && rules.protocol.reading == Reading::Later
@@ -360,10 +363,17 @@ impl State {
         self.ask(number, input, rules);
     }
 
-    /// Reads again what is attached to the lease of a process.
+    /// Reads again what is attached to the lease of a process, and what it watches.
     pub fn read_again(&mut self, number: usize, rules: &Rules) {
-        let views = self.attached(self.processes[number].lease);
-        self.ask(number, Input::Attached(views, self.rev), rules);
+        let process = &mut self.processes[number];
+        let mut views = Vec::new();
+        for (key, slot) in (0..).zip(self.slots) {
+            process.watched[usize::from(key)] |= slot.has_any_stake(process.lease);
+            if process.watched[usize::from(key)] {
+                views.push((key, slot));
+            }
+        }
+        self.ask(number, Input::Read(views, self.rev), rules);
     }
 
     /// Whether a process that leaves has released everything.
@@ -419,7 +429,7 @@ fn abandon_one(requests: &mut Vec<Request>, at: usize) {
             requests[at].progress = Progress::Abandoned;
             requests[at].flight = 0;
         }
-        Progress::Abandoned | Progress::Repeated => {}
+        Progress::Abandoned => {}
         Progress::Answered(_) => {
             requests.remove(at);
         }
@@ -427,6 +437,13 @@ fn abandon_one(requests: &mut Vec<Request>, at: usize) {
 }
 
 impl super::state::Process {
+    /// Begins to watch the keys of a request.
+    fn watch(&mut self, txns: &[(u8, Txn)]) {
+        for (key, _) in txns {
+            self.watched[usize::from(*key)] = true;
+        }
+    }
+
     /// Its wishes, as far as they matter for an event.
     fn wishes_for(&self, event: Event) -> [u8; KEYS] {
         let mut wishes = [0; KEYS];
@@ -439,6 +456,9 @@ impl super::state::Process {
     /// Whether being told of an event would change nothing.
     fn ignores(&self, event: Event, rules: &Rules) -> bool {
         let answered = |request: &Request| matches!(request.progress, Progress::Answered(_));
+        if event.key().is_some_and(|key| !self.watched[key]) {
+            return true;
+        }
         match event {
             Event::Identity {
                 identity, lease, ..

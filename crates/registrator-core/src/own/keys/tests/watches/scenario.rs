@@ -6,7 +6,7 @@ use super::etcd::Fence;
 use super::explore::{Found, explore, rest};
 use super::minds::Minds;
 use super::process::Rules;
-use super::state::{Budget, Cell, KEYS, Life, Process, State};
+use super::state::{Budget, Cell, KEYS, Life, Process, STREAMS, State};
 use super::step::{Bounds, finish, wishes};
 use std::cell::RefCell;
 
@@ -45,6 +45,19 @@ pub struct Protocol {
     pub minds_its_beacon: bool,
     /// Keys that wait count as not released yet.
     pub waits_for_all: bool,
+    /// From where on a key is watched that nothing was known of.
+    pub watching: Watching,
+}
+
+/// From where on a key is watched that was written for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watching {
+    /// From the revision of the answer.
+    FromTheAnswer,
+    /// From the moment at which the answer arrives.
+    WhenItArrives,
+    /// It is not.
+    Never,
 }
 
 /// When the claims of a refusal are read.
@@ -69,6 +82,7 @@ pub const REAL: Protocol = Protocol {
     revokes_with_care: true,
     minds_its_beacon: true,
     waits_for_all: true,
+    watching: Watching::FromTheAnswer,
 };
 
 /// Whether the larger bounds are wanted.
@@ -157,7 +171,7 @@ impl Scenario {
         }
         // All have heard of all.
         for number in 0..state.processes.len() {
-            for stream in 0..2 {
+            for stream in 0..STREAMS {
                 while state.processes[number].behind[stream] > 0 {
                     state.deliver(number, stream, true, rules);
                 }

@@ -47,7 +47,6 @@ fn process(number: usize, process: &Process) -> String {
         let progress = match &request.progress {
             Progress::Sent => "sent".into(),
             Progress::Abandoned => "abandoned".into(),
-            Progress::Repeated => "repeated".into(),
             Progress::Answered(Answer::Done(parts, _)) => {
                 let applied = |part: &Part| {
                     if *part == Part::Applied {

@@ -7,10 +7,16 @@
 pub const LEASES: usize = 5;
 /// Keys that a world can have.
 pub const KEYS: usize = 2;
+/// The streams of events, without order between them: of nodes, claims, identities, beacons.
+pub const STREAMS: usize = 4;
 /// The stream of the nodes.
 pub const NODES: usize = 0;
-/// The stream of claims, identities and beacons.
-pub const META: usize = 1;
+/// The stream of the claims.
+pub const CLAIMS: usize = 1;
+/// The stream of the identities.
+pub const IDENTITIES: usize = 2;
+/// The stream of the beacons.
+pub const BEACONS: usize = 3;
 
 /// A wish for nothing, while the node that was wished is not to be deleted yet.
 pub const HELD_BACK: u8 = 200;
@@ -57,6 +63,11 @@ impl Slot {
 
     pub fn has_node(&self, lease: u8) -> bool {
         self.node.exists() && self.node.lease == lease
+    }
+
+    /// Whether anything is attached to `lease`.
+    pub fn has_any_stake(&self, lease: u8) -> bool {
+        self.has_node(lease) || self.claims.iter().any(|claim| claim.lease == lease)
     }
 
     /// Whether `lease` has the node, or a claim that is its own.
@@ -120,6 +131,26 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The stream in which it comes.
+    pub fn stream(self) -> usize {
+        match self {
+            Event::Node { .. } => NODES,
+            Event::Claim { .. } => CLAIMS,
+            Event::Identity { .. } => IDENTITIES,
+            Event::Beacon { .. } => BEACONS,
+        }
+    }
+
+    /// The key that it is about, if it is about one.
+    pub fn key(self) -> Option<usize> {
+        match self {
+            Event::Node { key, .. } | Event::Claim { key, .. } => Some(usize::from(key)),
+            Event::Identity { .. } | Event::Beacon { .. } => None,
+        }
+    }
+}
+
 /// How far a request has come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Progress {
@@ -127,8 +158,6 @@ pub enum Progress {
     Sent,
     /// The same, but nobody waits for the answer.
     Abandoned,
-    /// A second copy of one that was performed.
-    Repeated,
     /// The answer is on its way.
     Answered(Answer),
 }
@@ -210,7 +239,9 @@ pub struct Process {
     /// The leases of the identities, as it was told.
     pub identities: [u8; 3],
     /// How many events of each stream it has not seen.
-    pub behind: [u8; 2],
+    pub behind: [u8; STREAMS],
+    /// The keys whose events it is told of.
+    pub watched: [bool; KEYS],
     pub wishes: [u8; KEYS],
     /// Its wish has been in etcd ever since, but for what hands did: for the invariants only.
     pub staked: [bool; KEYS],
@@ -242,7 +273,7 @@ pub struct State {
     /// The leases of processes that have released everything, as they believe.
     pub left: u8,
     /// What was not seen by all: newest last.
-    pub streams: [Vec<Event>; 2],
+    pub streams: [Vec<Event>; STREAMS],
     pub processes: Vec<Process>,
     /// An absence of the key breaks no promise now.
     pub excused: [bool; KEYS],
@@ -283,8 +314,6 @@ pub struct Budget {
     pub unknown: u8,
     /// An event is told twice.
     pub replay: u8,
-    /// A request reaches etcd twice.
-    pub repeat: u8,
     pub leave: u8,
     pub keep: u8,
     /// A node is deleted, overwritten, or changed under its lease by hand.
@@ -311,7 +340,6 @@ impl Budget {
         lose_watch: 0,
         unknown: 0,
         replay: 0,
-        repeat: 0,
         leave: 0,
         keep: 0,
         edit: 0,

@@ -4,7 +4,7 @@ use super::canonical::canonicalise;
 use super::etcd::Fence;
 use super::process::Rules;
 use super::state::{
-    Budget, Cell, HELD_BACK, Identity, KEYS, LEASES, Life, META, NODES, Process, Progress, Request,
+    Budget, Cell, HELD_BACK, Identity, KEYS, LEASES, Life, Process, Progress, Request, STREAMS,
     State, Wrong, asks,
 };
 
@@ -31,7 +31,6 @@ pub enum Step {
     Keep(usize),
     Leave(usize),
     NeverAnswered(usize, usize),
-    ExecuteTwice(usize, usize),
     SeeTwice(usize, usize),
     LoseWatches(usize),
     LoseLease(usize),
@@ -123,7 +122,12 @@ pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
         state.skip_known(rules);
     }
     for number in 0..state.processes.len() {
-        let process = &state.processes[number];
+        let tracked = rules.facts(state, number).tracked;
+        let process = &mut state.processes[number];
+        // What is of no interest any more is no longer watched.
+        for (watched, tracked) in process.watched.iter_mut().zip(tracked) {
+            *watched &= tracked;
+        }
         let (lease, wishes) = (process.lease, process.wishes);
         let identity = state.identities[usize::from(process.identity)];
         let counts = process.life == Life::Alive
@@ -133,7 +137,7 @@ pub fn finish(state: &mut State, bounds: &Bounds, rules: &Rules) {
             let own_work = |request: &Request| {
                 request.touches(key)
                     && request.fence == identity.rev
-                    && matches!(request.progress, Progress::Sent | Progress::Repeated)
+                    && request.progress == Progress::Sent
             };
             let process = &state.processes[number];
             let present = process.session
@@ -157,9 +161,8 @@ fn inner_steps(
     if state.can_claim(number) {
         steps.push(Step::BeginSession(number));
     }
-    let streams = [NODES, META].into_iter();
     let lazy = bounds.skip_known;
-    let streams = streams.filter(|stream| state.can_see(number, *stream, lazy, rules));
+    let streams = (0..STREAMS).filter(|stream| state.can_see(number, *stream, lazy, rules));
     steps.extend(streams.map(|stream| Step::See(number, stream)));
     let jammed = is_jammed(state, bounds);
     // What is left in the queue after all that needs nothing was decided.
@@ -172,7 +175,7 @@ fn inner_steps(
         match request.progress {
             Progress::Sent if !jammed => steps.push(Step::Execute(number, at)),
             Progress::Sent => {}
-            Progress::Abandoned | Progress::Repeated => {
+            Progress::Abandoned => {
                 steps.extend([Step::Execute(number, at), Step::Lose(number, at)]);
             }
             Progress::Answered(_) => steps.push(Step::Receive(number, at)),
@@ -265,7 +268,7 @@ fn misfortunes(state: &State, number: usize, rules: &Rules, steps: &mut Vec<Step
         process.session && budget.lose_watch > 0,
         Step::LoseWatches(number),
     );
-    for stream in [NODES, META] {
+    for stream in 0..STREAMS {
         let told = process.behind[stream] > 0 && budget.replay > 0;
         add(told, Step::SeeTwice(number, stream));
     }
@@ -273,7 +276,6 @@ fn misfortunes(state: &State, number: usize, rules: &Rules, steps: &mut Vec<Step
         let waits = matches!(request.progress, Progress::Sent | Progress::Answered(_));
         add(waits && budget.unknown > 0, Step::NeverAnswered(number, at));
         let sent = request.progress == Progress::Sent;
-        add(sent && budget.repeat > 0, Step::ExecuteTwice(number, at));
         add(sent && budget.reject > 0, Step::Reject(number, at));
     }
     let flies = rules.facts(state, number).flying.contains(&true);
@@ -340,7 +342,7 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> Effect
         Step::Send(number) => effect.sent = state.send(number, rules),
         Step::Wake(number, key) => effect.sent = state.wake(number, key, rules),
         Step::Execute(number, at) => {
-            effect.written = state.execute(number, at, false, rules);
+            effect.written = state.execute(number, at, rules);
             let requests = &state.processes[number].requests;
             let answered = |request: &Request| matches!(request.progress, Progress::Answered(_));
             if !bounds.slow_answers
@@ -348,9 +350,6 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> Effect
             {
                 state.receive(number, at, rules);
             }
-        }
-        Step::ExecuteTwice(number, at) => {
-            effect.written = state.execute(number, at, true, rules);
         }
         Step::Lose(number, at) => {
             state.processes[number].requests.remove(at);
@@ -476,7 +475,6 @@ fn cost(budget: &mut Budget, step: Step) -> Option<&mut u8> {
         Step::Keep(_) => &mut budget.keep,
         Step::Leave(_) => &mut budget.leave,
         Step::NeverAnswered(..) => &mut budget.unknown,
-        Step::ExecuteTwice(..) => &mut budget.repeat,
         Step::SeeTwice(..) => &mut budget.replay,
         Step::LoseWatches(_) => &mut budget.lose_watch,
         Step::LoseLease(_) => &mut budget.lose_lease,

@@ -1,0 +1,67 @@
+//! Hosts with different versions of the program.
+
+use crate::host::HOSTS;
+use crate::sharing::{all_want, expect_untouched, restart};
+use crate::world::{LONG, World};
+use std::path::{Path, PathBuf};
+
+/// Names the program of the version before: `scripts/fetch-former.sh` builds it.
+const VARIABLE: &str = "REGISTRATOR_FORMER_BIN";
+
+/// The program of the version before. `None`, after a loud line, where there is none.
+pub(crate) fn former() -> Option<PathBuf> {
+    match std::env::var_os(VARIABLE) {
+        Some(path) if !path.is_empty() => Some(path.into()),
+        // The script has said why.
+        Some(_) => {
+            eprintln!("SKIPPED: mixed versions, because {VARIABLE} is empty");
+            None
+        }
+        None => {
+            crate::etcd::skip("mixed versions", &format!("{VARIABLE} is not set"));
+            None
+        }
+    }
+}
+
+/// Gives these hosts the other program, and all others this one, from their next start on, which comes now.
+#[track_caller]
+pub(crate) fn install(world: &mut World, other: &Path, on: &[usize]) {
+    let this = env!("CARGO_BIN_EXE_kontena-registrator");
+    for (number, host) in world.hosts.iter_mut().enumerate() {
+        let program = if on.contains(&number) {
+            other
+        } else {
+            Path::new(this)
+        };
+        program.clone_into(&mut host.installed);
+    }
+    for number in 0..HOSTS {
+        if world.hosts[number].counts {
+            restart(world, &[number]);
+        }
+    }
+}
+
+/// All hosts have the former version, and get this one by one, and the former one back: no node is written again.
+pub(crate) fn rolling_upgrade(world: &mut World, former: &Path) {
+    install(world, former, &[0, 1, 2]);
+    world.begin("a rolling upgrade", LONG, "keep");
+    all_want(world, ["1", "1", "1"]);
+    (0..HOSTS).for_each(|host| {
+        let own = format!("/own/{host}");
+        world.hosts[host].run("own", &[(&own, "1")]);
+    });
+    world.settle("three hosts with a node of their own");
+    let before = world.revisions();
+    let history = world.act("all are upgraded, one after the other", |world| {
+        for upgraded in [&[1, 2][..], &[2], &[]] {
+            install(world, former, upgraded);
+        }
+    });
+    expect_untouched(world, &history, &before);
+    let history = world.act("all get the former one back", |world| {
+        install(world, former, &[0, 1, 2]);
+    });
+    expect_untouched(world, &history, &before);
+}
