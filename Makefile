@@ -38,6 +38,15 @@ build: ## Build the program for development, as target/debug/kontena-registrator
 release: ## Build the program for use, as target/release/kontena-registrator
 	cargo build --locked --release --package registrator
 
+.PHONY: dist
+dist: ## Build what is given to others, in dist/: static program, checksums, manual, completions, Debian package; and the images
+	@scripts/install-deps.sh dist
+	@scripts/dist.sh
+
+.PHONY: test-packages
+test-packages: ## The tests of what `make dist` builds alone
+	@scripts/test.sh packages
+
 .PHONY: e2e
 e2e: ## The end-to-end tests alone, with real Docker and etcd
 	@scripts/test.sh e2e
@@ -73,4 +82,4 @@ bless: ## Rewrite the expected outputs of golden and scenario tests; look at the
 .PHONY: clean
 clean: ## Remove everything built and fetched
 	cargo clean
-	rm -rf .cache
+	rm -rf .cache dist

@@ -3,7 +3,8 @@
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
 #   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, HAProxy,
-#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go
+#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go, Debian's tools for packages
+#   scripts/install-deps.sh dist    what `make dist` needs
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
 # to install and ends with an error. It never installs a Rust toolchain, nor a Go newer than the distribution's: it says
@@ -61,6 +62,7 @@ needed_to_test() {
     # Its networks are made by this one. Debian has it where no PATH leads.
     [ -e /usr/lib/podman/netavark ] || missing+=(netavark)
     need ruby ruby
+    needed_for_packages
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
@@ -68,6 +70,17 @@ needed_to_test() {
         missing+=(python3-pip)
     fi
     need golang-go go
+}
+
+# What `make dist` and its tests need.
+needed_for_packages() {
+    need binutils objcopy
+    need debhelper dh
+    need dpkg-dev dpkg-buildpackage
+    need lintian lintian
+    need mmdebstrap mmdebstrap
+    need docker-compose docker-compose
+    need curl curl
 }
 
 # Debian starts what it installs. An etcd nobody asked for would sit on the port of the embedded one, so its service stays
@@ -161,11 +174,15 @@ test)
     needed_to_run
     needed_to_test
     ;;
+dist)
+    can_link || missing+=(gcc libc6-dev)
+    needed_for_packages
+    ;;
 *)
-    say "usage: scripts/install-deps.sh run|test"
+    say "usage: scripts/install-deps.sh run|test|dist"
     exit 2
     ;;
 esac
 check_rust
 install_missing
-[ "$1" = run ] || check_go
+[ "$1" != test ] || check_go

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
-for script in scripts/*.sh; do
+for script in scripts/*.sh packaging/tests/*.sh; do
     bash -n "$script"
 done
 if command -v ruby >/dev/null 2>&1; then

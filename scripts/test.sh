@@ -4,6 +4,7 @@
 #   scripts/test.sh        all of it
 #   scripts/test.sh e2e    the end-to-end tests alone
 #   scripts/test.sh engines    those with a Docker Engine, on the newest one instead of the machine's
+#   scripts/test.sh packages   the static program, the images, the compose files, the Debian package
 #
 # Harms nobody's machine, and fails if it has left or taken anything: scripts/guest.sh. What a run that was killed has left is
 # removed by the next.
@@ -92,8 +93,21 @@ everything() {
     phase "build" cargo test --locked --workspace --no-run || return 0
     phase "tests" cargo test --locked --workspace --no-fail-fast || true
     phase "each crate alone" each_crate_alone || true
+    phase "what is given to others" scripts/dist.sh package && packages || true
     phase "demo" env DEMO_ONCE=1 scripts/demo.sh || true
     phase "licences and sources" scripts/deny.sh || true
+}
+
+packages() {
+    phase "the program by itself" packaging/tests/program.sh || true
+    phase "images" packaging/tests/images.sh || true
+    phase "package" packaging/tests/package.sh || true
+}
+
+# Of what is given to others alone.
+only_packages() {
+    phase "servers to test with" fetch_servers coredns traefik && export_servers || return 0
+    phase "what is given to others" scripts/dist.sh package && packages || true
 }
 
 end_to_end() {
@@ -120,8 +134,9 @@ case "${1:-all}" in
 all) everything ;;
 e2e) end_to_end ;;
 engines) newest_engine ;;
+packages) only_packages ;;
 *)
-    echo "usage: scripts/test.sh [e2e | engines]" >&2
+    echo "usage: scripts/test.sh [e2e | engines | packages]" >&2
     exit 2
     ;;
 esac

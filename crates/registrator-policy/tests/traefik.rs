@@ -150,7 +150,9 @@ fn outcome(policy: &mut dyn Policy, configuration: &str, container: &Container) 
                 .iter()
                 .map(|line| format!("says at {:?}: {line}\n", line.level))
                 .collect();
-            nodes.replace(&(lasting.concat() + "\n"), "") + &printed
+            let reasons = done.reasons.iter();
+            let reasons: String = reasons.map(|it| format!("explains: {it}\n")).collect();
+            nodes.replace(&(lasting.concat() + "\n"), "") + &printed + &reasons
         }
         Err(error) => {
             let message = error.to_string();

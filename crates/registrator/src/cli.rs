@@ -6,6 +6,7 @@ mod certificates;
 mod check;
 mod connect;
 mod explain;
+mod generate;
 mod plan;
 mod run;
 mod secrets;
@@ -15,7 +16,7 @@ use crate::error_chain::error_chain;
 use crate::exit::Exit;
 use crate::logging;
 use crate::open_files;
-use crate::settings::{CommandSettings, Environment, UsageError};
+use crate::settings::{CommandSettings, Environment, Generated, UsageError};
 use anyhow::anyhow;
 use registrator_policy::STACK_BYTES;
 use std::ffi::OsString;
@@ -24,6 +25,10 @@ use tracing::{debug, warn};
 
 /// Runs the program. `arguments` begin with the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(wanted) = Generated::asked_for(&arguments) {
+        return wanted.map_or_else(print_answer, |wanted| generate::generate(&wanted));
+    }
     let settings = match CommandSettings::read(arguments, environment) {
         Ok(settings) => settings,
         Err(answer) => return print_answer(answer),

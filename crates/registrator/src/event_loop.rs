@@ -318,7 +318,8 @@ fn container_event(update: docker::DockerUpdate) -> Option<Event> {
         docker::DockerUpdate::InspectRecovered { id } => {
             Some(Event::UnreadContainer { id, unread: false })
         }
-        docker::DockerUpdate::Waiting { .. }
+        docker::DockerUpdate::Cut { .. }
+        | docker::DockerUpdate::Waiting { .. }
         | docker::DockerUpdate::Lost { .. }
         | docker::DockerUpdate::Container(_) => None,
     }

@@ -23,6 +23,7 @@ mod event_loop;
 mod exit;
 mod files;
 mod host;
+mod init;
 mod logging;
 mod open_files;
 mod peers;
@@ -34,5 +35,9 @@ use settings::Environment;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main(std::env::args_os(), &Environment::read()).into()
+    let arguments: Vec<_> = std::env::args_os().collect();
+    match init::run_in_child(&arguments) {
+        Some(code) => code.into(),
+        None => cli::main(arguments, &Environment::read()).into(),
+    }
 }

@@ -128,6 +128,7 @@ impl Peers {
             docker::DockerUpdate::Connected {
                 api_version,
                 engine,
+                after_cut: false,
             } => {
                 self.docker.came(now);
                 self.api = Some(api_version.to_string());

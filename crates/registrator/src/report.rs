@@ -32,9 +32,20 @@ fn told(level: Level, text: String) -> Told {
 /// Logs what changed on Docker's side.
 pub fn docker(update: &docker::DockerUpdate) -> Told {
     match update {
+        docker::DockerUpdate::Connected {
+            after_cut: true, ..
+        } => told(Level::Debug, "Docker's events are open again".to_owned()),
         docker::DockerUpdate::Connected { api_version, .. } => told(
             Level::Info,
             format!("connected to Docker, API {api_version}"),
+        ),
+        docker::DockerUpdate::Cut { error, lasted } => told(
+            Level::Info,
+            format!(
+                "the stream of Docker's events was cut after {} s, as a proxy does with idle ones. It is open again, and nothing is missed; further cuts are not told: {}",
+                lasted.as_secs(),
+                error_chain(error)
+            ),
         ),
         docker::DockerUpdate::Waiting { error } => told(
             Level::Warn,

@@ -5,11 +5,13 @@
 mod admin;
 mod command_line;
 mod environment;
+mod generated;
 mod groups;
 mod values;
 
 pub use admin::{AdminDetails, AdminSettings, AdminSocket, SocketSettings, SubjectSettings};
 pub use environment::Environment;
+pub use generated::Generated;
 pub use groups::{
     BrakeSettings, CommonSettings, DockerSettings, EmbeddedSettings, EtcdSettings,
     EvaluationSettings, HostFactSettings, HostSettings,

@@ -192,7 +192,7 @@ impl DockerClient {
             return Ok(EventStream::new(response.into_body()));
         }
         within(call, Answer::read(call, response)).await?.ok(call)?;
-        Err(Error::events_ended())
+        Err(Error::EventsEnded)
     }
 
     async fn get_versioned(&self, call: Call, path: &str) -> Result<Answer, Error> {

@@ -45,6 +45,9 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// The event stream came to its end, as when the daemon stops.
+    #[error("Docker ended the event stream")]
+    EventsEnded,
     #[error(
         "Docker answered the {call} request with {status}: {message}{}",
         status_advice(message)
@@ -118,9 +121,9 @@ impl Error {
         ))
     }
 
-    /// The event stream came to its end, as when the daemon stops.
-    pub(super) fn events_ended() -> Self {
-        Self::Other("Docker ended the event stream".to_owned())
+    /// Whether an answer ended before it was complete: the daemon has ended, or a proxy has cut it.
+    pub(super) fn is_end_of_answer(&self) -> bool {
+        matches!(self, Self::Broken { .. } | Self::EventsEnded)
     }
 
     /// Whether the connection failed rather than the daemon answered.

@@ -94,7 +94,7 @@ impl EventStream {
                 }
             }
             match self.body.frame().await {
-                None => return Err(Error::events_ended()),
+                None => return Err(Error::EventsEnded),
                 Some(Err(source)) => return Err(Error::broke_off("events", source)),
                 Some(Ok(frame)) => self
                     .splitter

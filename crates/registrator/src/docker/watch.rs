@@ -30,6 +30,9 @@ use crate::attempts::Attempts;
 use crate::docker::engine_id;
 use crate::error_chain::error_chain;
 
+/// A daemon that is asked again after its stream broke off, and answers within this time, was never away.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
 const REASONS_PER_OUTAGE: usize = 8;
 
@@ -42,6 +45,16 @@ pub enum DockerUpdate {
         api_version: ApiVersion,
         /// The engine's ID, if it tells: another engine knows nothing of the containers before.
         engine: Option<String>,
+        /// Only the stream of events was cut: there was no outage.
+        after_cut: bool,
+    },
+    /// The stream of events was cut while the daemon was there, as by a proxy that ends what is idle. A complete list follows, so nothing is
+    /// missed. Reported once, until an outage.
+    Cut {
+        /// How it ended.
+        error: Error,
+        /// How long it had been open.
+        lasted: Duration,
     },
     /// Docker has not been reached since the start, for this reason; it is tried again until it answers.
     Waiting { error: Error },
@@ -140,10 +153,13 @@ struct Known {
 /// What was reported of the connection.
 #[derive(Debug, Default)]
 struct Link {
-    /// Since when the daemon is there; `None` while it is not.
+    /// Since when the daemon is there, that is, was asked first; `None` while it is not.
     up_since: Option<Instant>,
     was_up: bool,
     reasons: BTreeSet<String>,
+    /// How the stream broke off, and how long it had been open, until it shows whether that was all.
+    cut: Option<(Error, Duration)>,
+    told_of_cut: bool,
 }
 
 impl Watcher {
@@ -156,7 +172,7 @@ impl Watcher {
             if self.link.up_since.is_some_and(settled) {
                 attempts.succeeded();
             }
-            self.report(error);
+            self.link.ended(&mut self.outbox, error);
             self.outbox.flush().await;
             sleep(attempts.failed()).await;
         }
@@ -165,6 +181,7 @@ impl Watcher {
     /// Everything from one connect to the next loss.
     async fn session(&mut self) -> Error {
         // Certificates may have been renewed, connections of the pool may hang, the daemon may be another version.
+        let asked = Instant::now();
         let connected = async {
             let client = self.client.fresh()?;
             let api_version = client.api_version().await?;
@@ -184,39 +201,66 @@ impl Watcher {
                 } = self;
                 let session = Session::new(client, events, settings, known, outbox);
                 session
-                    .run(|outbox| link.up(outbox, api_version, engine))
+                    .run(|outbox| link.up(outbox, asked, api_version, engine))
                     .await
             }
-        }
-    }
-
-    fn report(&mut self, error: Error) {
-        if self.link.down(&error) {
-            self.outbox.push(if self.link.was_up {
-                DockerUpdate::Lost { error }
-            } else {
-                DockerUpdate::Waiting { error }
-            });
         }
     }
 }
 
 impl Link {
-    fn up(&mut self, outbox: &mut Outbox, api_version: ApiVersion, engine: Option<String>) {
-        *self = Self {
-            up_since: Some(Instant::now()),
-            was_up: true,
-            reasons: BTreeSet::new(),
+    fn up(
+        &mut self,
+        outbox: &mut Outbox,
+        asked: Instant,
+        api_version: ApiVersion,
+        engine: Option<String>,
+    ) {
+        let after_cut = match self.cut.take() {
+            Some((error, lasted)) if asked.elapsed() < ANSWERS_WITHIN => {
+                if !std::mem::replace(&mut self.told_of_cut, true) {
+                    outbox.push(DockerUpdate::Cut { error, lasted });
+                }
+                true
+            }
+            Some((error, _)) => {
+                self.down(outbox, error);
+                false
+            }
+            None => false,
         };
+        self.up_since = Some(asked);
+        self.was_up = true;
+        self.reasons.clear();
         outbox.push(DockerUpdate::Connected {
             api_version,
             engine,
+            after_cut,
         });
     }
 
-    /// Whether this loss is news.
-    fn down(&mut self, error: &Error) -> bool {
-        self.up_since = None;
-        self.reasons.len() < REASONS_PER_OUTAGE && self.reasons.insert(error_chain(error))
+    /// A session has ended. Whether a stream that broke off is an outage, the next session shows.
+    fn ended(&mut self, outbox: &mut Outbox, error: Error) {
+        match self.up_since.take() {
+            Some(since) if error.is_end_of_answer() => self.cut = Some((error, since.elapsed())),
+            _ => {
+                if let Some((cut, _)) = self.cut.take() {
+                    self.down(outbox, cut);
+                }
+                self.down(outbox, error);
+            }
+        }
+    }
+
+    /// Reports a loss that is news.
+    fn down(&mut self, outbox: &mut Outbox, error: Error) {
+        self.told_of_cut = false;
+        if self.reasons.len() >= REASONS_PER_OUTAGE || !self.reasons.insert(error_chain(&error)) {
+            return;
+        }
+        outbox.push(match self.was_up {
+            true => DockerUpdate::Lost { error },
+            false => DockerUpdate::Waiting { error },
+        });
     }
 }

@@ -19,6 +19,7 @@ use std::ffi::OsString;
 #[command(
     name = "kontena-registrator",
     version,
+    max_term_width = 80,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = "Without a command it runs: the options are those of `run`. Every option can be given by its environment variable; an empty one counts as not set.\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 changes pending (`plan --exit-code`) or nodes missing (`explain --exit-code`)."
@@ -80,6 +81,30 @@ pub(super) fn variables() -> BTreeSet<(String, String)> {
         .flat_map(Command::get_arguments)
         .filter_map(|arg| Some((variable(arg)?, arg.get_long()?.to_owned())))
         .collect()
+}
+
+/// An option with a variable.
+pub(super) struct Documented {
+    pub(super) variable: String,
+    pub(super) about: String,
+    /// Empty where nothing counts as given.
+    pub(super) default: String,
+}
+
+/// The options of `run`, in the order of its help.
+pub(super) fn variables_of_run() -> Vec<Documented> {
+    let command = CommandLine::command();
+    let option = |arg: &Arg| {
+        let about = arg.get_help().map(StyledStr::to_string).unwrap_or_default();
+        let default = arg.get_default_values().first();
+        let default = default.map(|value| value.to_string_lossy().into_owned());
+        Some(Documented {
+            variable: variable(arg)?,
+            about,
+            default: default.unwrap_or_default(),
+        })
+    };
+    command.get_arguments().filter_map(option).collect()
 }
 
 pub(super) fn unknown_variables(environment: &Environment) -> Vec<String> {

@@ -244,6 +244,38 @@ fn has_unreleased(file: &File) -> Vec<Violation> {
 }
 
 #[test]
+fn the_newest_version_has_its_changes() {
+    let manifest = workspace::file("Cargo.toml");
+    let version = manifest
+        .text
+        .lines()
+        .find_map(|line| line.strip_prefix("version = "))
+        .expect("Cargo.toml has a version");
+    let version = version.trim_matches('"');
+    let rule = |file: &File| tells_of(file, version);
+    check(
+        "The newest version in CHANGELOG.md is that of Cargo.toml.",
+        [&workspace::file("CHANGELOG.md")],
+        rule,
+    );
+    let older = "# Changelog\n\n## [Unreleased]\n\n## [0.0.1]\n";
+    assert_eq!(broken_lines(rule, "CHANGELOG.md", older), [5]);
+    assert_eq!(broken_lines(rule, "CHANGELOG.md", "## [Unreleased]\n"), [1]);
+}
+
+fn tells_of(file: &File, version: &str) -> Vec<Violation> {
+    let mut sections = file.lines().filter(|(_, line)| line.starts_with("## ["));
+    match sections.find(|(_, line)| !line.starts_with("## [Unreleased]")) {
+        Some((_, line)) if line.starts_with(&format!("## [{version}]")) => vec![],
+        Some((number, _)) => vec![Violation::new(
+            number,
+            format!("put `## [{version}]` before it"),
+        )],
+        None => vec![Violation::new(1, format!("add `## [{version}]`"))],
+    }
+}
+
+#[test]
 fn the_makefile_explains_its_targets() {
     check(
         "Every target of the Makefile has its `##` line for `make`.",

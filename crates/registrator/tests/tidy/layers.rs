@@ -141,8 +141,11 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         library: "nix",
-        to: &["crates/registrator/src/host.rs"],
-        why: "only `host` asks the system for its addresses",
+        to: &[
+            "crates/registrator/src/host.rs",
+            "crates/registrator/src/init.rs",
+        ],
+        why: "only `host` asks the system for its addresses, and `init` waits for processes",
     },
     Reserved {
         library: "rustix",

@@ -136,6 +136,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "polls until a server answers, with a deadline",
     ),
     (
+        "crates/registrator/tests/cli/first_process.rs",
+        "polls until a process is gone, with a deadline",
+    ),
+    (
         "crates/registrator/src/etcd/tests.rs",
         "polls until a condition holds, with a deadline",
     ),

@@ -87,7 +87,7 @@ fn is_made(folder: &Path) -> bool {
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
-    matches!(name, ".git" | ".cache") || folder.join("CACHEDIR.TAG").exists()
+    matches!(name, ".git" | ".cache" | "dist") || folder.join("CACHEDIR.TAG").exists()
 }
 
 fn relative(root: &Path, path: &Path) -> String {

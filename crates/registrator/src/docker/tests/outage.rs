@@ -60,18 +60,44 @@ fn a_daemon_that_comes_back_is_read_anew() {
     watched.expect(&["apply renamed running bridge"]);
 }
 
+/// As a proxy does with streams that are idle.
 #[test]
-fn an_ended_stream_alone_is_a_loss() {
+fn an_ended_stream_alone_is_told_once() {
     let fake = FakeDocker::start(1);
     let mut watched = watched(&fake);
     watched.until("done");
     fake.end_streams();
-    let lost = watched.until("lost");
+    let cut = watched.until("cut");
     assert!(
-        lost.starts_with("lost: Docker's answer to the events request broke off: "),
-        "{lost}"
+        cut.starts_with("cut: Docker's answer to the events request broke off: "),
+        "{cut}"
     );
-    watched.expect(&["connected 1.41", "init", "listed c1 running bridge", "done"]);
+    let list = ["open again", "init", "listed c1 running bridge", "done"];
+    watched.expect(&list);
+    for _ in 0..3 {
+        fake.end_streams();
+        watched.expect(&list);
+    }
+    fake.kill(true);
+    watched.until("lost: Docker's answer to the events request broke off");
+    fake.listen();
+    watched.until("connected 1.41");
+    watched.until("done");
+    fake.end_streams();
+    watched.until("cut: ");
+}
+
+#[test]
+fn a_stream_that_ends_with_its_daemon_is_a_loss() {
+    let fake = FakeDocker::start(1);
+    let mut watched = watched(&fake);
+    watched.until("done");
+    fake.script(|_, path| path.ends_with("/_ping").then_some(Reply::Hang));
+    fake.end_streams();
+    watched.until("lost: Docker's answer to the events request broke off");
+    watched.until("lost: Docker did not answer the ping request");
+    fake.script(|_, _| None);
+    watched.until("connected 1.41");
 }
 
 #[test]

@@ -198,7 +198,11 @@ fn is_news(store: &mut Store<Container>, update: &DockerUpdate) -> bool {
 /// An update as a line of text.
 pub(crate) fn line(update: &DockerUpdate) -> String {
     match update {
+        DockerUpdate::Connected {
+            after_cut: true, ..
+        } => "open again".to_owned(),
         DockerUpdate::Connected { api_version, .. } => format!("connected {api_version}"),
+        DockerUpdate::Cut { error, .. } => format!("cut: {}", chain(error)),
         DockerUpdate::Waiting { error, .. } => format!("waiting: {}", chain(error)),
         DockerUpdate::Lost { error, .. } => format!("lost: {}", chain(error)),
         DockerUpdate::InspectFailed { id, error } => {

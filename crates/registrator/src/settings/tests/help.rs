@@ -39,6 +39,23 @@ fn every_option_has_a_variable_and_a_default_in_the_help() {
     }
 }
 
+/// As the narrowest terminal has it, and the widest.
+#[test]
+fn help_fits_80_columns() {
+    let mut command = command_line::command(&Environment::default());
+    command.build();
+    for command in command.get_subcommands().chain([&command]) {
+        for help in [
+            command.clone().render_help(),
+            command.clone().render_long_help(),
+        ] {
+            for line in help.to_string().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+}
+
 #[test]
 fn help_of_run() {
     expect![[r#"
