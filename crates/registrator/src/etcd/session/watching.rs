@@ -257,8 +257,7 @@ impl Watching {
             self.asked.push_back(number);
             self.numbers.insert(number, subject.clone());
         }
-        self.stages
-            .insert(subject, Progress::Open(numbers));
+        self.stages.insert(subject, Progress::Open(numbers));
     }
 
     /// Opens a stream after a pause, with the watch of the identities.
