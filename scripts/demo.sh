@@ -138,11 +138,11 @@ choose_listen_address() {
 }
 
 start_registrator() {
-    say "$program run --policies etc/policies/ --services etc/services/ --embedded-listen $listen"
+    say "$program run --policies etc/policies/ --services etc/services/ --embedded-listen $listen --admin-socket $work/admin.sock --admin-listen 127.0.0.1:0"
     # Its own session: ^C reaches this script alone, which then ends things in order; it ends with this script, whatever ends
     # that. No etcd of the caller's is written to.
     env -u ETCD_ENDPOINT -u ETCD_ENDPOINTS setsid setpriv --pdeathsig KILL "$program" run --policies etc/policies/ --services etc/services/ \
-        --embedded-listen "$listen" >"$work/registrator.log" 2>&1 </dev/null &
+        --embedded-listen "$listen" --admin-socket "$work/admin.sock" --admin-listen 127.0.0.1:0 >"$work/registrator.log" 2>&1 </dev/null &
     registrator=$!
 }
 
@@ -169,6 +169,15 @@ show_nodes() {
     say "ETCDCTL_API=3 etcdctl --endpoints=$listen get --prefix /skydns"
     say ""
     nodes
+}
+
+# Why the nodes are there, in words and on a page.
+show_answers() {
+    step "Why is it there?"
+    say "$program explain --admin-socket $work/admin.sock $PREFIX-web"
+    "$program" explain --admin-socket "$work/admin.sock" "$PREFIX-web"
+    say ""
+    say "All of it on a page: $(sed -n 's/.*the page is at //p' "$work/registrator.log")"
 }
 
 explain() {
@@ -226,6 +235,7 @@ wait_until "the nodes of both containers were not there:" has_node web
 wait_until "the nodes of both containers were not there:" has_node db
 step "The nodes in etcd"
 show_nodes
+show_answers
 if [ "${DEMO_ONCE:-}" = 1 ]; then
     prove_and_end
 else

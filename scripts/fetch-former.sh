@@ -5,8 +5,8 @@
 #     eval "$(scripts/fetch-former.sh | sed 's/^/export /')"
 #     cargo test -p registrator --test hosts mixed
 #
-# It is made of this repository's history, in the folder where everything else is built, so that only its own crates are compiled. Without
-# that history, as in a shallow clone, it says so and prints an empty name.
+# It is made of this repository's history. Without that, as in a shallow clone, it says so and prints an empty name. It is built in a folder of
+# its own: Cargo takes the crates of two checkouts for the same ones.
 # What is there already is not made again. Messages go to stderr.
 set -eu
 
@@ -24,10 +24,8 @@ if [ ! -x "$program" ]; then
     rm -rf "$former"
     mkdir -p "$former/source"
     git -C "$repository" archive "$commit" | tar -x -C "$former/source"
-    cargo build --locked --quiet --package registrator --manifest-path "$former/source/Cargo.toml" --target-dir "$repository/target" >&2
-    cp "$repository/target/debug/kontena-registrator" "$program.new"
-    mv "$program.new" "$program"
-    # This one is linked anew where the other one was.
-    rm -rf "$former/source" "$repository/target/debug/kontena-registrator"
+    (cd "$former/source" && cargo build --locked --quiet --package registrator --target-dir "$former/target") >&2
+    mv "$former/target/debug/kontena-registrator" "$program"
+    rm -rf "$former/source" "$former/target"
 fi
 echo "REGISTRATOR_FORMER_BIN=$program"

@@ -62,6 +62,13 @@ needed_to_test() {
     # Its networks are made by this one. Debian has it where no PATH leads.
     [ -e /usr/lib/podman/netavark ] || missing+=(netavark)
     need ruby ruby
+    # What reads the metrics and the alerts, what shows the page, and what judges the unit.
+    need prometheus promtool
+    need chromium chromium
+    need nodejs node
+    need npm npm
+    need systemd systemd-analyze
+    need curl curl
     needed_for_packages
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
@@ -86,7 +93,7 @@ needed_for_packages() {
 # Debian starts what it installs. An etcd nobody asked for would sit on the port of the embedded one, so its service stays
 # down, and those of HAProxy and nginx with it; and without systemd, as in a container, nothing could be started properly.
 without_starting_services() {
-    local policy=/usr/sbin/policy-rc.d kept_down='etcd|haproxy|nginx'
+    local policy=/usr/sbin/policy-rc.d kept_down='etcd|haproxy|nginx|prometheus'
     if [ -e "$policy" ]; then
         "$@"
         return

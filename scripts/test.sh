@@ -60,7 +60,6 @@ fetch_servers() {
     done >"$LOGS/servers.env"
 }
 
-# After the servers, and before what is tested is built: both are linked to one place.
 fetch_former() {
     scripts/fetch-former.sh >>"$LOGS/servers.env"
 }

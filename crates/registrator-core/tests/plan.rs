@@ -267,6 +267,7 @@ fn as_json() {
               "at": "p.star:1:1"
             }
           ],
+          "reasons": [],
           "idle": [],
           "printed": [],
           "warnings": [],

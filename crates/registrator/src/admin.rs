@@ -7,11 +7,15 @@ mod api;
 mod feed;
 mod guard;
 mod listen;
+mod meters;
+mod metrics;
+mod page;
 mod status;
 mod timed;
 
 pub use feed::Feed;
 pub use listen::{Listeners, SocketPlace, bind};
+pub use meters::Meters;
 pub use status::{LISTED, Status};
 
 use registrator_core::reconciler::{Asked, Unfound};
@@ -31,6 +35,8 @@ pub enum Question {
     Explain(Asked, oneshot::Sender<Result<Explanation, Unfound>>),
     /// How it all is.
     Status(oneshot::Sender<Status>),
+    /// The same, with what was counted.
+    Metrics(oneshot::Sender<(Box<Status>, Box<Meters>)>),
     /// Some nodes: which, behind which, and how many.
     Nodes(NodeFilter, String, usize, oneshot::Sender<NodePage>),
     /// Some containers: with what in their names, behind which, and how many.

@@ -7,15 +7,17 @@ mod inputs;
 
 pub use inputs::{Input, Inputs, News, Results, Signal, Signals, Work};
 
-use crate::admin::Feed;
+use crate::admin::{Feed, Meters};
 use crate::catalog::Catalog;
 use crate::error_chain::error_chain;
 use crate::evaluators::Evaluators;
 use crate::files::{self, FileWatch, PolicyChanges};
 use crate::peers::Peers;
+use crate::supervisor::Supervisor;
 use crate::{docker, etcd, report};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::PolicyName;
+use registrator_core::observe::watch::SourceEvent;
 use registrator_core::own::session::SessionEvent;
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler};
 use std::collections::BTreeMap;
@@ -70,6 +72,10 @@ pub struct Attached {
     pub peers: Peers,
     /// What was told lately.
     pub feed: Feed,
+    /// What is counted.
+    pub meters: Meters,
+    /// Who wants to hear that this process is alive.
+    pub supervisor: Supervisor,
     /// Whether it is in sync, and since when it is so.
     pub sync: (bool, Instant),
 }
@@ -85,7 +91,8 @@ pub struct SessionTask {
 pub async fn run(mut attached: Attached, mut inputs: Inputs, mut session: SessionTask) -> End {
     let mut stopping = None;
     loop {
-        let timeout = stopping.or_else(|| attached.reconciler.next_timeout());
+        attached.say();
+        let timeout = stopping.or_else(|| attached.timeout());
         let input = tokio::select! {
             biased;
             end = &mut session.task => {
@@ -155,6 +162,20 @@ impl Attached {
         self.reconciler.ending()
     }
 
+    /// When something is due, if nothing comes before.
+    fn timeout(&self) -> Option<Instant> {
+        let timeouts = [self.reconciler.next_timeout(), self.supervisor.due()];
+        timeouts.into_iter().flatten().min()
+    }
+
+    /// Tells whoever watches over this process that the loop goes round.
+    fn say(&mut self) {
+        if self.supervisor.listens() {
+            let (now, settled) = (Instant::now(), self.reconciler.settled());
+            self.supervisor.turn(now, settled, &self.state());
+        }
+    }
+
     fn take_in(&mut self, input: Input) {
         let now = Instant::now();
         let event = match input {
@@ -167,25 +188,32 @@ impl Attached {
                         "released"
                     }
                 );
+                self.supervisor.stops();
                 Event::Shutdown(self.on_exit)
             }
             Input::Signal(Signal::Reload) => {
                 self.files.reload();
+                self.supervisor.reloads();
                 return;
             }
             Input::Signal(Signal::ReleaseBrake) => {
                 info!("asked to let go of the nodes that are held back");
                 Event::ReleaseBrake
             }
-            Input::Evaluated(evaluated) => Event::Evaluated {
-                ticket: evaluated.ticket,
-                result: evaluated.result,
-            },
+            Input::Evaluated(evaluated) => {
+                let (ticket, result) = (evaluated.ticket, evaluated.result);
+                self.meters.answered(ticket, &result, now);
+                Event::Evaluated { ticket, result }
+            }
             Input::Etcd(update) => match self.etcd_event(update, now) {
                 Some(event) => Event::Session(event),
                 None => return,
             },
-            Input::Docker(docker::DockerUpdate::Container(event)) => Event::Container(event),
+            Input::Docker(docker::DockerUpdate::Container(event)) => {
+                let is_inspect = matches!(event, SourceEvent::Apply(_) | SourceEvent::InitApply(_));
+                self.meters.inspects += u64::from(is_inspect);
+                Event::Container(event)
+            }
             Input::Docker(update) => {
                 self.feed.tell(report::docker(&update));
                 self.peers.docker(&update, now);
@@ -217,12 +245,16 @@ impl Attached {
         let in_sync = self.reconciler.settled();
         if self.sync.0 != in_sync {
             self.sync = (in_sync, now);
+            self.meters.last_in_sync = Some(now);
         }
     }
 
     fn etcd_event(&mut self, update: etcd::SessionUpdate, now: Instant) -> Option<SessionEvent> {
         self.feed.tell(report::etcd(&update));
         self.peers.etcd(&update, now);
+        if let etcd::SessionUpdate::Session(SessionEvent::Committed { id, outcome }) = &update {
+            self.meters.committed(*id, outcome, now);
+        }
         match update {
             etcd::SessionUpdate::Session(event) => Some(event),
             _ => None,
@@ -264,6 +296,8 @@ impl Attached {
                     instance,
                     container,
                 } => {
+                    self.meters
+                        .asked(ticket, &instance.id.policy, Instant::now());
                     self.evaluators.evaluate(
                         ticket,
                         &instance.id.policy,
@@ -277,7 +311,10 @@ impl Attached {
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
                 Command::Forget(forgotten) => ask(etcd::SessionRequest::Forget(forgotten)),
-                Command::Commit(commit) => ask(etcd::SessionRequest::Commit(commit)),
+                Command::Commit(commit) => {
+                    self.meters.sent(commit.id, Instant::now());
+                    ask(etcd::SessionRequest::Commit(commit));
+                }
                 Command::Stop(on_exit) => {
                     stop = true;
                     ask(match on_exit {
@@ -290,6 +327,7 @@ impl Attached {
         while let Some(notice) = self.reconciler.next_notice() {
             report::notice(&notice);
             self.feed.notice(&notice);
+            self.meters.told(&notice);
         }
         stop
     }

@@ -29,6 +29,7 @@ mod open_files;
 mod peers;
 mod report;
 mod settings;
+mod supervisor;
 mod tls_advice;
 
 use settings::Environment;

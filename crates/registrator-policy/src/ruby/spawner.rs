@@ -32,6 +32,10 @@ pub(super) fn spawn(settings: &Settings) -> Result<Child, String> {
         .env_clear()
         .envs(settings.env.iter())
         // Two arenas: threads must not each reserve a part of the address space, which is limited.
+        // Whoever watches over the registrator hears of it from the registrator alone.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
         .env("MALLOC_ARENA_MAX", "2")
         // The environment is text in this locale's encoding, before Ruby 3.0.
         .env("LC_ALL", "C.UTF-8")

@@ -3,7 +3,7 @@
 mod events;
 
 use super::guard::{self, Came, Class, Heads};
-use super::{Asking, Question, Status};
+use super::{Asking, Question, Status, metrics, page};
 use crate::error_chain::error_chain;
 use crate::peers::wall_time;
 use events::Events;
@@ -150,6 +150,10 @@ async fn respond(api: &Api, request: &Request<Incoming>, uid: Option<u32>) -> Re
     match request.uri().path() {
         "/livez" => live(api).await,
         "/readyz" => ready(api).await,
+        "/metrics" => metrics(api).await,
+        "/" => Reply::new(200, "text/html; charset=utf-8", page::HTML),
+        "/app.js" => Reply::new(200, "text/javascript; charset=utf-8", page::SCRIPT),
+        "/style.css" => Reply::new(200, "text/css; charset=utf-8", page::STYLE),
         "/api/v1/status" => status(api, wants_text).await,
         "/api/v1/explain" => explain(api, &query, wants_text).await,
         "/api/v1/nodes" => nodes(api, &query).await,
@@ -201,6 +205,17 @@ async fn ready(api: &Api) -> Reply {
         })
         .collect();
     Reply::text(if is_ready { 200 } else { 503 }, lines.join("\n"))
+}
+
+async fn metrics(api: &Api) -> Reply {
+    match ask(api, Question::Metrics).await {
+        None => Reply::gone(),
+        Some((status, meters)) => Reply::new(
+            200,
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics::text(&status, &meters),
+        ),
+    }
 }
 
 async fn status(api: &Api, wants_text: bool) -> Reply {

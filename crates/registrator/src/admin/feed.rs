@@ -133,7 +133,8 @@ impl Feed {
     pub fn after(&self, seq: u64) -> After {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let first = lines.front().map_or(1, |told| told.recent.seq);
-        if seq + 1 < first || seq > self.last() {
+        // Who knows nothing yet gets all that is kept.
+        if (seq > 0 && seq + 1 < first) || seq > self.last() {
             return After::TooOld;
         }
         let behind = lines.iter().filter(|told| told.recent.seq > seq);

@@ -107,11 +107,9 @@ impl Status {
         let since = self.at.saturating_duration_since(self.sync_since);
         let since = self.now.before(since).clock();
         let there: usize = self.counts.nodes.values().sum();
-        format!(
-            "{}: {there} nodes for {} running containers, since {since}",
-            self.state(),
-            self.counts.running
-        )
+        let nodes = counted(there, "node");
+        let containers = counted(self.counts.running, "running container");
+        format!("{}: {nodes} for {containers}, since {since}", self.state())
     }
 
     /// As people read it.
@@ -223,4 +221,9 @@ impl Status {
             },
         })
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }

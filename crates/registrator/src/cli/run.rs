@@ -1,7 +1,7 @@
 //! `run`: registers the containers of this host until it is stopped.
 
 use super::{ask, certificates, connect, secrets};
-use crate::admin::{self, Feed, Listeners};
+use crate::admin::{self, Feed, Listeners, Meters};
 use crate::catalog::{self, Catalog};
 use crate::embedded::Embedded;
 use crate::error_chain::error_chain;
@@ -11,6 +11,7 @@ use crate::event_loop::{self, Attached, End, Inputs, News, Results, SessionTask,
 use crate::exit::Exit;
 use crate::peers::Peers;
 use crate::settings::{self, EmbeddedAccess, Environment, RunSettings};
+use crate::supervisor::Supervisor;
 use crate::{docker, etcd, files, host};
 use registrator_core::reconciler::{OnExit, Reconciler, Settings};
 use std::collections::BTreeMap;
@@ -131,10 +132,7 @@ async fn attach(
     let (config_updates, configs) = unbounded_channel();
 
     let attached = Attached {
-        reconciler: Reconciler::new(Settings {
-            release: RELEASE,
-            ..connect::reconciler(&settings.host)
-        }),
+        reconciler: Reconciler::new(reconciler(settings)),
         evaluators: Evaluators::new(
             Deadlines::new(settings.host.evaluation.evaluation_timeout),
             evaluated,
@@ -148,6 +146,8 @@ async fn attach(
         on_exit: on_exit(settings.on_exit),
         peers: peers(settings, &client, renewals),
         feed: admin_side.feed,
+        meters: Meters::default(),
+        supervisor: Supervisor::of(environment),
         sync: (false, Instant::now()),
     };
     let results = Results {
@@ -172,6 +172,13 @@ async fn attach(
         asked: false,
     };
     Ok(event_loop::run(attached, inputs, session).await)
+}
+
+fn reconciler(settings: &RunSettings) -> Settings {
+    Settings {
+        release: RELEASE,
+        ..connect::reconciler(&settings.host)
+    }
 }
 
 fn on_exit(settings: settings::OnExit) -> OnExit {

@@ -25,6 +25,10 @@ impl Attached {
             Question::Status(to) => {
                 let _ = to.send(self.status(now));
             }
+            Question::Metrics(to) => {
+                let meters = Box::new(self.meters.clone());
+                let _ = to.send((Box::new(self.status(now)), meters));
+            }
             Question::Nodes(filter, after, limit, to) => {
                 let _ = to.send(self.reconciler.node_page(&filter, &after, limit, now));
             }
@@ -48,6 +52,26 @@ impl Attached {
             }
         }
         None
+    }
+
+    /// How it is, in a few words that cost nothing.
+    pub(super) fn state(&self) -> String {
+        let nodes = self.reconciler.desired().len();
+        if self.reconciler.ending() {
+            "ending".to_owned()
+        } else if let Some(identity) = &self.peers.identity {
+            format!("waiting: {identity}")
+        } else if !self.peers.docker.connected {
+            "waiting for Docker".to_owned()
+        } else if !self.peers.etcd.connected {
+            format!("waiting for etcd, with {nodes} nodes")
+        } else if !self.reconciler.started() {
+            "starting: reading and evaluating everything once".to_owned()
+        } else if self.reconciler.settled() {
+            format!("in sync: {nodes} nodes")
+        } else {
+            format!("catching up: {nodes} nodes")
+        }
     }
 
     fn status(&self, now: Instant) -> Status {

@@ -6,6 +6,7 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test says that it failed by failing"
 )]
 
@@ -15,6 +16,7 @@ mod manifests;
 mod names;
 mod rust;
 mod style;
+mod unit;
 mod workspace;
 
 use workspace::File;

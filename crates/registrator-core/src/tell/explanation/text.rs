@@ -115,7 +115,7 @@ pub(super) fn of_verdict(container: &AboutContainer, now: WallTime) -> String {
                 .unzip();
             let fail = if names.len() == 1 { "fails" } else { "fail" };
             let rest = match kept.iter().sum() {
-                0 => "so it gives no node".to_owned(),
+                0 => "it never gave a node".to_owned(),
                 1 => "its last good node stays".to_owned(),
                 some => format!("its {some} last good nodes stay"),
             };
@@ -138,6 +138,7 @@ pub(super) fn of_verdict(container: &AboutContainer, now: WallTime) -> String {
         "not_asked" => "nothing of it is in etcd: no policy asks for a node".to_owned(),
         "registered" if count == 1 => "its node is in etcd".to_owned(),
         "registered" => format!("all of its {count} nodes are in etcd"),
+        _ if count == 1 => "its node is not in etcd as it is asked for".to_owned(),
         _ => {
             let there = nodes().filter(|node| node.state.is_some_and(KeyState::is_fulfilled));
             format!("{} of its {count} nodes are in etcd", there.count())
@@ -381,9 +382,14 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
         row(&mut body, "there", "nothing");
     }
     for candidate in &about.candidates {
-        let is_held = held.is_some_and(|held| held.host.is_some() && held.value == candidate.value);
-        let word = match about.state {
-            Some(KeyState::Outvoted) if !is_held => "waits",
+        let holder = held.filter(|held| held.host.is_some());
+        let is_held = holder.is_some_and(|held| held.value == candidate.value);
+        // The holder was named already.
+        if is_held && candidate.askers.is_empty() {
+            continue;
+        }
+        let word = match holder {
+            Some(_) if !is_held => "waits",
             _ => "wished",
         };
         let whom = wishers(&candidate.askers, candidate.more, &candidate.hosts);

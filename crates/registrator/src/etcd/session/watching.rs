@@ -23,8 +23,8 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// The watches that each stream begins with: the identities, and the beacons.
-const REGISTRATORS: [i64; 2] = [1, 2];
+/// The numbers of the watches that each stream begins with: the identities, and the beacons.
+const REGISTRATORS: [u64; 2] = [1, 2];
 
 /// etcd refuses a watch also because the token has expired with which its stream was opened. So a new stream is tried, but not more often
 /// than this, for the right may really be missing.
@@ -53,8 +53,8 @@ enum Progress {
     Unread(Option<Revision>),
     /// They are being read.
     BeingRead(Option<Revision>),
-    /// They go on under these two numbers, and began behind this revision.
-    Open([i64; 2], Revision),
+    /// They go on, or were asked for, under these two numbers.
+    Open([u64; 2]),
     /// etcd refused them. They are tried again with the next reading of all.
     Refused,
 }
@@ -85,11 +85,15 @@ pub(super) struct Watching {
     newest: Revision,
     interests: Interests,
     stages: BTreeMap<Subject, Progress>,
-    /// Which subject a watch is for.
-    numbers: HashMap<i64, Subject>,
-    /// The watches that were asked for, in the order in which etcd answers. It does not name one that it refuses.
-    asked: VecDeque<i64>,
-    last_number: i64,
+    /// Which subject a watch is for, by our number of the watch.
+    numbers: HashMap<u64, Subject>,
+    last_number: u64,
+    /// The watches that were asked for, in the order in which they are answered. An answer names a watch by the server's own id, and one
+    /// that is refused not at all.
+    asked: VecDeque<u64>,
+    /// The server's ids of those that were answered, both ways.
+    ids: HashMap<u64, i64>,
+    by_id: HashMap<i64, u64>,
     /// The revisions from which on the changes of identities and beacons are not known.
     registrators: [Revision; 2],
     line: SharedStream,
@@ -119,8 +123,10 @@ impl Watching {
             interests: Interests::default(),
             stages: BTreeMap::new(),
             numbers: HashMap::new(),
-            asked: VecDeque::new(),
             last_number: 0,
+            asked: VecDeque::new(),
+            ids: HashMap::new(),
+            by_id: HashMap::new(),
             registrators: [revision + 1; 2],
             line: SharedStream::Opening(JoinSet::new()),
             attempts: Attempts::new(BACKOFF),
@@ -204,7 +210,7 @@ impl Watching {
 
     fn change(&mut self, changes: Changes, revision: Revision) {
         for subject in changes.end {
-            if let Some(Progress::Open(numbers, _)) = self.stages.remove(&subject) {
+            if let Some(Progress::Open(numbers)) = self.stages.remove(&subject) {
                 self.close(numbers);
             }
         }
@@ -219,12 +225,20 @@ impl Watching {
         }
     }
 
-    fn close(&mut self, numbers: [i64; 2]) {
-        for watch_id in numbers {
-            self.numbers.remove(&watch_id);
-            if let SharedStream::Open(stream, _) = &self.line {
-                stream.ask(RequestUnion::CancelRequest(WatchCancelRequest { watch_id }));
+    fn close(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            self.numbers.remove(&number);
+            // One that is not answered yet is cancelled when it is.
+            if let Some(id) = self.ids.remove(&number) {
+                self.by_id.remove(&id);
+                self.cancel(id);
             }
+        }
+    }
+
+    fn cancel(&self, watch_id: i64) {
+        if let SharedStream::Open(stream, _) = &self.line {
+            stream.ask(RequestUnion::CancelRequest(WatchCancelRequest { watch_id }));
         }
     }
 
@@ -238,27 +252,22 @@ impl Watching {
         let numbers = [self.last_number + 1, self.last_number + 2];
         self.last_number += 2;
         for (number, range) in numbers.into_iter().zip(ranges) {
-            let create = watch(number, range, revision + 1);
+            let create = watch(range, revision + 1);
             stream.ask(RequestUnion::CreateRequest(create));
             self.asked.push_back(number);
             self.numbers.insert(number, subject.clone());
         }
-        self.stages
-            .insert(subject, Progress::Open(numbers, revision));
+        self.stages.insert(subject, Progress::Open(numbers));
     }
 
     /// Opens a stream after a pause, with the watch of the identities.
     fn open(&mut self, pause: Duration) {
         let client = self.context.client.clone();
-        let [number, _] = REGISTRATORS;
         let [revision, _] = self.registrators;
+        let identities = KeyRange::prefix(&self.context.layout.identities());
         let create = WatchCreateRequest {
             progress_notify: true,
-            ..watch(
-                number,
-                KeyRange::prefix(&self.context.layout.identities()),
-                revision,
-            )
+            ..watch(identities, revision)
         };
         let mut opening = JoinSet::new();
         opening.spawn(async move {
@@ -268,6 +277,8 @@ impl Watching {
         self.line = SharedStream::Opening(opening);
         self.numbers.clear();
         self.asked.clear();
+        self.ids.clear();
+        self.by_id.clear();
     }
 
     /// The stream has ended, or is of no use. What was watched is read before it is watched again.
@@ -302,12 +313,13 @@ impl Watching {
         if created.header.unwrap_or_default().cluster_id != self.cluster {
             return Some(Report::Lost);
         }
-        let [_, number] = REGISTRATORS;
+        let [first, number] = REGISTRATORS;
+        self.name(first, created.watch_id);
         let [_, revision] = self.registrators;
         let beacons = KeyRange::prefix(&self.context.layout.beacons());
         stream.ask(RequestUnion::CreateRequest(WatchCreateRequest {
             progress_notify: true,
-            ..watch(number, beacons, revision)
+            ..watch(beacons, revision)
         }));
         self.asked.push_back(number);
         self.last_number = number;
@@ -324,8 +336,14 @@ impl Watching {
         None
     }
 
+    /// The server has given a watch this id.
+    fn name(&mut self, number: u64, id: i64) {
+        self.ids.insert(number, id);
+        self.by_id.insert(id, number);
+    }
+
     fn answered(&mut self, answer: Result<WatchResponse, Error>) -> Option<Report> {
-        let SharedStream::Open(stream, opened) = &self.line else {
+        let SharedStream::Open(_, opened) = &self.line else {
             return None;
         };
         let Ok(answer) = answer else {
@@ -335,11 +353,19 @@ impl Watching {
             self.reopen();
             return None;
         };
-        let asked = self.asked.front().filter(|_| answer.created).copied();
-        let number = asked.unwrap_or(answer.watch_id);
-        if answer.created {
-            self.asked.pop_front();
+        let number = if answer.created {
+            self.asked.pop_front()
+        } else {
+            self.by_id.get(&answer.watch_id).copied()
+        };
+        // Of one that was closed nothing is of interest.
+        let number = number?;
+        if answer.created && !answer.canceled {
+            self.name(number, answer.watch_id);
         }
+        let SharedStream::Open(stream, _) = &self.line else {
+            return None;
+        };
         if let Some(at) = REGISTRATORS.iter().position(|known| *known == number) {
             return match stream.check(&answer, 0) {
                 Ok(()) => self.of_registrators(at, answer),
@@ -350,8 +376,11 @@ impl Watching {
                 }
             };
         }
-        // It was closed, and what was on its way is of no interest.
-        let subject = self.numbers.get(&number)?.clone();
+        let Some(subject) = self.numbers.get(&number).cloned() else {
+            // Closed before it was answered.
+            self.close([number]);
+            return None;
+        };
         match stream.check(&answer, 0) {
             Ok(()) => self.of_subject(&subject, answer.events),
             Err(error) => self.ended(&subject, error),
@@ -404,7 +433,7 @@ impl Watching {
 
     /// etcd ended a watch by itself.
     fn ended(&mut self, subject: &Subject, error: Error) -> Option<Report> {
-        if let Some(Progress::Open(numbers, _)) = self.stages.get(subject) {
+        if let Some(Progress::Open(numbers)) = self.stages.get(subject) {
             self.close(*numbers);
         }
         match error {
@@ -513,12 +542,11 @@ fn ranges(layout: &Layout, subject: &Subject) -> [KeyRange; 2] {
     }
 }
 
-fn watch(watch_id: i64, range: KeyRange, start_revision: Revision) -> WatchCreateRequest {
+fn watch(range: KeyRange, start_revision: Revision) -> WatchCreateRequest {
     WatchCreateRequest {
         key: range.key,
         range_end: range.end,
         start_revision,
-        watch_id,
         fragment: true,
         ..WatchCreateRequest::default()
     }
