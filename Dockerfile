@@ -10,7 +10,10 @@ WORKDIR /usr/src/registrator
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY scripts/dist.sh scripts/
-RUN scripts/dist.sh program && mkdir services run
+RUN scripts/dist.sh program
+# No configurations: what is registered is for them to say. And where the program can be asked: by the check below, and with docker exec; a tmpfs
+# that is mounted there has the same mode.
+RUN mkdir -p root/registrator/services root/run/kontena-registrator && chmod 1777 root/run/kontena-registrator
 
 FROM scratch AS static
 LABEL org.opencontainers.image.title="Kontena Registrator" \
@@ -21,10 +24,7 @@ LABEL org.opencontainers.image.title="Kontena Registrator" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /usr/src/registrator/dist/kontena-registrator /
 COPY etc/policies /registrator/policies
-# Empty: what is registered is for a configuration to say.
-COPY --from=build /usr/src/registrator/services /registrator/services
-# Where it can be asked: by the check below, and with docker exec.
-COPY --from=build --chown=65532:65532 /usr/src/registrator/run /run/kontena-registrator
+COPY --from=build /usr/src/registrator/root/ /
 ENV KONTENA_REGISTRATOR_POLICIES=/registrator/policies KONTENA_REGISTRATOR_SERVICES=/registrator/services
 USER 65532:65532
 HEALTHCHECK --timeout=5s CMD ["/kontena-registrator", "status", "--ready"]

@@ -47,11 +47,11 @@ files() {
 package() {
     local source=$DIST/package/$NAME-$version
     files
-    rm -rf "$DIST/package"
+    rm -rf "$DIST/package" "$DIST/$NAME"_*.deb
     mkdir -p "$source"
     cp -r packaging/debian "$source/debian"
     cp -r etc docs README.md CHANGELOG.md LICENSE "$source/"
-    cp -r packaging/prometheus "$source/" 2>/dev/null || true
+    cp -r packaging/prometheus "$source/"
     cp packaging/$NAME.service "$source/debian/"
     cp -r "$DIST/completions" "$DIST/man" "$DIST/$NAME.default" "$source/"
     cp "$DIST/$NAME" "$DIST/$NAME.debug" "$source/"

@@ -76,6 +76,7 @@ configured() {
     on_host mkdir -p "$(dirname "$CONFIGURATION")"
     on_host cp "/usr/share/doc/$NAME/examples/services/skydns/bridge.json" "$CONFIGURATION"
     wait_until "a configuration counts as soon as it is there" has_node web
+    wait_until "it says that it is ready" on_host "$NAME" status --ready
 }
 
 on_host_write() { docker exec -i host tee -a "$1" >/dev/null; }

@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly SIZE_LIMIT=20000000
+# 20 MiB.
+readonly SIZE_LIMIT=20971520
 readonly NAME=kontena-registrator
 root=$(mktemp -d)
 # Others than its owner have to see it.
