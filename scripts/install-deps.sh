@@ -3,8 +3,8 @@
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
 #   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, HAProxy,
-#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go, Debian's tools for packages
-#   scripts/install-deps.sh dist    what `make dist` needs
+#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go, promtool
+#   scripts/install-deps.sh dist    what `make dist` needs, and the tests of what it makes
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
 # to install and ends with an error. It never installs a Rust toolchain, nor a Go newer than the distribution's: it says
@@ -62,14 +62,10 @@ needed_to_test() {
     # Its networks are made by this one. Debian has it where no PATH leads.
     [ -e /usr/lib/podman/netavark ] || missing+=(netavark)
     need ruby ruby
-    # What reads the metrics and the alerts, what shows the page, and what judges the unit.
+    # What reads the metrics and the alerts, and what judges the unit.
     need prometheus promtool
-    need chromium chromium
-    need nodejs node
-    need npm npm
     need systemd systemd-analyze
     need curl curl
-    needed_for_packages
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
