@@ -170,7 +170,7 @@ fn a_new_list_does_not_forget_it() {
     send(&fake, &kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
     fake.end_streams();
-    watched.until("connected");
+    watched.until("open again");
     watched.expect_list(&["c1 stopping bridge"]);
     set_state(&fake, "exited", "1");
     send(&fake, &event(1, "die"));
@@ -198,7 +198,7 @@ fn a_grace_time_that_ends_while_docker_is_away() {
     send(&fake, &kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
     fake.end_streams();
-    watched.until("connected");
+    watched.until("open again");
     watched.expect_list(&["c1 stopping bridge"]);
     watched.expect(&["apply c1 running bridge"]);
 }
