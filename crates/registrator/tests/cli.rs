@@ -346,6 +346,7 @@ fn plan_as_json() {
             "idle",
             "nodes",
             "printed",
+            "reasons",
             "warnings"
         ]
     );

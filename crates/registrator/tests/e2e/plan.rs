@@ -108,6 +108,7 @@ fn plan_without_etcd(world: World) {
         "errors": [],
         "idle": [],
         "printed": [],
+        "reasons": [],
         "warnings": [],
         "held_back": null,
     });
