@@ -13,7 +13,7 @@ COPY scripts/dist.sh scripts/
 RUN scripts/dist.sh program
 # No configurations: what is registered is for them to say. And where the program can be asked: by the check below, and with docker exec; a tmpfs
 # that is mounted there has the same mode.
-RUN mkdir -p root/registrator/services root/run/kontena-registrator && chmod 1777 root/run/kontena-registrator
+RUN mkdir -p image/registrator/services image/run/kontena-registrator && chmod 1777 image/run/kontena-registrator
 
 FROM scratch AS static
 LABEL org.opencontainers.image.title="Kontena Registrator" \
@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="Kontena Registrator" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /usr/src/registrator/dist/kontena-registrator /
 COPY etc/policies /registrator/policies
-COPY --from=build /usr/src/registrator/root/ /
+COPY --from=build /usr/src/registrator/image/ /
 ENV KONTENA_REGISTRATOR_POLICIES=/registrator/policies KONTENA_REGISTRATOR_SERVICES=/registrator/services
 USER 65532:65532
 HEALTHCHECK --timeout=5s CMD ["/kontena-registrator", "status", "--ready"]
