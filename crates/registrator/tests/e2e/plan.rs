@@ -86,6 +86,10 @@ fn a_plan_tells_what_run_does(mut world: World) {
     assert_eq!(world.revision(), revision, "it writes nothing");
     world.delete("/t/blocked");
     world.start();
+    // What nobody asks for goes after the first sync.
+    world.wait_until("what was deleted to be gone", |world| {
+        world.node("/t/delete").is_none()
+    });
     let revision = world.revision();
     let (code, json) = plan(&world, &["--json", "--exit-code"]);
     assert_eq!(code, Some(0), "{json}");
