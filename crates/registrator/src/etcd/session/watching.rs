@@ -15,6 +15,7 @@ use crate::etcd::reading::KeyRange;
 use crate::etcd::views;
 use etcd_api::watch_request::RequestUnion;
 use etcd_api::{Event, WatchCancelRequest, WatchCreateRequest, WatchResponse};
+use registrator_core::backoff::Backoff;
 use registrator_core::node::Key;
 use registrator_core::own::{Revision, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -29,6 +30,13 @@ const REGISTRATORS: [u64; 2] = [1, 2];
 /// etcd refuses a watch also because the token has expired with which its stream was opened. So a new stream is tried, but not more often
 /// than this, for the right may really be missing.
 const DOUBT_EVERY: Duration = Duration::from_secs(10);
+
+/// The pauses before what was watched is read after a break. Most breaks are those of all hosts at the same time, and while etcd elects a
+/// leader each reading that fails would send this process on to the next endpoint, and back to one that has been left.
+const READINGS: Backoff = Backoff {
+    first: Duration::from_secs(2),
+    longest: Duration::from_secs(10),
+};
 
 /// What the watches report.
 #[derive(Debug)]
@@ -100,6 +108,7 @@ pub(super) struct Watching {
     attempts: Attempts,
     /// The stream broke: what is watched must be read again.
     broken: bool,
+    readings: Attempts,
     /// The newest revision that was told when this began comes with it.
     reading: JoinSet<(Revision, Result<KeyReading, Error>)>,
     /// What was told of refusals.
@@ -131,6 +140,7 @@ impl Watching {
             line: SharedStream::Opening(JoinSet::new()),
             attempts: Attempts::new(BACKOFF),
             broken: false,
+            readings: Attempts::new(READINGS),
             reading: JoinSet::new(),
             refused: BTreeSet::new(),
             doubted: None,
@@ -332,7 +342,12 @@ impl Watching {
         for (subject, revision) in waiting.collect::<Vec<_>>() {
             self.begin(subject, revision);
         }
-        self.read(Duration::ZERO);
+        let pause = if self.broken {
+            self.readings.failed()
+        } else {
+            Duration::ZERO
+        };
+        self.read(pause);
         None
     }
 
@@ -504,7 +519,7 @@ impl Watching {
                     *stage = Progress::Unread(from);
                 }
             }
-            let pause = self.attempts.failed();
+            let pause = self.readings.failed();
             self.read(pause);
             return None;
         };
@@ -512,6 +527,7 @@ impl Watching {
             return Some(Report::Lost);
         }
         self.attempts.succeeded();
+        self.readings.succeeded();
         self.broken = false;
         self.newest = self.newest.max(reading.revision);
         let read = self.stages.iter();
