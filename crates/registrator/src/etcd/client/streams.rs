@@ -63,6 +63,24 @@ impl EtcdClient {
         }
     }
 
+    /// The same as [`EtcdClient::keep_alive`], for so long at most: a beacon must not wait for an endpoint that says nothing, while others would
+    /// answer.
+    ///
+    /// # Errors
+    /// The same, and that there was no answer.
+    pub(in crate::etcd) async fn keep_alive_within(
+        &self,
+        id: LeaseId,
+        within: Duration,
+    ) -> Result<(KeepAliveStream, LeaseKeepAliveResponse), Error> {
+        let turn = self.turn();
+        if let Ok(opened) = tokio::time::timeout(within, self.keep_alive(id)).await {
+            return opened;
+        }
+        self.leave(turn);
+        Err(Error::no_answer(&self.remote(turn).name, within))
+    }
+
     /// Begins a stream of keep-alives with a first one for `id`.
     ///
     /// # Errors

@@ -130,7 +130,8 @@ impl Renewal {
         let mut broke_early = false;
         loop {
             let sent = Instant::now();
-            let (mut stream, first) = match self.client.keep_alive(self.lease).await {
+            let opening = self.client.keep_alive_within(self.lease, self.patience);
+            let (mut stream, first) = match opening.await {
                 Ok(opened) => opened,
                 Err(error) => return error,
             };
