@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Folder, config, inspect, lines, settings};
+use common::{Folder, SHIPPED, config, inspect, lines, settings};
 use registrator_policy::{Limits, Settings, lint, load};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -81,15 +81,7 @@ fn the_shipped_policies_have_their_attributes_documented() {
         name => section(&text, &format!("### {name}\n")),
     };
     let selection = section(&text, "## Selection\n");
-    for name in [
-        "kontena-lb",
-        "services",
-        "skydns",
-        "skydns-srv",
-        "skydns2",
-        "traefik",
-        "vulcand",
-    ] {
+    for name in SHIPPED {
         let path = format!("../../etc/policies/{name}.star");
         let policy = load(Path::new(&path), &settings(&[])).unwrap();
         let own = own(name);

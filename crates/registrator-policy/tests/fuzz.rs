@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, inspect, settings};
+use common::{Folder, SHIPPED, inspect, settings};
 use fuzz::Target;
 use registrator_core::evaluate::evaluation::{EvalErrorKind, Evaluation, MAX_REASONS};
 use registrator_core::node::Key;
@@ -15,16 +15,6 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-
-const SHIPPED: [&str; 7] = [
-    "skydns",
-    "skydns2",
-    "skydns-srv",
-    "services",
-    "vulcand",
-    "kontena-lb",
-    "traefik",
-];
 
 /// A policy wants a deep stack.
 fn deep(test: impl FnOnce() + Send) {
@@ -41,16 +31,7 @@ fn shipped() -> Vec<Box<dyn Policy>> {
         ("KONTENA_REGISTRATOR_HOST_NAME", "node1"),
     ]);
     let file = |name| format!("../../etc/policies/{name}.star");
-    // Each on a thread of its own, as in the program: a thread keeps what is left of heaps that were dropped, and counts it as used by
-    // the next one.
-    let load = |name| {
-        let load = || load(Path::new(&file(name)), &settings).unwrap();
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-            let loaded = thread.spawn_scoped(scope, load).unwrap().join();
-            loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    };
+    let load = |name| load(Path::new(&file(name)), &settings).unwrap();
     SHIPPED.map(load).into()
 }
 

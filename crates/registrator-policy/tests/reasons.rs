@@ -4,20 +4,10 @@
 
 mod common;
 
-use common::{changed, config, settings};
+use common::{SHIPPED, changed, config, settings};
 use registrator_policy::load;
 use serde_json::{Value as Json, json};
 use std::path::Path;
-
-const POLICIES: [&str; 7] = [
-    "kontena-lb",
-    "services",
-    "skydns",
-    "skydns-srv",
-    "skydns2",
-    "traefik",
-    "vulcand",
-];
 
 const CONTAINERS: [&str; 10] = [
     "created",
@@ -84,7 +74,7 @@ fn no_shipped_policy_gives_nothing_without_a_reason() {
     ]);
     let changes = changes();
     let (mut tried, mut empty) = (0, 0);
-    for name in POLICIES {
+    for name in SHIPPED {
         let file = format!("../../etc/policies/{name}.star");
         let mut policy = load(Path::new(&file), &settings).unwrap();
         for given in configurations(name) {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Folder, checked, evaluate, policy, policy_with, ruby, settings};
+use common::{Folder, SHIPPED, checked, evaluate, policy, policy_with, ruby, settings};
 use registrator_core::evaluate::evaluation::EvalErrorKind;
 use registrator_policy::{Settings, load};
 use serde_json::{Value as Json, json};
@@ -186,16 +186,7 @@ fn check_shipped(policy: &str, given: Json, expected: &str) {
 
 #[test]
 fn shipped_policies_refuse_nonsense_about_selection() {
-    let all = [
-        "kontena-lb",
-        "services",
-        "skydns",
-        "skydns-srv",
-        "skydns2",
-        "traefik",
-        "vulcand",
-    ];
-    for policy in all {
+    for policy in SHIPPED {
         check_shipped(policy, json!({}), "right");
         check_shipped(
             policy,

@@ -5,8 +5,9 @@ use super::guards::guards;
 use super::json::{encode, to_star};
 use super::words::words;
 use crate::names;
-use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension};
-use starlark::syntax::{Dialect, DialectTypes};
+use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension, Module};
+use starlark::eval::Evaluator;
+use starlark::syntax::{AstModule, Dialect, DialectTypes};
 use starlark::values::none::NoneOr;
 use starlark::values::{Heap, Value};
 use starlark_derive::starlark_module;
@@ -23,10 +24,37 @@ pub(super) const DIALECT: Dialect = Dialect {
     ..Dialect::Standard
 };
 
+/// Names something of each built-in type, as a policy may do first.
+const FIRST_USE: &str = r#"
+def f(a: str | None = None, *b, c: list[str] = [], **d) -> dict[str, int]:
+    return {str(x): len(dir(x)) for x in ["", [], {}, set(), (), struct(a = 1), 1, 1.5, True, None, range(3), len, f]}
+f(c = ["a".upper(), "%s" % 1, f"{1}"])
+"#;
+
 /// Everything that a policy can name besides its own definitions.
+///
+/// What the interpreter makes once for a process, it makes in the thread that uses it first, and leaves there scraps of memory that it takes
+/// for the heap of whatever runs next: up to megabytes, that count for the limit of a policy. So that is done in a thread that ends.
 pub(super) fn globals() -> &'static Globals {
-    static GLOBALS: LazyLock<Globals> = LazyLock::new(build);
+    static GLOBALS: LazyLock<Globals> = LazyLock::new(|| {
+        let building = std::thread::Builder::new().spawn(|| {
+            let globals = build();
+            // Were it to fail, only the count would be wrong; a test sees to it.
+            let _ = use_first(&globals);
+            globals
+        });
+        let built = building.ok().and_then(|building| building.join().ok());
+        built.unwrap_or_else(build)
+    });
     &GLOBALS
+}
+
+fn use_first(globals: &Globals) -> starlark::Result<()> {
+    let ast = AstModule::parse("first-use", FIRST_USE.to_owned(), &DIALECT)?;
+    Module::with_temp_heap(|module| {
+        Evaluator::new(&module).eval_module(ast, globals)?;
+        Ok(())
+    })
 }
 
 /// Left out are the extensions that read the terminal, show addresses or crash: `Breakpoint`, `Debug`, `Internal`, `Json`.
@@ -120,5 +148,15 @@ fn json_functions(builder: &mut GlobalsBuilder) {
                 "json.decode: {error}; give default = None to get None for a text that is not JSON"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_use_succeeds() {
+        use_first(&build()).unwrap();
     }
 }

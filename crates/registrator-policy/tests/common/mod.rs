@@ -12,6 +12,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// The shipped policies in Starlark.
+pub const SHIPPED: [&str; 7] = [
+    "skydns",
+    "skydns2",
+    "skydns-srv",
+    "services",
+    "vulcand",
+    "kontena-lb",
+    "traefik",
+];
+
 /// A folder with policy files.
 pub struct Folder(TempDir);
 

@@ -1,7 +1,7 @@
 //! Hosts with different versions of the program.
 
 use crate::host::HOSTS;
-use crate::sharing::{all_want, expect_untouched, restart};
+use crate::sharing::{expect_untouched, restart, shared_and_own};
 use crate::world::{LONG, World};
 use std::path::{Path, PathBuf};
 
@@ -47,13 +47,7 @@ pub(crate) fn install(world: &mut World, other: &Path, on: &[usize]) {
 pub(crate) fn rolling_upgrade(world: &mut World, former: &Path) {
     install(world, former, &[0, 1, 2]);
     world.begin("a rolling upgrade", LONG, "keep");
-    all_want(world, ["1", "1", "1"]);
-    (0..HOSTS).for_each(|host| {
-        let own = format!("/own/{host}");
-        world.hosts[host].run("own", &[(&own, "1")]);
-    });
-    world.settle("three hosts with a node of their own");
-    let before = world.revisions();
+    let before = shared_and_own(world);
     let history = world.act("all are upgraded, one after the other", |world| {
         for upgraded in [&[1, 2][..], &[2], &[]] {
             install(world, former, upgraded);

@@ -88,13 +88,7 @@ pub(crate) fn two_leave_at_once(world: &mut World) {
 /// Processes end and keep their nodes, alone and all together, and others take over.
 pub(crate) fn restarts(world: &mut World) {
     world.begin("restarts that keep", LONG, "keep");
-    all_want(world, ["1", "1", "1"]);
-    (0..HOSTS).for_each(|host| {
-        let own = format!("/own/{host}");
-        world.hosts[host].run("own", &[(&own, "1")]);
-    });
-    world.settle("three hosts with a node of their own");
-    let before = world.revisions();
+    let before = shared_and_own(world);
     let holder = world.holder(KEY);
     let history = world.act("the holder is restarted", |world| restart(world, &[holder]));
     expect_untouched(world, &history, &before);
@@ -222,6 +216,17 @@ pub(crate) fn all_want(world: &mut World, values: [&str; HOSTS]) {
         world.hosts[host].run("one", &[(KEY, value)]);
         world.settle("one more wants it");
     }
+}
+
+/// All hosts hold one key together, and each holds one of its own: the revisions of these nodes.
+pub(crate) fn shared_and_own(world: &mut World) -> BTreeMap<String, i64> {
+    all_want(world, ["1", "1", "1"]);
+    (0..HOSTS).for_each(|host| {
+        let own = format!("/own/{host}");
+        world.hosts[host].run("own", &[(&own, "1")]);
+    });
+    world.settle("three hosts with a node of their own");
+    world.revisions()
 }
 
 fn leave(world: &mut World, hosts: &[usize]) {
