@@ -44,7 +44,7 @@ dist: ## Build what is given to others, in dist/: static program, checksums, man
 	@scripts/dist.sh
 
 .PHONY: test-packages
-test-packages: ## The tests of what `make dist` builds: by hand, before a release
+test-packages: ## The tests of what `make dist` builds alone
 	@scripts/test.sh packages
 
 .PHONY: e2e

@@ -3,7 +3,7 @@
 #
 #   scripts/install-deps.sh run     what `make run` needs: a Docker Engine, busybox, etcdctl, a C compiler
 #   scripts/install-deps.sh test    that, and what `make test` needs: an etcd server, HAProxy,
-#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go, promtool
+#                                   nginx, dig, iproute2, iptables, Python, Ruby, Go, Prometheus, Chromium, Node
 #   scripts/install-deps.sh dist    what `make dist` needs, and the tests of what it makes
 #
 # Installs only what is missing and prints nothing when nothing is. Without root, or without apt-get, it says exactly what
@@ -66,6 +66,10 @@ needed_to_test() {
     need prometheus promtool
     need systemd systemd-analyze
     need curl curl
+    # The page in a browser. CHROMIUM names another Chromium or Chrome, as on Ubuntu, whose package needs snap.
+    [ -n "${CHROMIUM:-}" ] || need chromium chromium
+    need nodejs node
+    need npm npm
     need python3 python3
     if command -v python3 >/dev/null 2>&1; then
         python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)

@@ -4,7 +4,7 @@
 #   scripts/test.sh        all of it
 #   scripts/test.sh e2e    the end-to-end tests alone
 #   scripts/test.sh engines    those with a Docker Engine, on the newest one instead of the machine's
-#   scripts/test.sh packages   the static program, the images, the compose files, the Debian package
+#   scripts/test.sh packages   the static program, the images, the compose files, the Debian package alone
 #
 # Harms nobody's machine, and fails if it has left or taken anything: scripts/guest.sh. What a run that was killed has left is
 # removed by the next.
@@ -86,7 +86,7 @@ summary() {
 }
 
 everything() {
-    phase "servers to test with" fetch_servers etcd coredns traefik confd && export_servers || return 0
+    phase "servers to test with" fetch_servers etcd coredns traefik confd page && export_servers || return 0
     phase "lints" scripts/lint.sh || true
     phase "former version" fetch_former || return 0
     export_servers
@@ -95,6 +95,7 @@ everything() {
     phase "each crate alone" each_crate_alone || true
     phase "demo" env DEMO_ONCE=1 scripts/demo.sh || true
     phase "licences and sources" scripts/deny.sh || true
+    phase "what is given to others" scripts/dist.sh package && packages || true
 }
 
 packages() {
@@ -125,7 +126,7 @@ newest_engine() {
 
 if [ -z "${REGISTRATOR_TEST_RUN:-}" ]; then
     scripts/install-deps.sh test
-    [ "${1:-}" != packages ] || scripts/install-deps.sh dist
+    case "${1:-all}" in all | packages) scripts/install-deps.sh dist ;; esac
     exec scripts/guest.sh scripts/test.sh "$@"
 fi
 rm -rf "$LOGS"

@@ -295,6 +295,16 @@ fn calm(world: &mut World, last: &[(usize, u8, Asked)]) {
     world.pass(Duration::from_secs(200));
 }
 
+/// What has no reason on a host that runs.
+fn unexplained(world: &World) -> Vec<String> {
+    let running = world.hosts.values().filter(|host| host.stopped.is_none());
+    let missing = running.flat_map(|host| {
+        let containers = (0..3).map(|number| world::container_id(&format!("c{number}")));
+        world::reasons::missing(&host.reconciler, containers, world.now())
+    });
+    missing.collect()
+}
+
 /// For each key the values that the hosts wish, by host: the smallest of what the host's containers ask for.
 fn expected(last: &[(usize, u8, Asked)]) -> BTreeMap<String, BTreeMap<&'static str, String>> {
     let mut containers: BTreeMap<(usize, u8), Json> = BTreeMap::new();
@@ -406,8 +416,12 @@ proptest! {
     ) {
         let mut world = World::new();
         HOSTS.iter().for_each(|host| world.start(host, true));
-        steps.iter().for_each(|step| perform(&mut world, step));
+        for step in &steps {
+            perform(&mut world, step);
+            prop_assert_eq!(unexplained(&world), Vec::<String>::new(), "after {:?}", step);
+        }
         calm(&mut world, &last);
+        prop_assert_eq!(unexplained(&world), Vec::<String>::new());
         check_keys(&world.keys(), &expected(&last));
         let gaps = record::gaps(&world.store, &world.others, Exempt::WithLease);
         prop_assert_eq!(gaps, [], "no key vanishes while somebody waits for it");

@@ -13,6 +13,7 @@ mod layout;
 mod overview;
 mod reading;
 mod renewals;
+mod requests;
 mod session;
 mod settings;
 mod views;
@@ -28,6 +29,7 @@ pub use key_reader::KeyReader;
 pub use layout::Layout;
 pub use overview::look;
 pub use renewals::Renewals;
+pub use requests::Requests;
 pub use session::{SessionEnd, SessionRequest, SessionUpdate, hold_session};
 pub use settings::{Credentials, OnConflict, Settings, SettingsError, TlsFiles};
 

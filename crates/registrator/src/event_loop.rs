@@ -252,9 +252,6 @@ impl Attached {
     fn etcd_event(&mut self, update: etcd::SessionUpdate, now: Instant) -> Option<SessionEvent> {
         self.feed.tell(report::etcd(&update));
         self.peers.etcd(&update, now);
-        if let etcd::SessionUpdate::Session(SessionEvent::Committed { id, outcome }) = &update {
-            self.meters.committed(*id, outcome, now);
-        }
         match update {
             etcd::SessionUpdate::Session(event) => Some(event),
             _ => None,
@@ -311,10 +308,7 @@ impl Attached {
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
                 Command::Forget(forgotten) => ask(etcd::SessionRequest::Forget(forgotten)),
-                Command::Commit(commit) => {
-                    self.meters.sent(commit.id, Instant::now());
-                    ask(etcd::SessionRequest::Commit(commit));
-                }
+                Command::Commit(commit) => ask(etcd::SessionRequest::Commit(commit)),
                 Command::Stop(on_exit) => {
                     stop = true;
                     ask(match on_exit {

@@ -22,6 +22,7 @@ mod evaluators;
 mod event_loop;
 mod exit;
 mod files;
+mod histogram;
 mod host;
 mod init;
 mod logging;

@@ -69,6 +69,8 @@ pub struct Lease {
 pub struct Peers {
     /// When the process started.
     pub started: Instant,
+    /// The same on the clock, as it was then: the same each time that it is told.
+    pub started_at: WallTime,
     /// Its identity, as soon as it is known.
     pub host: Option<String>,
     /// The machine's name.
@@ -87,6 +89,8 @@ pub struct Peers {
     pub leases_lost: u64,
     /// When it was renewed last.
     pub renewals: etcd::Renewals,
+    /// How long requests to etcd take.
+    pub requests: etcd::Requests,
     /// Why this process may not write: another one has its identity.
     pub identity: Option<String>,
     /// Policies whose configurations in etcd cannot be read, and roots that cannot be watched.
@@ -97,6 +101,7 @@ impl Peers {
     /// Nothing is known yet.
     pub fn new(
         renewals: etcd::Renewals,
+        requests: etcd::Requests,
         host: Option<String>,
         machine: String,
         endpoint: String,
@@ -108,6 +113,7 @@ impl Peers {
         };
         Peers {
             started,
+            started_at: wall_time(),
             host,
             machine,
             docker: waiting.clone(),
@@ -117,6 +123,7 @@ impl Peers {
             lease: None,
             leases_lost: 0,
             renewals,
+            requests,
             identity: None,
             unwatched: std::collections::BTreeSet::new(),
         }

@@ -238,6 +238,15 @@ impl Departures {
         batches.flat_map(|batch| batch.keys.iter().map(|key| (key, &batch.cause)))
     }
 
+    /// The nodes of a container that are still there though nobody asks for them any more, and its end does not prove that they go.
+    pub fn of_container<'a>(&'a self, container: &'a ContainerId) -> impl Iterator<Item = &'a Key> {
+        let first = (container.clone(), 0);
+        let of_it = self.of_container.range(first..);
+        let of_it = of_it.take_while(move |(whose, _)| *whose == *container);
+        let batches = of_it.filter_map(|(_, turn)| self.batches.get(turn));
+        batches.flat_map(|batch| &batch.keys)
+    }
+
     /// Whether a node stays for now.
     pub fn holds(&self, key: &Key) -> bool {
         self.of_key.contains_key(key)

@@ -101,6 +101,16 @@ impl Reconciler {
                 .map(ToString::to_string)
                 .collect(),
             problems: problems.map(Problem::to_string).collect(),
+            unwished: self
+                .departures
+                .of_container(id)
+                .map(|key| self.about_key(key, at))
+                .collect(),
+            kept: if self.keep_orphans() {
+                self.keys.orphans().len()
+            } else {
+                0
+            },
             instances,
             ..facts(container, &document)
         }))
@@ -316,6 +326,8 @@ fn facts(container: &Container, document: &Document) -> AboutContainer {
         connected: false,
         started: false,
         instances: Vec::new(),
+        unwished: Vec::new(),
+        kept: 0,
         problems: Vec::new(),
     }
 }

@@ -69,6 +69,10 @@ pub struct AboutContainer {
     pub started: bool,
     /// What instances make of it.
     pub instances: Vec<AboutOrigin>,
+    /// Nodes of it that are there though nobody asks for them any more.
+    pub unwished: Vec<AboutKey>,
+    /// How many nodes of the process before this one are kept. Whose they are is not known.
+    pub kept: usize,
     /// Policies and configurations that do not run.
     pub problems: Vec<String>,
 }
@@ -232,6 +236,7 @@ impl Explanation {
             About::Key(key) => vec![&key.key],
             About::Container(container) => {
                 let nodes = container.instances.iter().flat_map(|it| &it.nodes);
+                let nodes = nodes.chain(&container.unwished);
                 nodes.map(|node| &node.key).collect()
             }
             About::Instance(_) => Vec::new(),
@@ -283,7 +288,7 @@ impl AboutKey {
                 self.key
             ),
             KeyState::Rejected => {
-                "Give the registrator's user in etcd the right to write it, or have the policy write another key.".to_owned()
+                "It is tried again by itself. Give the registrator's user in etcd the right to write it, raise etcd's limit, or have the policy write something else.".to_owned()
             }
             KeyState::Kept => {
                 "Mend what fails, and it goes by itself, unless somebody asks for it again.".to_owned()

@@ -492,7 +492,7 @@ impl fmt::Display for Notice {
             ),
             Notice::HeldBack(held_back) => write!(
                 f,
-                "{}. They stay for now. If this is meant, send SIGUSR1 to let them go; if not, mend it, and nothing is lost. {}",
+                "{}. They stay for now. If this is meant, let them go: kontena-registrator brake release, or SIGUSR1. If not, mend it, and nothing is lost. {}",
                 held_back.reason(),
                 match held_back.for_at_most {
                     Some(wait) => format!("Otherwise they go in {}", span(wait)),

@@ -13,6 +13,7 @@
 )]
 
 pub mod etcd;
+pub mod reasons;
 pub mod record;
 mod session;
 

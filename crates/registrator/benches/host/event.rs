@@ -18,7 +18,7 @@ pub(crate) fn latency(stage: &mut Stage) {
         let id = stage.docker.run("one", &[]);
         let program = stage.launch();
         stage.wait_for_nodes(others + 1, &program);
-        starts(stage, others);
+        starts(stage, &format!("{others} others running"));
         renames(stage, others);
         program.end();
         parts(stage, &id);
@@ -26,7 +26,7 @@ pub(crate) fn latency(stage: &mut Stage) {
     }
 }
 
-fn starts(stage: &Stage, others: usize) {
+pub(crate) fn starts(stage: &Stage, among: &str) {
     let host = stage.docker.host();
     let (mut recorder, events) = (Recorder::start(&stage.etcd.url()), engine::events(&host));
     let (mut times, mut removals) = (Vec::new(), Vec::new());
@@ -38,8 +38,8 @@ fn starts(stage: &Stage, others: usize) {
         let started = engine::wait_for(&events, "start", "one");
         times.push(between(started, recorder.next(NODES).at));
     }
-    row(&format!("start, {others} others running"), times);
-    row(&format!("die, {others} others running"), removals);
+    row(&format!("start, {among}"), times);
+    row(&format!("die, {among}"), removals);
 }
 
 fn renames(stage: &Stage, others: usize) {

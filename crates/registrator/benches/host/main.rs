@@ -1,6 +1,6 @@
 //! Measures the program as a whole, between a real Docker Engine and a real etcd: `docs/performance.md` has its figures.
 //!
-//! `cargo bench -p registrator --bench host` measures everything, `… -- event sync rest burst keys` what is named. Needs what the
+//! `cargo bench -p registrator --bench host` measures everything, `… -- event watched sync rest burst keys` what is named. Needs what the
 //! tests with a real Docker daemon need, and nothing else that keeps the machine busy.
 
 #![allow(
@@ -30,6 +30,7 @@ mod stage;
 mod sync;
 #[path = "../support/table.rs"]
 mod table;
+mod watched;
 
 use stage::Stage;
 
@@ -37,8 +38,9 @@ use stage::Stage;
 type Measurement = (&'static str, fn(&mut Stage));
 
 /// From few containers to many: they stay.
-const MEASUREMENTS: [Measurement; 5] = [
+const MEASUREMENTS: [Measurement; 6] = [
     ("event", event::latency),
+    ("watched", watched::compared),
     ("burst", event::burst),
     ("rest", rest::minute),
     ("sync", sync::initial),
@@ -56,7 +58,7 @@ fn main() {
         .collect();
     let known = |word: &String| MEASUREMENTS.iter().any(|(name, _)| name == word);
     if let Some(word) = wanted.iter().find(|word| !known(word)) {
-        eprintln!("there is no measurement {word:?}: event, burst, rest, sync, keys");
+        eprintln!("there is no measurement {word:?}: event, watched, burst, rest, sync, keys");
         std::process::exit(2);
     }
     for (name, measure) in MEASUREMENTS {

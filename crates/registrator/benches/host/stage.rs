@@ -41,15 +41,23 @@ impl Stage {
 
     /// Starts the program, with the policy for DNS that is shipped.
     pub(crate) fn launch(&self) -> Program {
+        self.launch_and(&[])
+    }
+
+    /// The same, with these arguments too.
+    pub(crate) fn launch_and(&self, more: &[&dyn AsRef<OsStr>]) -> Program {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let [policies, services] = ["etc/policies/skydns.star", "etc/services"];
-        self.launch_with(&[
+        let (policies, services) = (root.join(policies), root.join(services));
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![
             &"--on-exit=release",
             &"--policies",
-            &root.join(policies),
+            &policies,
             &"--services",
-            &root.join(services),
-        ])
+            &services,
+        ];
+        arguments.extend_from_slice(more);
+        self.launch_with(&arguments)
     }
 
     /// Starts the program with these arguments.

@@ -1,12 +1,19 @@
 //! The metrics, as Prometheus reads them. Labels are fixed words and the names of policies, never a key, a container or a host.
 
 use super::Status;
-use super::meters::{CHANGES, Histogram, Meters, RESULTS};
+use super::meters::{CHANGES, Meters, RESULTS};
+use crate::histogram::Histogram;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// The beginning of all names.
 const PREFIX: &str = "kontena_registrator_";
+
+/// What it was built of, if who built it said so: `make dist` does.
+const COMMIT: &str = match option_env!("REGISTRATOR_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
 
 /// All metrics.
 pub(super) fn text(status: &Status, meters: &Meters) -> String {
@@ -15,6 +22,7 @@ pub(super) fn text(status: &Status, meters: &Meters) -> String {
     of_keys(&mut page, status);
     of_policies(&mut page, status, meters);
     of_work(&mut page, meters);
+    of_requests(&mut page, status);
     of_lease(&mut page, status);
     of_process(&mut page, status);
     page.0
@@ -111,7 +119,10 @@ fn of_state(page: &mut Page, status: &Status, meters: &Meters) {
         "build_info",
         "gauge",
         "The version that runs.",
-        [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+        [(
+            vec![("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)],
+            1.0,
+        )],
     );
     page.gauge(
         "in_sync",
@@ -255,14 +266,28 @@ fn of_work(page: &mut Page, meters: &Meters) {
         "Containers that were inspected.",
         meters.inspects,
     );
+}
+
+fn of_requests(page: &mut Page, status: &Status) {
+    let all = status.peers.requests.all();
     let name = "etcd_request_duration_seconds";
     page.family(name, "histogram", "How long requests to etcd took.");
-    page.histogram(name, &[("operation", "txn")], &meters.txns);
+    for measured in &all {
+        page.histogram(
+            name,
+            &[("operation", measured.operation)],
+            &measured.durations,
+        );
+    }
+    let failures = all.iter().map(|measured| {
+        let labels = vec![("operation", measured.operation)];
+        (labels, number(measured.failures))
+    });
     page.all(
         "etcd_request_failures_total",
         "counter",
         "Requests to etcd that came to nothing.",
-        [(vec![("operation", "txn")], number(meters.failed_txns))],
+        failures,
     );
 }
 
@@ -294,7 +319,7 @@ fn of_process(page: &mut Page, status: &Status) {
     page.gauge(
         "process_start_time_seconds",
         "When the process started.",
-        stamp(status, age(status, status.peers.started)),
+        number(status.peers.started_at.0) / 1000.0,
     );
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name of the program is in brackets, and may have anything in it.

@@ -199,7 +199,7 @@ impl Status {
             "version": env!("CARGO_PKG_VERSION"),
             "host": peers.host,
             "machine": peers.machine,
-            "started": self.now.before(self.at.saturating_duration_since(peers.started)).stamp(),
+            "started": peers.started_at.stamp(),
             "state": self.state(),
             "text": self.summary(),
             "in_sync": counts.in_sync,

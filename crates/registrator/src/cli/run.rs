@@ -192,6 +192,7 @@ fn peers(settings: &RunSettings, client: &etcd::EtcdClient, renewals: etcd::Rene
     let machine = host::machine_name().unwrap_or_default();
     Peers::new(
         renewals,
+        client.requests(),
         settings.host.host_id.clone(),
         machine,
         client.endpoint(),

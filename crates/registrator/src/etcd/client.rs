@@ -11,6 +11,7 @@ mod whole;
 pub(super) use streams::{KeepAliveStream, WatchStream};
 
 use super::error::Error;
+use super::requests::{Operation, Requests};
 use super::settings::{Settings, SettingsError};
 use connect::Remote;
 use etcd_api::{
@@ -42,6 +43,7 @@ struct Cluster {
     /// Counts the moves; the remainder is the endpoint in use.
     current: AtomicUsize,
     login: Option<Login>,
+    requests: Requests,
 }
 
 /// Whether a call may safely happen twice.
@@ -62,12 +64,18 @@ impl EtcdClient {
             remotes: connect::remotes(settings)?,
             current: AtomicUsize::new(0),
             login: settings.credentials.clone().map(Login::new),
+            requests: Requests::default(),
         })))
     }
 
     /// The endpoint in use.
     pub fn endpoint(&self) -> String {
         self.remote(self.turn()).name.clone()
+    }
+
+    /// How long its requests take.
+    pub fn requests(&self) -> Requests {
+        self.0.requests.clone()
     }
 
     /// Whether calls carry the token of a login, which may expire.
@@ -80,11 +88,11 @@ impl EtcdClient {
     /// # Errors
     /// Any; reading is tried once at each endpoint.
     pub async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
-        self.call(Effect::Reads, |wire| {
+        let call = self.call(Effect::Reads, |wire| {
             let request = request.clone();
             async move { kv(wire).range(request).await }
-        })
-        .await
+        });
+        self.0.requests.measure(Operation::Range, call).await
     }
 
     /// Performs a transaction. It must contain a write in one of its branches: etcd 3.5.0 to 3.5.4 can die of a
@@ -95,15 +103,15 @@ impl EtcdClient {
     pub async fn txn(&self, mut request: TxnRequest) -> Result<TxnResponse, Error> {
         // It may have a megabyte: copied only where it may have to be sent again.
         let may_repeat = self.0.login.is_some() || self.0.remotes.len() > 1;
-        self.call(Effect::Writes, |wire| {
+        let call = self.call(Effect::Writes, |wire| {
             let request = if may_repeat {
                 request.clone()
             } else {
                 std::mem::take(&mut request)
             };
             async move { kv(wire).txn(request).await }
-        })
-        .await
+        });
+        self.0.requests.measure(Operation::Txn, call).await
     }
 
     /// Begins a lease. etcd may raise a short TTL.
@@ -115,10 +123,10 @@ impl EtcdClient {
             ttl: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
             id: 0,
         };
-        self.call(Effect::Writes, |wire| async move {
+        let call = self.call(Effect::Writes, |wire| async move {
             lease(wire).lease_grant(request).await
-        })
-        .await
+        });
+        self.0.requests.measure(Operation::Lease, call).await
     }
 
     /// Ends a lease: etcd deletes all its keys in one revision.
@@ -127,10 +135,10 @@ impl EtcdClient {
     /// Any; [`Error::LeaseNotFound`] if it has ended already.
     pub async fn lease_revoke(&self, id: LeaseId) -> Result<LeaseRevokeResponse, Error> {
         let request = LeaseRevokeRequest { id: id.0 };
-        self.call(Effect::Writes, |wire| async move {
+        let call = self.call(Effect::Writes, |wire| async move {
             lease(wire).lease_revoke(request).await
-        })
-        .await
+        });
+        self.0.requests.measure(Operation::Lease, call).await
     }
 
     /// The remaining time of a lease, and its keys if `keys` is set. The TTL of a lease that does not exist is -1.
@@ -143,10 +151,10 @@ impl EtcdClient {
         keys: bool,
     ) -> Result<LeaseTimeToLiveResponse, Error> {
         let request = LeaseTimeToLiveRequest { id: id.0, keys };
-        self.call(Effect::Reads, |wire| async move {
+        let call = self.call(Effect::Reads, |wire| async move {
             lease(wire).lease_time_to_live(request).await
-        })
-        .await
+        });
+        self.0.requests.measure(Operation::Lease, call).await
     }
 
     /// The state of the member in use: its version among others.

@@ -1,8 +1,9 @@
 //! A Docker Engine on a Unix socket that has just the containers that it is told: ping, version, info, list, inspect and events.
 
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,11 @@ use std::sync::{Arc, Mutex};
 struct State {
     id: String,
     containers: BTreeMap<String, Json>,
+    /// Those that it cannot inspect.
+    unreadable: BTreeSet<String>,
     listeners: Vec<UnixStream>,
+    connections: Vec<UnixStream>,
+    is_away: bool,
 }
 
 /// The engine. Its thread ends with the test.
@@ -31,13 +36,15 @@ impl Docker {
         let state = Arc::new(Mutex::new(State {
             id: id.to_owned(),
             containers: by_id.collect(),
-            listeners: Vec::new(),
+            ..State::default()
         }));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
-                std::thread::spawn(move || serve(&stream, &state));
+                if state.lock().unwrap().takes(&stream) {
+                    std::thread::spawn(move || serve(&stream, &state));
+                }
             }
         });
         Docker { path, state }
@@ -53,13 +60,49 @@ impl Docker {
         let id = container["Id"].as_str().unwrap();
         let mut state = self.state.lock().unwrap();
         state.containers.insert(id.to_owned(), container.clone());
+        state.tell(id, action, &json!({}));
+    }
+
+    /// Something happened to a container.
+    pub(crate) fn tell(&self, container: &Json, action: &str, attributes: &Json) {
+        let id = container["Id"].as_str().unwrap();
+        self.state.lock().unwrap().tell(id, action, attributes);
+    }
+
+    /// A container is there that the engine cannot inspect from now on.
+    pub(crate) fn break_inspect(&self, container: &Json) {
+        let id = container["Id"].as_str().unwrap().to_owned();
+        self.state.lock().unwrap().unreadable.insert(id);
+        self.tell(container, "rename", &json!({}));
+    }
+
+    /// It ends all connections and takes none, or takes them again.
+    pub(crate) fn be_away(&self, is_away: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.is_away = is_away;
+        for connection in state.connections.drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        state.listeners.clear();
+    }
+}
+
+impl State {
+    /// Whether this connection is taken.
+    fn takes(&mut self, stream: &UnixStream) -> bool {
+        if !self.is_away {
+            self.connections.push(stream.try_clone().unwrap());
+        }
+        !self.is_away
+    }
+
+    fn tell(&mut self, id: &str, action: &str, attributes: &Json) {
         let event = json!({
             "Type": "container", "Action": action, "status": action, "id": id,
-            "Actor": {"ID": id, "Attributes": {}}, "time": 1, "timeNano": 1,
+            "Actor": {"ID": id, "Attributes": attributes}, "time": 1, "timeNano": 1,
         });
         let line = format!("{event}\n");
-        state
-            .listeners
+        self.listeners
             .retain_mut(|listener| write!(listener, "{:x}\r\n{line}\r\n", line.len()).is_ok());
     }
 }
@@ -104,17 +147,30 @@ fn answer(mut stream: &UnixStream, state: &Mutex<State>, path: &str) -> std::io:
                     .collect(),
             )
         }
-        ["", "containers", id, "json"] => state.containers.get(*id).cloned(),
+        ["", "containers", id, "json"] if !state.unreadable.contains(*id) => {
+            state.containers.get(*id).cloned()
+        }
+        ["", "containers", id, "json"] if state.containers.contains_key(*id) => {
+            return respond(
+                stream,
+                "500 Internal Server Error",
+                &json!({"message": "its files are gone"}),
+            );
+        }
         _ => None,
     };
-    let status = if found.is_some() {
-        "200 OK"
-    } else {
-        "404 Not Found"
-    };
-    let body = found
-        .unwrap_or_else(|| json!({"message": "no such thing"}))
-        .to_string();
+    match found {
+        Some(found) => respond(stream, "200 OK", &found),
+        None => respond(
+            stream,
+            "404 Not Found",
+            &json!({"message": "no such thing"}),
+        ),
+    }
+}
+
+fn respond(mut stream: &UnixStream, status: &str, body: &Json) -> std::io::Result<()> {
+    let body = body.to_string();
     write!(
         stream,
         "HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

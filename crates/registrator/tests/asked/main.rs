@@ -8,179 +8,22 @@
     clippy::unwrap_used
 )]
 
+mod alerts;
 mod docker;
+#[path = "../support/etcd.rs"]
+mod etcd;
+mod explained;
+mod health;
+mod host;
+mod page;
 #[path = "../support/program.rs"]
 mod program;
 
-use docker::{Docker, container};
-use expect_test::{Expect, expect};
-use program::{Program, free_address, registrator, wait_for};
+use docker::container;
+use expect_test::expect;
+use host::{Host, SKYDNS, curl, scrubbed};
+use program::registrator;
 use serde_json::{Value as Json, json};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use tempfile::TempDir;
-
-/// A host: an engine, and a registrator that is asked at a socket of its own.
-struct Host {
-    folder: TempDir,
-    docker: Docker,
-    program: Program,
-    socket: PathBuf,
-    etcd: SocketAddr,
-}
-
-const SKYDNS: &str = r#"{"layout": "instances"}"#;
-
-impl Host {
-    /// One with an embedded etcd that others may write to.
-    fn start(containers: Vec<Json>, config: &str) -> Host {
-        let etcd = free_address();
-        let of_its_own = [
-            format!("--embedded-listen={etcd}"),
-            "--embedded-access=write".to_owned(),
-        ];
-        Host::start_at(etcd, "host-a", containers, config, &of_its_own)
-    }
-
-    /// Another one, on the etcd of this one.
-    fn another(&self, containers: Vec<Json>, config: &str) -> Host {
-        let endpoint = [format!("--etcd-endpoint=http://{}", self.etcd)];
-        Host::start_at(self.etcd, "host-b", containers, config, &endpoint)
-    }
-
-    fn start_at(
-        etcd: SocketAddr,
-        name: &str,
-        containers: Vec<Json>,
-        config: &str,
-        more: &[String],
-    ) -> Host {
-        let folder = tempfile::tempdir().unwrap();
-        let docker = Docker::start(folder.path(), name, containers);
-        let services = folder.path().join("services/skydns");
-        std::fs::create_dir_all(&services).unwrap();
-        std::fs::write(services.join("bridge.json"), config).unwrap();
-        let socket = folder.path().join("admin.sock");
-        let policies = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../etc/policies/skydns.star"
-        );
-        let mut args = vec![
-            "run".to_owned(),
-            format!("--docker-host={}", docker.host()),
-            format!("--policies={policies}"),
-            "--services=services".to_owned(),
-            format!("--admin-socket={}", socket.display()),
-            format!("--host-id={name}"),
-            "--admin-listen=127.0.0.1:0".to_owned(),
-        ];
-        args.extend_from_slice(more);
-        let program = Program::start(folder.path(), &args, &[]);
-        Host {
-            folder,
-            docker,
-            program,
-            socket,
-            etcd,
-        }
-    }
-
-    fn in_sync(self) -> Host {
-        self.program.wait_for_line(&["in sync:"]);
-        self
-    }
-
-    /// Runs a command that asks it.
-    fn ask(&self, args: &[&str]) -> Output {
-        let mut command = registrator(self.folder.path());
-        command.args(args);
-        command.arg(format!("--admin-socket={}", self.socket.display()));
-        command.output().unwrap()
-    }
-
-    #[track_caller]
-    fn says(&self, args: &[&str]) -> String {
-        let output = self.ask(args);
-        let [out, err] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
-        assert!(output.status.success(), "{args:?}: {out}{err}");
-        scrubbed(&out)
-    }
-
-    #[track_caller]
-    fn explains(&self, about: &str, expected: Expect) {
-        expected.assert_eq(&self.says(&["explain", about]));
-    }
-
-    /// Waits until it says so.
-    #[track_caller]
-    fn wait_until_it_says(&self, args: &[&str], words: &str) {
-        let said = || {
-            let text = String::from_utf8(self.ask(args).stdout).unwrap();
-            text.contains(words).then_some(())
-        };
-        wait_for(words, said, || {
-            format!("{:?}\n{}", self.ask(args), self.program.log())
-        });
-    }
-
-    fn etcdctl(&self, args: &[&str]) {
-        let done = Command::new("etcdctl")
-            .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints={}", self.etcd))
-            .args(args)
-            .output()
-            .expect("etcdctl is there");
-        assert!(done.status.success(), "{done:?}");
-    }
-
-    /// The page's address.
-    fn page(&self) -> String {
-        let line = self.program.wait_for_line(&["the page is at"]);
-        line.rsplit(' ')
-            .next()
-            .unwrap()
-            .trim_end_matches('/')
-            .to_owned()
-    }
-}
-
-/// The text without times, ages, revisions and leases, and with the policies' folder as people write it.
-fn scrubbed(text: &str) -> String {
-    let text = text.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/../../"), "");
-    let lines = text.lines().map(|line| {
-        let mut words: Vec<String> = Vec::new();
-        for word in line.split(' ') {
-            let bare = word.trim_matches(|c: char| "(),;:".contains(c));
-            let before = words.last().map(|it| it.trim_start_matches('(').to_owned());
-            let before = before.unwrap_or_default();
-            if ["ms", "s", "min", "h"].contains(&bare) && is_number(&before) {
-                let last = words.pop().unwrap();
-                words.push(last.replace(&before, "AGE") + &word.replace(bare, ""));
-            } else if before == "revision" && is_number(bare) {
-                words.push(word.replace(bare, "N"));
-            } else {
-                words.push(scrubbed_word(word, bare));
-            }
-        }
-        words.join(" ") + "\n"
-    });
-    lines.collect()
-}
-
-fn is_number(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn scrubbed_word(word: &str, bare: &str) -> String {
-    let is_clock = bare.len() == 8 && bare.split(':').count() == 3;
-    let is_lease = bare.len() == 16 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match bare {
-        clock if is_clock => word.replace(clock, "TIME"),
-        lease if is_lease => word.replace(lease, "LEASE"),
-        _ => word.to_owned(),
-    }
-}
 
 fn label(value: &str) -> Json {
     json!({"Config": {"Labels": {"io.kontena.registrator.enable": value}}})
@@ -396,7 +239,7 @@ fn another_host_has_a_smaller_value() {
 /// etcd is away from the beginning on.
 #[test]
 fn etcd_is_away() {
-    let etcd = free_address();
+    let etcd = etcd::ports::free_port();
     let away = [format!("--etcd-endpoint=http://{etcd}")];
     let host = Host::start_at(
         etcd,
@@ -415,18 +258,6 @@ fn etcd_is_away() {
     let (status, text) = curl(&[&format!("{page}/readyz")]);
     assert_eq!(status, 503);
     assert!(text.contains("ok docker\nno etcd"), "{text}");
-}
-
-/// The status and the text of an answer.
-fn curl(args: &[&str]) -> (u16, String) {
-    let done = Command::new("curl")
-        .args(["-s", "-w", "\n%{http_code}"])
-        .args(args)
-        .output()
-        .expect("curl is there");
-    let text = String::from_utf8(done.stdout).unwrap();
-    let (text, status) = text.rsplit_once('\n').unwrap();
-    (status.parse().unwrap(), text.to_owned())
 }
 
 #[test]

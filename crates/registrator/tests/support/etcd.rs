@@ -11,7 +11,7 @@
 #[path = "etcd_client.rs"]
 mod client;
 #[path = "ports.rs"]
-mod ports;
+pub(crate) mod ports;
 
 #[allow(unused_imports, reason = "not everybody names the type")]
 pub use client::{Client, Listing};

@@ -50,6 +50,7 @@ fn of_container(container: &AboutContainer, now: WallTime) -> Json {
         "verdict": container.verdict(),
         "text": super::text::of_verdict(container, now),
         "instances": instances.map(|it| of_origin(it, now)).collect::<Vec<_>>(),
+        "unwished": container.unwished.iter().map(|node| of_key(node, now)).collect::<Vec<_>>(),
         "problems": container.problems,
     })
 }

@@ -81,10 +81,26 @@ fn container_parts(container: &AboutContainer, now: WallTime) -> (String, String
     for origin in &container.instances {
         origin_part(&mut body, container, origin, now);
     }
+    if !container.unwished.is_empty() {
+        let count = nodes(container.unwished.len());
+        push(&mut body, "", &format!("asked for no more: {count}"));
+    }
+    for node in &container.unwished {
+        node_part(&mut body, container, node, false, now);
+    }
     for problem in &container.problems {
         push(&mut body, "", problem);
     }
     (head, body)
+}
+
+/// So many nodes.
+fn nodes(count: usize) -> String {
+    match count {
+        0 => "no node".to_owned(),
+        1 => "1 node".to_owned(),
+        some => format!("{some} nodes"),
+    }
 }
 
 fn condition(container: &AboutContainer) -> String {
@@ -103,8 +119,8 @@ fn condition(container: &AboutContainer) -> String {
 
 /// What is true of a container, in a sentence.
 pub(super) fn of_verdict(container: &AboutContainer, now: WallTime) -> String {
-    let nodes = || container.instances.iter().flat_map(|it| &it.nodes);
-    let count = nodes().count();
+    let asked = || container.instances.iter().flat_map(|it| &it.nodes);
+    let count = asked().count();
     match container.verdict() {
         "not_running" => ended(container, now),
         "failing" => {
@@ -125,23 +141,34 @@ pub(super) fn of_verdict(container: &AboutContainer, now: WallTime) -> String {
             "waiting: nothing is written before everything was read and evaluated once".to_owned()
         }
         "waiting" if !container.connected && count > 0 => {
-            let (nodes, are) = if count == 1 {
-                ("node", "is")
-            } else {
-                ("nodes", "are")
-            };
+            let are = if count == 1 { "is" } else { "are" };
             format!(
-                "waiting for etcd: {count} {nodes} {are} ready and will be written when it is back"
+                "waiting for etcd: {} {are} ready and will be written when it is back",
+                nodes(count)
             )
         }
         "waiting" => "it is being evaluated".to_owned(),
+        "not_asked" if !container.unwished.is_empty() => {
+            "no policy asks for a node any more, but not all of it is gone from etcd".to_owned()
+        }
+        "not_asked" if container.kept == 1 => {
+            "no policy asks for a node; the one that the process before this one left, and that a fault keeps, may be its".to_owned()
+        }
+        "not_asked" if container.kept > 1 => format!(
+            "no policy asks for a node; some of the {} that the process before this one left, and that a fault keeps, may be its",
+            nodes(container.kept)
+        ),
         "not_asked" => "nothing of it is in etcd: no policy asks for a node".to_owned(),
         "registered" if count == 1 => "its node is in etcd".to_owned(),
         "registered" => format!("all of its {count} nodes are in etcd"),
         _ if count == 1 => "its node is not in etcd as it is asked for".to_owned(),
         _ => {
-            let there = nodes().filter(|node| node.state.is_some_and(KeyState::is_fulfilled));
-            format!("{} of its {count} nodes are in etcd", there.count())
+            let there = asked().filter(|node| node.state.is_some_and(KeyState::is_fulfilled));
+            match there.count() {
+                0 => format!("none of its {count} nodes is in etcd as it is asked for"),
+                1 => format!("1 of its {count} nodes is in etcd"),
+                some => format!("{some} of its {count} nodes are in etcd"),
+            }
         }
     }
 }
@@ -163,11 +190,7 @@ fn ended(container: &AboutContainer, now: WallTime) -> String {
 }
 
 fn origin_part(text: &mut String, of: &AboutContainer, origin: &AboutOrigin, now: WallTime) {
-    let count = match origin.nodes.len() {
-        0 => "no node".to_owned(),
-        1 => "1 node".to_owned(),
-        some => format!("{some} nodes"),
-    };
+    let count = nodes(origin.nodes.len());
     let says = if origin.reasons.is_empty() || origin.nodes.is_empty() {
         ""
     } else {
@@ -429,7 +452,7 @@ pub(super) fn of_instance_state(about: &AboutInstance) -> String {
             siblings => format!("a policy with the instances {}", siblings.join(", ")),
         };
     }
-    let nodes: usize = about.states.iter().map(|(_, count)| count).sum();
+    let count: usize = about.states.iter().map(|(_, count)| count).sum();
     let states = about.states.iter();
     let states: Vec<String> = states
         .map(|(state, count)| format!("{count} {state}"))
@@ -439,9 +462,9 @@ pub(super) fn of_instance_state(about: &AboutInstance) -> String {
     } else {
         format!(" ({})", states.join(", "))
     };
-    let nodes = match nodes {
-        1 => "1 node".to_owned(),
-        some => format!("{some} nodes"),
+    let nodes = match count {
+        0 => "0 nodes".to_owned(),
+        some => nodes(some),
     };
     format!(
         "it runs: {nodes}{states} for {} of {} running containers",

@@ -4,6 +4,7 @@ use super::connect::Remote;
 use super::login::EtcdChannel;
 use super::{EtcdClient, MAX_MESSAGE_BYTES, lease};
 use crate::etcd::error::{Cause, Error};
+use crate::etcd::requests::Operation;
 use etcd_api::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchCreateRequest, WatchRequest, WatchResponse,
     watch_client::WatchClient, watch_request::RequestUnion,
@@ -41,6 +42,14 @@ impl EtcdClient {
     /// # Errors
     /// Any; [`Error::Compacted`] if the changes since the start are not kept.
     pub(in crate::etcd) async fn watch(
+        &self,
+        create: WatchCreateRequest,
+    ) -> Result<(WatchStream, WatchResponse), Error> {
+        let opening = self.begin_watch(create);
+        self.0.requests.measure(Operation::Watch, opening).await
+    }
+
+    async fn begin_watch(
         &self,
         create: WatchCreateRequest,
     ) -> Result<(WatchStream, WatchResponse), Error> {
@@ -90,13 +99,16 @@ impl EtcdClient {
         id: LeaseId,
     ) -> Result<(KeepAliveStream, LeaseKeepAliveResponse), Error> {
         let first = LeaseKeepAliveRequest { id: id.0 };
-        let (requests, mut answers) = self
-            .open(first, |wire, requests| async move {
-                lease(wire).lease_keep_alive(requests).await
-            })
-            .await?;
-        let answer = answers.within(super::ANSWER_WITHIN).await?;
-        Ok((KeepAliveStream { answers, requests }, answer))
+        let opening = async {
+            let (requests, mut answers) = self
+                .open(first, |wire, requests| async move {
+                    lease(wire).lease_keep_alive(requests).await
+                })
+                .await?;
+            let answer = answers.within(super::ANSWER_WITHIN).await?;
+            Ok((KeepAliveStream { answers, requests }, answer))
+        };
+        self.0.requests.measure(Operation::Lease, opening).await
     }
 
     async fn open_watch(
