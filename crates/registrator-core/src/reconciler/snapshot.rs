@@ -6,6 +6,7 @@ use crate::node::{Key, Nodes};
 use crate::observe::container::Container;
 use crate::observe::instance::Problem;
 use crate::own::LeaseId;
+use crate::own::keys::AboutTracked;
 use crate::tell::snapshot::{
     Attention, BrakeState, ContainerLine, Counts, NodeFilter, NodePage, PROBLEM_KINDS,
 };
@@ -37,8 +38,8 @@ impl Reconciler {
     }
 
     fn count_keys(&self, counts: &mut Counts) {
-        for key in self.all_keys() {
-            let standing = self.standing(key, EtcdSight::Followed);
+        for (key, known) in self.all_keys() {
+            let standing = self.standing_of(key, known, EtcdSight::Followed);
             if let Some(state) = standing.state {
                 *counts.nodes.entry(state).or_default() += 1;
             }
@@ -52,10 +53,23 @@ impl Reconciler {
         }
     }
 
-    /// All keys that are asked for here, or of interest in etcd.
-    fn all_keys(&self) -> BTreeSet<&Key> {
-        let wished = self.desired.iter().map(|(key, _)| key);
-        wished.chain(self.keys.tracked()).collect()
+    /// All keys that are asked for here, or of interest in etcd, in their order, with what is known of the latter.
+    fn all_keys(&self) -> impl Iterator<Item = (&Key, Option<AboutTracked<'_>>)> {
+        let mut wished = self.desired.iter().map(|(key, _)| key).peekable();
+        let mut tracked = self.keys.tracked().peekable();
+        std::iter::from_fn(move || {
+            let is_tracked = match (wished.peek(), tracked.peek()) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some(wish), Some((key, _))) => key <= wish,
+            };
+            if !is_tracked {
+                return wished.next().map(|key| (key, None));
+            }
+            let (key, known) = tracked.next()?;
+            wished.next_if(|wish| *wish == key);
+            Some((key, Some(known)))
+        })
     }
 
     fn count_registrators(&self, counts: &mut Counts) {
@@ -128,11 +142,11 @@ impl Reconciler {
         limit: usize,
         now: Instant,
     ) -> NodePage {
-        let keys = self.all_keys().into_iter();
-        let keys = keys.filter(|key| key.as_str() > after);
-        let keys = keys.filter(|key| key.as_str().starts_with(&filter.prefix));
-        let mut found = keys.filter_map(|key| {
-            let state = self.standing(key, EtcdSight::Followed).state?;
+        let keys = self.all_keys();
+        let keys = keys.skip_while(|(key, _)| key.as_str() <= after);
+        let keys = keys.filter(|(key, _)| key.as_str().starts_with(&filter.prefix));
+        let mut found = keys.filter_map(|(key, known)| {
+            let state = self.standing_of(key, known, EtcdSight::Followed).state?;
             let fits = filter.state.is_none_or(|wanted| wanted == state);
             (fits && self.has_text(key, &filter.text)).then_some(key)
         });
@@ -153,8 +167,11 @@ impl Reconciler {
         }
         let mut candidates = self.desired.candidates(key).into_iter().flatten();
         candidates.any(|(value, origins)| {
-            let names = |origin: &Origin| self.asker(origin).name.contains(text);
-            value.as_str().contains(text) || origins.iter().any(names)
+            let named = |origin: &Origin| {
+                let container = self.containers.get(&origin.container);
+                container.is_some_and(|it| it.name().contains(text))
+            };
+            value.as_str().contains(text) || origins.iter().any(named)
         })
     }
 
@@ -199,8 +216,8 @@ impl Reconciler {
         }
     }
 
-    /// What somebody should look at, `limit` of it at most, and how much there is.
-    pub fn attention(&self, limit: usize) -> (Vec<Attention>, usize) {
+    /// What somebody should look at, `limit` of it at most, and how much there is, when there are these `counts`.
+    pub fn attention(&self, counts: &Counts, limit: usize) -> (Vec<Attention>, usize) {
         let problems = self.problems().filter(|problem| !problem.is_idle());
         let problems = problems.map(|problem| Attention {
             kind: "problem",
@@ -229,16 +246,18 @@ impl Reconciler {
                 ),
             }
         });
-        let keys = self.all_keys().into_iter();
-        let keys = keys.filter_map(|key| self.key_attention(key));
+        let mut states = counts.nodes.iter();
+        let any = states.any(|(state, count)| *count > 0 && state.needs_attention());
+        let keys = any.then(|| self.all_keys()).into_iter().flatten();
+        let keys = keys.filter_map(|(key, known)| self.key_attention(key, known));
         let mut all = problems.chain(failures).chain(conflicts).chain(keys);
         let first: Vec<Attention> = all.by_ref().take(limit).collect();
         let count = first.len() + all.count();
         (first, count)
     }
 
-    fn key_attention(&self, key: &Key) -> Option<Attention> {
-        let standing = self.standing(key, EtcdSight::Followed);
+    fn key_attention(&self, key: &Key, known: Option<AboutTracked<'_>>) -> Option<Attention> {
+        let standing = self.standing_of(key, known, EtcdSight::Followed);
         let state = standing.state.filter(|state| state.needs_attention())?;
         let held = standing.view.and_then(|view| view.node.as_ref());
         let held = held.map(|held| held.value.as_str()).unwrap_or_default();

@@ -75,10 +75,11 @@ impl Attached {
     }
 
     fn status(&self, now: Instant) -> Status {
+        let counts = self.reconciler.counts(now);
         Status {
-            counts: self.reconciler.counts(now),
             peers: self.peers.clone(),
-            attention: self.reconciler.attention(LISTED),
+            attention: self.reconciler.attention(&counts, LISTED),
+            counts,
             sync_since: self.sync.1,
             at: now,
             now: wall_time(),

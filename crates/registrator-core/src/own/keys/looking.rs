@@ -30,8 +30,9 @@ impl Keys {
     }
 
     /// All keys of interest, in their order.
-    pub(crate) fn tracked(&self) -> impl Iterator<Item = &Key> {
-        self.ledger.iter().map(|(key, _)| key)
+    pub(crate) fn tracked(&self) -> impl Iterator<Item = (&Key, AboutTracked<'_>)> {
+        let all = self.ledger.iter();
+        all.map(|(key, tracked)| (key, self.told(key, tracked)))
     }
 
     fn told<'a>(&'a self, key: &Key, tracked: &'a Tracked) -> AboutTracked<'a> {
