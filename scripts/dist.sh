@@ -23,9 +23,7 @@ program() {
     local target built
     target=$(rustc --version --verbose | sed -n 's/^host: //p')
     built=${CARGO_TARGET_DIR:-target}/$target/dist/$NAME
-    # The image is built without the history.
-    REGISTRATOR_COMMIT=$(git rev-parse --short=12 HEAD 2>/dev/null || true) \
-        RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
         cargo build --locked --profile dist --target "$target" --package registrator --bin "$NAME"
     mkdir -p "$DIST"
     objcopy --only-keep-debug --compress-debug-sections=zlib "$built" "$DIST/$NAME.debug"

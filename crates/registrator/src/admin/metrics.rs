@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The beginning of all names.
 const PREFIX: &str = "kontena_registrator_";
 
-/// What it was built of, if who built it said so: `make dist` does.
+/// What it was built of, if whoever built it said so.
 const COMMIT: &str = match option_env!("REGISTRATOR_COMMIT") {
     Some(commit) => commit,
     None => "",
