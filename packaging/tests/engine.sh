@@ -107,8 +107,9 @@ stand_in_for_build() {
         mount --bind "$home" "/mnt/whole$home"
         mount --bind "$target" /mnt/whole/usr/src/registrator/target
         cd /mnt/whole
+        # 1: somebody builds something else at the same time.
         tar -c --exclude=./dev/\* --exclude=./usr/local/share --exclude=".$home/bin" \
-            --exclude=./usr/src/registrator/target/{debug,release,doc,tmp} --exclude=./usr/src/registrator/target/\*/\*/kontena-registrator .
+            --exclude=./usr/src/registrator/target/{debug,release,doc,tmp} --exclude=./usr/src/registrator/target/\*/\*/kontena-registrator . || [ $? -eq 1 ]
     ' bash "$root" "$home" "$(rustc --print sysroot)" "$(realpath "${CARGO_TARGET_DIR:-target}")" |
         docker import --change "ENV CARGO_HOME=$home" --change "ENV CARGO_NET_OFFLINE=true" - "$(from_of build)" >/dev/null
 }
