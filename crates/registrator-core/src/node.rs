@@ -1,5 +1,9 @@
 //! Keys, values and nodes: what a policy asks for, parsed once and trusted afterwards.
 
+mod object;
+
+pub use object::{Object, ObjectError, OnConflict};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -145,17 +149,30 @@ impl fmt::Debug for Value {
 /// A policy may return several dicts, so one key can have several values; [`crate::merge::conflict::resolve`] picks one of them,
 /// as it does between containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nodes(BTreeMap<Key, BTreeSet<Value>>);
+pub struct Nodes {
+    nodes: BTreeMap<Key, BTreeSet<Value>>,
+    objects: BTreeSet<Object>,
+}
 
 impl Nodes {
     /// Adds a value asked for under `key`.
     pub fn insert(&mut self, key: Key, value: Value) {
-        self.0.entry(key).or_default().insert(value);
+        self.nodes.entry(key).or_default().insert(value);
+    }
+
+    /// Adds an object. One of the same name that is there already stays: they are two definitions of it.
+    pub fn insert_object(&mut self, object: Object) {
+        self.objects.insert(object);
+    }
+
+    /// The objects.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter()
     }
 
     /// The keys, with the values asked for under each (at least one), in byte order.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &BTreeSet<Value>)> {
-        self.0.iter()
+        self.nodes.iter()
     }
 
     /// Each key with each of its values.
@@ -166,22 +183,22 @@ impl Nodes {
 
     /// Whether `value` is asked for under `key`.
     pub fn has(&self, key: &Key, value: &Value) -> bool {
-        self.0.get(key).is_some_and(|values| values.contains(value))
+        self.nodes.get(key).is_some_and(|values| values.contains(value))
     }
 
     /// The keys in byte order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.0.keys()
+        self.nodes.keys()
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.nodes.len()
     }
 
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.nodes.is_empty() && self.objects.is_empty()
     }
 }
 
