@@ -308,6 +308,7 @@ impl Attached {
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
                 Command::Forget(forgotten) => ask(etcd::SessionRequest::Forget(forgotten)),
+                Command::Want(wanted) => ask(etcd::SessionRequest::Want(wanted)),
                 Command::Commit(commit) => ask(etcd::SessionRequest::Commit(commit)),
                 Command::Stop(on_exit) => {
                     stop = true;
