@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod interests;
 mod keeper;
+mod key_reading;
 mod leave;
 mod liveness;
 mod serve;

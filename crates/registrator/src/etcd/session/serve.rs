@@ -3,8 +3,9 @@
 use super::claim::Held;
 use super::commit::{Performed, perform};
 use super::keeper::Health;
+use super::key_reading::{KeyReading, read_keys};
 use super::sights::{Intruded, Sights};
-use super::watching::{KeyReading, Report, Watching, read_keys};
+use super::watching::{Report, Watching};
 use super::{Context, Keepers, SessionRequest, SessionUpdate, Stop, Task};
 use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;

@@ -6,18 +6,18 @@
 
 use super::Context;
 use super::interests::{Changes, Interests, Subject};
+use super::key_reading::{KeyReading, read_keys};
 use crate::attempts::Attempts;
 use crate::etcd::BACKOFF;
 use crate::etcd::client::WatchStream;
 use crate::etcd::error::Error;
 use crate::etcd::layout::{Layout, Purpose};
 use crate::etcd::reading::KeyRange;
-use crate::etcd::views;
 use etcd_api::watch_request::RequestUnion;
 use etcd_api::{Event, WatchCancelRequest, WatchCreateRequest, WatchResponse};
 use registrator_core::backoff::Backoff;
 use registrator_core::node::Key;
-use registrator_core::own::{Revision, View};
+use registrator_core::own::Revision;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,15 +65,6 @@ enum Progress {
     Open([u64; 2]),
     /// etcd refused them. They are tried again with the next reading of all.
     Refused,
-}
-
-/// What was read, at which revision, and by which cluster.
-#[derive(Debug)]
-pub(super) struct KeyReading {
-    cluster: u64,
-    pub(super) revision: Revision,
-    /// All but those that this user may not read.
-    pub(super) views: BTreeMap<Key, View>,
 }
 
 /// The stream that the watches share.
@@ -294,6 +285,12 @@ impl Watching {
     /// The stream has ended, or is of no use. What was watched is read before it is watched again.
     fn reopen(&mut self) {
         self.broken = true;
+        self.replace();
+    }
+
+    /// Opens another stream in place of this one. Its watches must begin soon: they are refused once the token has expired that it is
+    /// opened with.
+    fn replace(&mut self) {
         self.reading = JoinSet::new();
         for stage in self.stages.values_mut() {
             *stage = Progress::Unread(None);
@@ -467,7 +464,7 @@ impl Watching {
         if self.context.client.logs_in() && self.doubted.is_none_or(|at| at.elapsed() > DOUBT_EVERY)
         {
             self.doubted = Some(Instant::now());
-            self.reopen();
+            self.replace();
             return None;
         }
         self.stages.insert(subject.clone(), Progress::Refused);
@@ -566,34 +563,4 @@ fn watch(range: KeyRange, start_revision: Revision) -> WatchCreateRequest {
         fragment: true,
         ..WatchCreateRequest::default()
     }
-}
-
-/// Reads keys as they are now. Where some must not be read, it finds them by halves, and leaves them out.
-pub(super) async fn read_keys(
-    context: &Context,
-    keys: &BTreeSet<Key>,
-) -> Result<KeyReading, Error> {
-    let (client, layout) = (&context.client, &context.layout);
-    let now = client.list(&KeyRange::exact(&layout.identity()), 0).await?;
-    let mut views = BTreeMap::new();
-    let mut rest = vec![keys.clone()];
-    while let Some(mut keys) = rest.pop() {
-        match views::read(client, layout, &keys, now.revision).await {
-            Ok(read) => views.extend(read),
-            Err(Error::Refused {
-                forbidden: true, ..
-            }) => {
-                let middle = keys.iter().nth(keys.len() / 2).cloned();
-                if let Some(middle) = middle.filter(|_| keys.len() > 1) {
-                    rest.extend([keys.split_off(&middle), keys]);
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(KeyReading {
-        cluster: now.cluster,
-        revision: now.revision,
-        views,
-    })
 }
