@@ -6,6 +6,7 @@
 
 mod canceller;
 mod deep_stack;
+mod define;
 mod diagnostic;
 mod inspect;
 mod log;

@@ -12,19 +12,21 @@ mod spawner;
 
 use crate::Policy;
 use crate::canceller::Canceller;
+use crate::define::{self, DefineError};
 use crate::diagnostic::Diagnostic;
 use crate::log::Log;
 use crate::settings::Settings;
 use child::{Child, Waited};
 use fault::PolicySource;
-use protocol::{Fault, Hello, Reply, Request};
+use protocol::{Fault, Hello, Reply, Request, SentObject};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
-use registrator_core::node::{Key, Nodes, Value};
+use registrator_core::node::{Key, Nodes, Object, Value};
 use registrator_core::observe::config::Config;
 use registrator_core::observe::container::Container;
 use registrator_core::observe::spec::{PolicyName, PolicySpec};
 use restart::Restarts;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -294,9 +296,12 @@ impl RubyPolicy {
     }
 
     fn nodes(&self, answer: &Json) -> Result<Nodes, String> {
-        let pairs = protocol::pairs(answer).ok_or("the policy disturbed the answer")?;
+        let disturbed = "the policy disturbed the answer";
+        let pairs = protocol::pairs(answer, "nodes").ok_or(disturbed)?;
+        let objects = protocol::objects(answer).ok_or(disturbed)?;
         let most = self.settings.limits.answer_items;
-        if pairs.len() > most {
+        let of_objects = objects.iter().map(|it| it.nodes.len() + it.members.len());
+        if pairs.len() + of_objects.sum::<usize>() > most {
             return Err(format!("docker_container gave more than {most} nodes"));
         }
         let mut nodes = Nodes::default();
@@ -305,6 +310,9 @@ impl RubyPolicy {
             let value =
                 Value::parse(value).map_err(|error| format!("the value of {key}: {error}"))?;
             nodes.insert(key, value);
+        }
+        for sent in objects {
+            nodes.insert_object(object(sent).map_err(|error| error.to_string())?);
         }
         Ok(nodes)
     }
@@ -316,6 +324,17 @@ impl RubyPolicy {
             at: Some(self.source.shown.clone()),
         }
     }
+}
+
+fn object(sent: SentObject<'_>) -> Result<Object, DefineError> {
+    let name = define::name(sent.name)?;
+    let read = |pairs: Vec<(&str, &str)>| {
+        let nodes = pairs.into_iter();
+        let nodes = nodes.map(|(key, value)| define::node(&name, key, value));
+        nodes.collect::<Result<BTreeMap<_, _>, _>>()
+    };
+    let (nodes, members) = (read(sent.nodes)?, read(sent.members)?);
+    define::object(&name, sent.conflict, nodes, members, sent.uses)
 }
 
 /// The answer to a request; `None` if the time is up.

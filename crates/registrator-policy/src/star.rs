@@ -14,6 +14,7 @@ mod loader;
 mod log;
 mod nesting;
 mod network;
+mod object;
 mod source;
 mod swarm;
 mod types;

@@ -31,9 +31,10 @@ fn vulcand_has_backends_and_frontends() {
         json!({}),
         &web(labels, &[]),
         &[
-            r#"/vulcand/backends/shop/backend = {"Type":"http"}"#,
-            r#"/vulcand/backends/shop/servers/113ad94dfc20 = {"URL":"http://172.17.0.2:8080"}"#,
             r#"/vulcand/frontends/shop/frontend = {"Type":"http","BackendId":"shop","Route":"Host(\"shop.test\") && PathRegexp(\"/.*\")"}"#,
+            "object /vulcand/backends/shop, in conflict smallest",
+            r#"  backend = {"Type":"http"}"#,
+            r#"  member servers/113ad94dfc20 = {"URL":"http://172.17.0.2:8080"}"#,
         ],
     );
     // Nobody said that it should be there.
@@ -43,8 +44,9 @@ fn vulcand_has_backends_and_frontends() {
         json!({ "expose": "all", "root": "/front" }),
         &web(json!({}), &[]),
         &[
-            r#"/front/backends/web/backend = {"Type":"http"}"#,
-            r#"/front/backends/web/servers/113ad94dfc20 = {"URL":"http://172.17.0.2:80"}"#,
+            "object /front/backends/web, in conflict smallest",
+            r#"  backend = {"Type":"http"}"#,
+            r#"  member servers/113ad94dfc20 = {"URL":"http://172.17.0.2:80"}"#,
         ],
     );
 }
@@ -124,15 +126,16 @@ fn kontena_has_http_services() {
         json!({}),
         &web(labels, &env),
         &[
-            "/kontena/haproxy/infra/lb/services/shop-web/balance = leastconn",
-            "/kontena/haproxy/infra/lb/services/shop-web/custom_settings = timeout server 5m",
+            "object /kontena/haproxy/infra/lb/services/shop-web, in conflict smallest",
+            "  balance = leastconn",
+            "  custom_settings = timeout server 5m",
             "option forwardfor",
-            "/kontena/haproxy/infra/lb/services/shop-web/health_check_port = 8081",
-            "/kontena/haproxy/infra/lb/services/shop-web/health_check_uri = /health",
-            "/kontena/haproxy/infra/lb/services/shop-web/keep_virtual_path = true",
-            "/kontena/haproxy/infra/lb/services/shop-web/upstreams/shop.web-1 = 10.81.128.5:8080",
-            "/kontena/haproxy/infra/lb/services/shop-web/virtual_hosts = shop.test,www.shop.test",
-            "/kontena/haproxy/infra/lb/services/shop-web/virtual_path = /shop",
+            "  health_check_port = 8081",
+            "  health_check_uri = /health",
+            "  keep_virtual_path = true",
+            "  virtual_hosts = shop.test,www.shop.test",
+            "  virtual_path = /shop",
+            "  member upstreams/shop.web-1 = 10.81.128.5:8080",
         ],
     );
 }
@@ -152,11 +155,12 @@ fn kontena_has_tcp_services() {
         "KONTENA_LB_VIRTUAL_HOSTS=x",
     ];
     let expected = [
-        "/kontena/haproxy/lb/tcp-services/db/external_port = 5000",
-        "/kontena/haproxy/lb/tcp-services/db/upstreams/web = 172.17.0.2:5432",
+        "object /kontena/haproxy/lb/tcp-services/db, in conflict smallest",
+        "  external_port = 5000",
+        "  member upstreams/web = 172.17.0.2:5432",
     ];
     check("kontena-lb", json!({}), &web(labels, &env), &expected);
-    // The environment says the mode too.
+    // The environment says the mode too. Where nothing is set there is nothing to agree on.
     let labels = json!({ "io.kontena.load_balancer.name": "lb" });
     let env = ["KONTENA_LB_MODE=tcp"];
     let expected = ["/kontena/haproxy/lb/tcp-services/web/upstreams/web = 172.17.0.2:80"];

@@ -29,7 +29,7 @@ fn policies(text: &str) -> Vec<&str> {
 fn the_policies_load_and_have_no_findings() {
     let text = text();
     let policies = policies(&text);
-    assert_eq!(policies.len(), 8);
+    assert_eq!(policies.len(), 9);
     for policy in policies {
         let folder = folder(policy);
         assert_eq!(lint(&folder.path("p.star"), &settings(&[])), [], "{policy}");
@@ -60,6 +60,7 @@ fn the_policies_give_the_nodes_that_are_told() {
     let expected = [
         "/addresses/web = 172.17.0.2\n",
         "/demo/web/image = demo/web:1.2\n/demo/web/record = {\"host\":\"172.17.0.2\",\"port\":80}\n",
+        "object /lb/web, in conflict smallest\n  hosts = web.test\n  member servers/113ad94dfc20 = 172.17.0.2:80\n",
         "/demo/web/web = demo.local\n",
         "/demo/web.demo.local = 30\n",
         "/skydns/local/web = x\n",
@@ -206,7 +207,7 @@ fn the_limits_are_those_of_the_program() {
             limits.time.as_secs() == 1,
         ),
         (
-            "| dicts, lists, keys and `None`s returned | 30,000 |",
+            "| dicts, lists, objects, keys and `None`s returned | 30,000 |",
             limits.answer_items == 30_000,
         ),
         (

@@ -7,7 +7,7 @@ mod common;
 use common::{Folder, SHIPPED, inspect, settings};
 use fuzz::Target;
 use registrator_core::evaluate::evaluation::{EvalErrorKind, Evaluation, MAX_REASONS};
-use registrator_core::node::Key;
+use registrator_core::node::{Key, Object};
 use registrator_core::observe::config::{self, Config, ConfigSource, RawConfig};
 use registrator_core::observe::container::Container;
 use registrator_policy::{Policy, STACK_BYTES, Settings, load};
@@ -63,7 +63,8 @@ fn outcome(policy: &mut dyn Policy, config: Option<&Config>, container: &Contain
             assert!(reasons.len() <= MAX_REASONS);
             let again = policy.evaluate(config, container).map(|it| it.nodes);
             assert_eq!(again.as_ref(), Ok(&nodes), "it is the same each time");
-            let roots: BTreeSet<&str> = nodes.keys().map(Key::root).collect();
+            let objects = nodes.objects().map(Object::name);
+            let roots: BTreeSet<&str> = nodes.keys().chain(objects).map(Key::root).collect();
             let log: String = log.into_iter().map(|line| line.text).collect();
             format!("{} {log}", Vec::from_iter(roots).concat())
         }
@@ -74,14 +75,15 @@ fn outcome(policy: &mut dyn Policy, config: Option<&Config>, container: &Contain
     }
 }
 
-/// No node of a shipped policy is outside of what its configuration names.
+/// No node of a shipped policy is outside of what its configuration names. Those of objects are below their names.
 fn check_keys(policy: &mut dyn Policy, config: Option<&Config>, container: &Container) {
     let Ok(found) = policy.evaluate(config, container) else {
         return;
     };
     let given = |name: &str| config?.members().get(name)?.as_str();
     let root = given("root").or(given("prefix")).unwrap_or("/skydns");
-    for key in found.nodes.keys() {
+    let objects = found.nodes.objects().map(Object::name);
+    for key in found.nodes.keys().chain(objects) {
         let below = key.as_str().strip_prefix(root.trim_end_matches('/'));
         assert!(
             below.is_some_and(|rest| rest.starts_with('/')),
@@ -267,6 +269,11 @@ fn fuzz_policies() {
 }
 
 const POLICY_WORDS: &[&[u8]] = &[
+    b"object(\"/o\", {\"a\": 1})",
+    b"members = ",
+    b"conflict = ",
+    b"\"smallest\"",
+    b"uses = ",
     b"def f(x, *args, y = 1, **kwargs) -> str:\n    ",
     b"lambda x: ",
     b"for x in range(9):\n        ",

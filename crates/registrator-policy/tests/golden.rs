@@ -11,8 +11,10 @@ mod common;
 
 use common::{checked, container_from, settings};
 use registrator_core::evaluate::evaluation::Evaluation;
+use registrator_core::node::{Key, Object, Value};
 use registrator_policy::load;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -180,7 +182,7 @@ fn read(case: &Path, name: &str) -> Option<String> {
     fs::read_to_string(case.join(name)).ok()
 }
 
-/// Key to value; several values of one key as an array.
+/// Key to value; several values of one key as an array. Objects follow.
 fn nodes_json(done: &Evaluation) -> String {
     let node = |values: Vec<Json>| match values.as_slice() {
         [single] => single.clone(),
@@ -190,6 +192,25 @@ fn nodes_json(done: &Evaluation) -> String {
         let values = values.iter().map(|value| Json::from(value.as_str()));
         (key.to_string(), node(values.collect()))
     });
-    let nodes: Map<String, Json> = nodes.collect();
+    let mut nodes: Map<String, Json> = nodes.collect();
+    let objects: Vec<Json> = done.nodes.objects().map(object_json).collect();
+    if !objects.is_empty() {
+        nodes.insert("objects".into(), objects.into());
+    }
     serde_json::to_string_pretty(&nodes).unwrap() + "\n"
+}
+
+fn object_json(object: &Object) -> Json {
+    let nodes = |nodes: &BTreeMap<Key, Value>| -> Map<String, Json> {
+        let node = |(key, value): (&Key, &Value)| (key.to_string(), value.as_str().into());
+        nodes.iter().map(node).collect()
+    };
+    let uses: Vec<&str> = object.uses().iter().map(Key::as_str).collect();
+    json!({
+        "name": object.name().as_str(),
+        "conflict": format!("{:?}", object.on_conflict()),
+        "nodes": nodes(object.fields()),
+        "members": nodes(object.members()),
+        "uses": uses,
+    })
 }

@@ -256,7 +256,7 @@ fn keys_are_checked() {
 fn only_nodes_may_be_returned() {
     let part = |kind: &str| {
         format!(
-            "docker_container must return a dict of nodes, None, or a list of dicts, not a {kind}"
+            "docker_container must return a dict of nodes, an object, None, or a list of these, not a {kind}"
         )
     };
     check("return 1", Type, &part("int"));

@@ -98,10 +98,9 @@ fn who_asks_has_nodes() {
         "vulcand",
         &[("io.kontena.vulcand.enable", "true"), port],
         &[
-            r#"/vulcand/backends/web-published/backend = {"Type":"http"}"#,
-            &format!(
-                r#"/vulcand/backends/web-published/servers/{id} = {{"URL":"http://172.17.0.4:80"}}"#
-            ),
+            "object /vulcand/backends/web-published, in conflict smallest",
+            r#"  backend = {"Type":"http"}"#,
+            &format!(r#"  member servers/{id} = {{"URL":"http://172.17.0.4:80"}}"#),
         ],
     );
     check(
@@ -116,11 +115,13 @@ fn who_asks_has_nodes() {
         &[("traefik.enable", "true"), port],
         &[
             noop,
-            "traefik/http/routers/web-published/rule = Host(`web-published`)",
-            "traefik/http/routers/web-published/service = web",
-            &format!(
-                "traefik/http/services/web/loadbalancer/servers/node1-{id}/url = http://172.17.0.4:80"
-            ),
+            "object traefik/http/routers/web-published, in conflict none",
+            "  rule = Host(`web-published`)",
+            "  service = web",
+            "  uses traefik/http/services/web",
+            "object traefik/http/services/web, in conflict none",
+            "  loadbalancer/passhostheader = true",
+            &format!("  member loadbalancer/servers/node1-{id}/url = http://172.17.0.4:80"),
         ],
     );
 }

@@ -13,6 +13,7 @@ const HOST: &str = concat!(
     include_str!("host/container.rb"),
     include_str!("host/policy.rb"),
     include_str!("host/nodes.rb"),
+    include_str!("host/object.rb"),
     include_str!("host/faults.rb"),
     include_str!("host/log.rb"),
     include_str!("host/main.rb"),
@@ -131,9 +132,35 @@ impl Hello {
     }
 }
 
-/// The pairs of keys and values of an answer.
-pub(super) fn pairs<'a>(answer: &'a Json) -> Option<Vec<(&'a str, &'a str)>> {
-    let pairs = answer.get("nodes")?.as_array()?;
+/// An object of an answer. The keys go on from its name.
+#[derive(Debug)]
+pub(super) struct SentObject<'a> {
+    pub(super) name: &'a str,
+    pub(super) conflict: &'a str,
+    pub(super) nodes: Vec<(&'a str, &'a str)>,
+    pub(super) members: Vec<(&'a str, &'a str)>,
+    pub(super) uses: Vec<&'a str>,
+}
+
+/// The objects of an answer.
+pub(super) fn objects(answer: &Json) -> Option<Vec<SentObject<'_>>> {
+    let objects = answer.get("objects")?.as_array()?.iter();
+    let object = |object| {
+        let uses = Json::get(object, "uses")?.as_array()?.iter();
+        Some(SentObject {
+            name: object.get("name")?.as_str()?,
+            conflict: object.get("conflict")?.as_str()?,
+            nodes: pairs(object, "nodes")?,
+            members: pairs(object, "members")?,
+            uses: uses.map(Json::as_str).collect::<Option<_>>()?,
+        })
+    };
+    objects.map(object).collect()
+}
+
+/// The pairs of keys and values of an answer or object.
+pub(super) fn pairs<'a>(answer: &'a Json, member: &str) -> Option<Vec<(&'a str, &'a str)>> {
+    let pairs = answer.get(member)?.as_array()?;
     let pair = |pair: &'a Json| match pair.as_array()?.as_slice() {
         [key, value] => Some((key.as_str()?, value.as_str()?)),
         _ => None,

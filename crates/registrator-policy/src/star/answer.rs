@@ -1,11 +1,13 @@
 //! Turns what `docker_container` returned into nodes.
 
-use super::json::{encode, shown};
+use super::json::{ConvertError, encode, shown};
+use super::object::StarObject;
 use registrator_core::evaluate::fence::covers;
-use registrator_core::node::{Key, Nodes, Value as NodeValue};
+use registrator_core::node::{Key, Nodes, Object, Value as NodeValue};
 use starlark::values::Value;
 use starlark::values::dict::DictRef;
 use starlark::values::list::ListRef;
+use std::borrow::Cow;
 use std::fmt;
 
 /// How deeply lists of dicts may be nested.
@@ -61,7 +63,9 @@ fn prefix(text: &str) -> Result<String, String> {
 /// Why a returned value is not nodes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
-    #[error("docker_container must return a dict of nodes, None, or a list of dicts, not a {0}")]
+    #[error(
+        "docker_container must return a dict of nodes, an object, None, or a list of these, not a {0}"
+    )]
     Kind(&'static str),
     #[error("docker_container returned more than {0} items")]
     Items(usize),
@@ -75,6 +79,10 @@ pub(super) enum AnswerError {
         "the policy may not write {key}: its prefixes are {prefixes}. Add a prefix for it to `prefixes`, or correct the key"
     )]
     Fenced { key: Key, prefixes: Prefixes },
+    #[error(
+        "the policy may not write object {key}: its prefixes are {prefixes}. Add a prefix for it to `prefixes`, or correct the object's name"
+    )]
+    FencedObject { key: Key, prefixes: Prefixes },
     #[error("the value of {key}: {error}")]
     Value { key: Key, error: String },
 }
@@ -104,10 +112,12 @@ struct AnswerReader<'a> {
 
 impl AnswerReader<'_> {
     fn add(&mut self, value: Value<'_>, depth: usize) -> Result<(), AnswerError> {
-        self.count()?;
+        self.count(1)?;
         if let Some(dict) = DictRef::from_value(value) {
             dict.iter()
                 .try_for_each(|(key, value)| self.add_node(key, value))
+        } else if let Some(object) = StarObject::from_value(value) {
+            self.add_object(&object.0)
         } else if value.is_none() {
             Ok(())
         } else if let Some(items) = ListRef::from_value(value) {
@@ -121,7 +131,7 @@ impl AnswerReader<'_> {
     }
 
     fn add_node(&mut self, key: Value<'_>, value: Value<'_>) -> Result<(), AnswerError> {
-        self.count()?;
+        self.count(1)?;
         let Some(text) = key.unpack_str() else {
             return Err(AnswerError::KeyKind {
                 key: shown(key),
@@ -132,8 +142,7 @@ impl AnswerReader<'_> {
             return Ok(());
         }
         let key = Key::parse(text)?;
-        if let Some(prefixes) = self.prefixes.filter(|prefixes| !prefixes.cover(&key)) {
-            let prefixes = prefixes.clone();
+        if let Some(prefixes) = self.fence_around(&key) {
             return Err(AnswerError::Fenced { key, prefixes });
         }
         match node_value(value) {
@@ -143,19 +152,41 @@ impl AnswerReader<'_> {
         Ok(())
     }
 
+    /// All that an object has lies below its name, so the name says whether it may be written.
+    fn add_object(&mut self, object: &Object) -> Result<(), AnswerError> {
+        self.count(object.fields().len() + object.members().len() + object.uses().len())?;
+        if let Some(prefixes) = self.fence_around(object.name()) {
+            let key = object.name().clone();
+            return Err(AnswerError::FencedObject { key, prefixes });
+        }
+        self.nodes.insert_object(object.clone());
+        Ok(())
+    }
+
+    /// The prefixes, if none of them covers `key`.
+    fn fence_around(&self, key: &Key) -> Option<Prefixes> {
+        self.prefixes
+            .filter(|prefixes| !prefixes.cover(key))
+            .cloned()
+    }
+
     /// A list may hold one dict many times, so its length says nothing about the work.
-    fn count(&mut self) -> Result<(), AnswerError> {
-        let left = self.left.checked_sub(1);
+    fn count(&mut self, items: usize) -> Result<(), AnswerError> {
+        let left = self.left.checked_sub(items);
         self.left = left.ok_or(AnswerError::Items(self.max_items))?;
         Ok(())
     }
 }
 
-/// A string as it is, anything else as JSON.
 fn node_value(value: Value<'_>) -> Result<NodeValue, String> {
-    let parsed = match value.unpack_str() {
-        Some(text) => NodeValue::parse(text),
-        None => NodeValue::parse(&encode(value).map_err(|error| error.to_string())?),
-    };
-    parsed.map_err(|error| error.to_string())
+    let text = node_text(value).map_err(|error| error.to_string())?;
+    NodeValue::parse(&text).map_err(|error| error.to_string())
+}
+
+/// A string as it is, anything else as JSON.
+pub(super) fn node_text(value: Value<'_>) -> Result<Cow<'_, str>, ConvertError> {
+    match value.unpack_str() {
+        Some(text) => Ok(text.into()),
+        None => Ok(encode(value)?.into()),
+    }
 }

@@ -104,7 +104,7 @@ fn no_room(error: Oversize) -> starlark::Error {
 }
 
 /// Counts what the interpreter does not.
-fn count(eval: &mut Evaluator<'_, '_, '_>, bytes: usize) -> starlark::Result<()> {
+pub(super) fn count(eval: &mut Evaluator<'_, '_, '_>, bytes: usize) -> starlark::Result<()> {
     if let Some(room) = room(eval) {
         room.uncounted
             .set(room.uncounted.get().saturating_add(bytes));

@@ -228,6 +228,7 @@ fn write_rare(value: Value<'_>, text: &mut String) -> Result<(), ConvertError> {
     let advice = match kind {
         "set" | "range" => ": make a list of it, as in list(x)",
         "function" => ": call it",
+        "object" => ": return it beside the other nodes",
         "Container" | "Network" | "Port" | "Binding" | "State" | "Compose" => {
             ": take the fields that you need"
         }

@@ -3,6 +3,7 @@
 use super::container::container_types;
 use super::guards::guards;
 use super::json::{encode, to_star};
+use super::object::objects;
 use super::words::words;
 use crate::names;
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension, Module};
@@ -68,7 +69,11 @@ fn build() -> Globals {
         LibraryExtension::Typing,
     ];
     let builder = GlobalsBuilder::extended_by(&extensions);
-    let builder = builder.with(words).with(container_types).with(naming);
+    let builder = builder
+        .with(words)
+        .with(container_types)
+        .with(naming)
+        .with(objects);
     let builder = builder.with(guards);
     builder.with_namespace("json", json_functions).build()
 }

@@ -4,6 +4,7 @@
 pub mod ruby;
 
 use registrator_core::evaluate::evaluation::{EvalError, Evaluation};
+use registrator_core::node::{Key, Object, OnConflict};
 use registrator_core::observe::config::{self, Config, ConfigError, ConfigSource, RawConfig};
 use registrator_core::observe::container::Container;
 use registrator_policy::{LoadError, Policy, Settings, load};
@@ -191,12 +192,33 @@ pub fn shipped_each<'a>(
     containers.into_iter().map(outcome).collect()
 }
 
-/// The nodes as lines of text.
+/// The nodes as lines of text. An object's nodes follow its name, without that in their keys.
 pub fn lines(evaluation: &Evaluation) -> String {
-    let nodes = evaluation.nodes.iter();
-    let lines = nodes
-        .flat_map(|(key, values)| values.iter().map(move |value| format!("{key} = {value}\n")));
-    lines.collect()
+    let nodes = evaluation.nodes.pairs();
+    let nodes = nodes.map(|(key, value)| format!("{key} = {value}\n"));
+    let objects = evaluation.nodes.objects().map(object_lines);
+    nodes.chain(objects).collect()
+}
+
+fn object_lines(object: &Object) -> String {
+    let name = object.name().as_str();
+    let part = |key: &Key| key.as_str().strip_prefix(name).unwrap()[1..].to_owned();
+    let fields = object.fields().iter();
+    let fields = fields.map(|(key, value)| format!("  {} = {value}\n", part(key)));
+    let members = object.members().iter();
+    let members = members.map(|(key, value)| format!("  member {} = {value}\n", part(key)));
+    let uses = object.uses().iter().map(|used| format!("  uses {used}\n"));
+    let conflict = match object.on_conflict() {
+        OnConflict::Smallest => "smallest",
+        OnConflict::None => "none",
+    };
+    let head = format!("object {name}, in conflict {conflict}\n");
+    [head]
+        .into_iter()
+        .chain(fields)
+        .chain(members)
+        .chain(uses)
+        .collect()
 }
 
 /// Evaluates an expression that may use `c`, the container, and shows its value as a node's.

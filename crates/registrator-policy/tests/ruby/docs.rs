@@ -22,6 +22,10 @@ fn the_policies_give_nodes() {
             "/ports/web = [\"80/tcp\",\"53/udp\",\"a\",\"b\"]\n",
         ),
         ("{}", "/demo/web = demo.local\n"),
+        (
+            "{}",
+            "object /lb/web, in conflict smallest\n  hosts = web.test\n  member servers/113ad94dfc20 = 172.17.0.2:80\n",
+        ),
     ];
     assert_eq!(policies.len(), cases.len());
     for (text, (members, expected)) in policies.into_iter().zip(cases) {

@@ -214,7 +214,7 @@ fn objects_that_misbehave_are_told_in_words() {
         "",
         "return BasicObject.new",
         Type,
-        "ArgumentError: docker_container must give a Hash of etcd keys and values, or nil, not BasicObject: (it cannot be shown)",
+        "ArgumentError: docker_container must give a Hash of etcd keys and values, an object, or nil, not BasicObject: (it cannot be shown)",
     );
     costs_itself(
         "",

@@ -31,7 +31,7 @@ fn results_are_hashes_or_nil() {
     };
     fails(
         "'/a'",
-        "ArgumentError: docker_container must give a Hash of etcd keys and values, or nil, not String: \"/a\"",
+        "ArgumentError: docker_container must give a Hash of etcd keys and values, an object, or nil, not String: \"/a\"",
     );
     fails(
         "[{ '/a' => 1 }]",
@@ -42,11 +42,11 @@ fn results_are_hashes_or_nil() {
     fails("false", "not FalseClass: false");
     fails(
         "yield 5",
-        "p.rb:2: ArgumentError: docker_container must give a Hash of etcd keys and values, or nil, not Integer: 5",
+        "p.rb:2: ArgumentError: docker_container must give a Hash of etcd keys and values, an object, or nil, not Integer: 5",
     );
     fails(
         "[1, 2].each { |n| yield \"/k#{n}\" => n }",
-        "ArgumentError: docker_container must give a Hash of etcd keys and values, or nil, not Array: [1, 2]",
+        "ArgumentError: docker_container must give a Hash of etcd keys and values, an object, or nil, not Array: [1, 2]",
     );
     fails("yield '/a' => 1\n'x'", "not String: \"x\"");
     fails(

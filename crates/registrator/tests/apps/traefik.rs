@@ -18,6 +18,7 @@ use crate::process::{Process, find};
 use crate::world::{World, eventually};
 
 mod addresses;
+mod copied;
 mod differential;
 mod routes;
 mod transports;

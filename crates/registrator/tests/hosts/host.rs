@@ -14,7 +14,7 @@ pub(crate) const HOSTS: usize = 3;
 /// What a container asks for stands in its label.
 const POLICY: &str = r#"
 def docker_container(container, config):
-    if container.label("world") == "WORLD":
+    if container.label("world") == "WORLD" and container.label("wishes"):
         return json.decode(container.label("wishes"))
 "#;
 
@@ -96,6 +96,12 @@ impl Host {
             program: None,
             past: String::new(),
         }
+    }
+
+    /// Gives it another policy, in which `WORLD` stands for this world's name.
+    pub(crate) fn add_policy(&self, file: &str, text: &str) {
+        let path = self.folder.join("policies").join(file);
+        fs::write(path, text.replace("WORLD", &self.world)).expect("a policy");
     }
 
     fn docker(&self) -> &Dockerd {
@@ -182,13 +188,23 @@ impl Host {
     /// Runs a container that asks for these.
     #[track_caller]
     pub(crate) fn run_with(&mut self, container: &str, wishes: Wishes) {
-        let labels = [
-            format!("--label=world={}", self.world),
-            format!("--label=wishes={}", serde_json::json!(wishes)),
-        ];
-        let options = ["--network=none", &labels[0], &labels[1]];
-        self.docker().run(&self.full_name(container), &options);
+        let text = serde_json::json!(wishes).to_string();
+        self.run_labelled(container, &[("wishes", &text)]);
         self.containers.insert(container.to_owned(), wishes);
+    }
+
+    /// Runs a container with these labels, of which the naive reference knows nothing.
+    #[track_caller]
+    pub(crate) fn run_labelled(&mut self, container: &str, labels: &[(&str, &str)]) {
+        let world = ("world", self.world.as_str());
+        let labels = labels.iter().chain([&world]);
+        let labels: Vec<String> = labels
+            .map(|(name, value)| format!("--label={name}={value}"))
+            .collect();
+        let labels = labels.iter().map(String::as_str);
+        let options: Vec<&str> = ["--network=none"].into_iter().chain(labels).collect();
+        self.docker().run(&self.full_name(container), &options);
+        self.containers.insert(container.to_owned(), Wishes::new());
     }
 
     /// Removes a container.

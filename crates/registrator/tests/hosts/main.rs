@@ -29,6 +29,7 @@ mod world;
 mod crashes;
 mod members;
 mod mixed;
+mod objects;
 mod partitions;
 mod sharing;
 mod storm;
@@ -98,11 +99,14 @@ fn on(version: Version) {
     let Some(mut world) = World::start(&name(version), version) else {
         return;
     };
-    let cases: [fn(&mut World); 11] = [
+    objects::install(&world);
+    let cases: [fn(&mut World); 13] = [
         sharing::equal_values,
         sharing::two_leave_at_once,
         sharing::restarts,
         sharing::different_values,
+        objects::the_smallest_counts,
+        objects::none_counts,
         crashes::killed_and_started_again,
         members::rolling_restart,
         members::leader_lost,

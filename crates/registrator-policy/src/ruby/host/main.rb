@@ -149,7 +149,7 @@ module Kontena
         found = Nodes.new
         collect = proc { |*all| all.each { |nodes| found.add(nodes) } && nil }
         found.add(policy.__send__(:docker_container, Container.new(request['json']), &collect))
-        { 'nodes' => found.pairs }
+        { 'nodes' => found.pairs, 'objects' => found.objects }
       end
 
       # What is wrong with the configuration is raised.

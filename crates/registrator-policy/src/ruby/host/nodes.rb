@@ -21,35 +21,75 @@ module Kontena
       # How many bytes all keys and values may have. What Starlark policies make is bounded alike.
       BYTES = 8 << 20
 
-      attr_reader :pairs
+      attr_reader :pairs, :objects
 
       def initialize
         @pairs = []
+        @objects = []
         @room = BYTES
       end
 
       def add(nodes)
-        return if NilClass === nodes
-
-        unless Hash === nodes
-          raise InvalidNodes, "docker_container must give a Hash of etcd keys and values, or nil, not #{class_of(nodes)}: #{shown(nodes)}"
+        case nodes
+        when NilClass then nil
+        when NodesObject then add_object(nodes)
+        when Hash then nodes.each { |key, value| add_node(key, value) }
+        else
+          raise InvalidNodes, "docker_container must give a Hash of etcd keys and values, an object, or nil, not #{class_of(nodes)}: #{shown(nodes)}"
         end
+      end
 
-        nodes.each { |key, value| add_node(key, value) }
+      # How many bytes were read.
+      def taken
+        BYTES - @room
+      end
+
+      # The name of an object.
+      def name(value)
+        path(value, 'the name of an object')
+      end
+
+      # The nodes of an object, whose keys go on from its name.
+      def parts(object, what, nodes)
+        raise InvalidNodes, "object #{object}: #{what} must be a Hash, not #{class_of(nodes)}: #{shown(nodes)}" unless Hash === nodes
+
+        nodes.each_with_object([]) do |(key, value), pairs|
+          raise InvalidNodes, "object #{object}: a key must be a String or a Symbol, not #{class_of(key)}: #{shown(key)}" unless text?(key)
+          next if NilClass === value
+
+          key = bytes(key.to_s, "the key #{shown(key)}")
+          pairs << [key, text("#{object}/#{key}", value)]
+        end
       end
 
       private
 
+      def add_object(object)
+        take(object.bytes)
+        @objects << object.to_h
+      end
+
       def add_node(key, value)
-        unless String === key || Symbol === key
-          raise InvalidNodes, "a key must be a String or a Symbol, an absolute path in etcd, not #{class_of(key)}: #{shown(key)}"
+        return if NilClass === value && text?(key)
+
+        key = path(key, 'a key')
+        @pairs << [key, text(key, value)]
+      end
+
+      # An absolute path.
+      def path(key, what)
+        unless text?(key)
+          raise InvalidNodes, "#{what} must be a String or a Symbol, an absolute path in etcd, not #{class_of(key)}: #{shown(key)}"
         end
-        return if NilClass === value
 
         key = bytes(key.to_s, "the key #{shown(key)}")
         raise InvalidNodes, "the key #{shown(key)} must be an absolute path in etcd: begin it with a slash" unless key.start_with?('/')
 
-        @pairs << [key, text(key, value)]
+        key
+      end
+
+      def text?(key)
+        String === key || Symbol === key
       end
 
       # A String is stored as it is, most else as Ruby's own JSON.
@@ -74,10 +114,13 @@ module Kontena
         text = String.new(string).force_encoding(Encoding::UTF_8)
         raise InvalidValue, "#{what} is not valid UTF-8: #{shown(string)}" unless text.valid_encoding?
 
-        @room -= text.bytesize
-        raise InvalidNodes, "docker_container gave more than #{BYTES} bytes of keys and values" if @room.negative?
-
+        take(text.bytesize)
         text
+      end
+
+      def take(count)
+        @room -= count
+        raise InvalidNodes, "docker_container gave more than #{BYTES} bytes of keys and values" if @room.negative?
       end
 
       # Also of what has no methods at all.

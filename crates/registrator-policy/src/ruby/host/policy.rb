@@ -117,6 +117,11 @@ module Kontena
         Log.explain(text)
       end
 
+      # Nodes that are one thing: they count as a whole, or not at all. Keys go on from the name.
+      def object(name, nodes, members: {}, conflict: 'smallest', uses: [])
+        NodesObject.new(name, nodes, members, conflict, uses)
+      end
+
       def docker_container(_container)
         raise ArgumentError,
               "the policy has no docker_container: write docker_container -> (container) { { '/key' => 'value' } }, or def docker_container(container)"
