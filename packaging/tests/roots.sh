@@ -10,7 +10,7 @@ make_root() {
     local name=$1 release mirror
     shift
     ! [ "$(cat "$ROOTS/$name.packages" 2>/dev/null)" = "$*" ] || return 0
-    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     # From where this machine has its own packages.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" | head -n 1)
     rm -rf "${ROOTS:?}/$name"
