@@ -29,9 +29,10 @@ impl Keys {
         self.ledger.get(key).map(|tracked| self.told(key, tracked))
     }
 
-    /// All keys of interest, in their order.
+    /// All keys of interest, in their order. The fields of objects are these objects.
     pub(crate) fn tracked(&self) -> impl Iterator<Item = (&Key, AboutTracked<'_>)> {
         let all = self.ledger.iter();
+        let all = all.filter(|(key, _)| !self.ledger.is_part(key));
         all.map(|(key, tracked)| (key, self.told(key, tracked)))
     }
 
