@@ -2,7 +2,7 @@
 
 mod object;
 
-pub use object::{Object, ObjectError, OnConflict};
+pub use object::{Definition, MAX_FIELDS, Object, ObjectError, OnConflict};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +18,8 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 ///
 /// Invariant: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8 without control characters, without an empty, `.` or `..`
 /// component and without a trailing `/`. A leading `/` is usual, but not required: Traefik needs keys without it.
+///
+/// Only the [marker](Key::marker) of an object, which no text from outside is parsed as, ends with `/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 
@@ -75,6 +77,17 @@ impl Key {
     /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The key by which the object of this name is owned. It stands for all of the object's nodes, and in etcd for what registrators tell
+    /// each other of it.
+    pub fn marker(&self) -> Key {
+        Key(format!("{}/", self.0).into())
+    }
+
+    /// The name of the object that it is the marker of, if it is one.
+    pub fn object(&self) -> Option<&str> {
+        self.0.strip_suffix('/')
     }
 
     /// The key's first component with the slashes around it, `/skydns/` or `traefik/`; the whole key if it has no more than one.
@@ -165,17 +178,22 @@ impl Nodes {
         self.objects.insert(object);
     }
 
+    /// Whether exactly this object is asked for.
+    pub fn has_object(&self, object: &Object) -> bool {
+        self.objects.contains(object)
+    }
+
     /// The objects.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.iter()
     }
 
-    /// The keys, with the values asked for under each (at least one), in byte order.
+    /// The keys, with the values asked for under each (at least one), in byte order, objects aside.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &BTreeSet<Value>)> {
         self.nodes.iter()
     }
 
-    /// Each key with each of its values.
+    /// Each key with each of its values, objects aside.
     pub fn pairs(&self) -> impl Iterator<Item = (&Key, &Value)> {
         self.iter()
             .flat_map(|(key, values)| values.iter().map(move |value| (key, value)))
@@ -183,17 +201,52 @@ impl Nodes {
 
     /// Whether `value` is asked for under `key`.
     pub fn has(&self, key: &Key, value: &Value) -> bool {
-        self.nodes.get(key).is_some_and(|values| values.contains(value))
+        self.nodes
+            .get(key)
+            .is_some_and(|values| values.contains(value))
     }
 
-    /// The keys in byte order.
+    /// The keys that are asked for, each by itself: those of nodes, objects and members.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.nodes.keys()
+        let objects = self.objects.iter();
+        let of_objects =
+            objects.flat_map(|it| std::iter::once(it.marker()).chain(it.members().keys()));
+        self.nodes.keys().chain(of_objects)
     }
 
-    /// How many keys there are.
+    /// What is left of it without the nodes that are `gone`, and without the objects that lack one then.
+    pub fn without(&self, gone: impl Fn(&Key, &Value) -> bool) -> Nodes {
+        let nodes = self.pairs().filter(|(key, value)| !gone(key, value));
+        let nodes = nodes.map(|(key, value)| (key.clone(), value.clone()));
+        let objects = self.objects.iter();
+        Nodes {
+            objects: objects.filter_map(|object| object.without(&gone)).collect(),
+            ..nodes.collect()
+        }
+    }
+
+    /// The keys, as [`keys`](Nodes::keys) has them, of all that asks for a node which `names` something.
+    pub fn naming(&self, names: impl Fn(&Key, &Value) -> bool) -> BTreeSet<Key> {
+        let named = |(key, value): &(&Key, &Value)| names(key, value);
+        let nodes = self.pairs().filter(named).map(|(key, _)| key);
+        let objects = self.objects.iter().flat_map(|object| {
+            let marker = object.fields().iter().any(|field| named(&field));
+            let members = object.members().iter().filter(named).map(|(key, _)| key);
+            members.chain(marker.then_some(object.marker()))
+        });
+        nodes.chain(objects).cloned().collect()
+    }
+
+    /// Every key that may be written for it: the nodes, and those of objects.
+    pub fn written(&self) -> impl Iterator<Item = &Key> {
+        let objects = self.objects.iter();
+        let of_objects = objects.flat_map(|it| it.fields().keys().chain(it.members().keys()));
+        self.nodes.keys().chain(of_objects)
+    }
+
+    /// How many keys may be written for it.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.written().count()
     }
 
     /// Whether nothing is asked for.

@@ -7,14 +7,16 @@
 
 mod decide;
 pub(crate) mod keys;
+mod object;
 pub mod session;
 mod who;
 
 pub use decide::decide;
+pub use object::{Part, Sides, dress, stands};
 pub use who::Who;
 
 use crate::node::{Key, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// An etcd lease. The process's lease stands for the process: the key that it holds is the process's key.
@@ -100,12 +102,17 @@ impl View {
                 Op::DeleteClaim(lease) => {
                     self.claims.remove(lease);
                 }
+                // Each is a key of its own.
+                Op::PutField(..) | Op::DeleteField(_) => {}
             }
         }
     }
 }
 
-/// A transaction for one key: all of it or nothing. The writer adds the session's fence, and reads the key and its claims if a guard fails.
+/// A transaction for one key: all of it or nothing. The writer adds the session's fence, and reads the key, its claims and its
+/// [`fields`](KeyTxn::fields) if a guard fails.
+///
+/// If the key is the marker of an object, the transaction also writes the object's fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyTxn {
     /// The key.
@@ -125,8 +132,28 @@ impl KeyTxn {
             | Guard::HeldBy(_)
             | Guard::Unchanged(_)
             | Guard::NoClaims
-            | Guard::ClaimUnchanged(..) => None,
+            | Guard::ClaimUnchanged(..)
+            | Guard::ClaimsAre(..)
+            | Guard::Field(..) => None,
         })
+    }
+
+    /// The other nodes that it compares or writes: the fields of an object.
+    pub fn fields(&self) -> BTreeSet<&Key> {
+        let compared = self.guards.iter().filter_map(|guard| match guard {
+            Guard::Field(key, _) => Some(key),
+            _ => None,
+        });
+        let written = self.ops.iter().filter_map(|op| match op {
+            Op::PutField(key, ..) | Op::DeleteField(key) => Some(key),
+            Op::Put(..) | Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+        });
+        compared.chain(written).collect()
+    }
+
+    /// All nodes that it compares or writes.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.key).chain(self.fields())
     }
 }
 
@@ -143,10 +170,26 @@ pub enum Guard {
     NoClaims,
     /// The claim of this lease was last changed at this revision.
     ClaimUnchanged(LeaseId, Revision),
+    /// The claims between those of two leases, in the order of their names and without these two, all have this value; `None`: there are
+    /// none. A side without a lease is open.
+    ClaimsAre(Option<LeaseId>, Option<LeaseId>, Option<Value>),
+    /// A field of the object.
+    Field(Key, FieldGuard),
     /// The beacon of this lease is there: its process is alive.
     Lit(LeaseId),
     /// The beacon of this lease is not there: its process seems dead.
     Out(LeaseId),
+}
+
+/// How a field of an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FieldGuard {
+    /// It does not exist.
+    Absent,
+    /// It is attached to this lease.
+    HeldBy(LeaseId),
+    /// It was last changed at this revision.
+    Unchanged(Revision),
 }
 
 /// A change of a [`KeyTxn`].
@@ -160,4 +203,8 @@ pub enum Op {
     PutClaim(Value, LeaseId),
     /// Deletes the claim of a lease.
     DeleteClaim(LeaseId),
+    /// Writes a field of the object under a lease.
+    PutField(Key, Value, LeaseId),
+    /// Deletes a field of the object.
+    DeleteField(Key),
 }

@@ -34,7 +34,7 @@ use crate::observe::instance::{Instance, Instances, Problem, Proof};
 use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Keys;
-use crate::own::session::{Commit, Forgotten, SessionEvent};
+use crate::own::session::{Commit, Forgotten, SessionEvent, Wanted};
 use crate::tell::notice::{Askers, BrakeEnd, Notice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -125,6 +125,8 @@ pub enum Command {
     },
     /// Report no more changes of keys that are of no interest any more. Commits that come later begin to watch their keys anew.
     Forget(Forgotten),
+    /// Read these keys, and report what is there and what becomes of it.
+    Want(Wanted),
     /// Write.
     Commit(Commit),
     /// End the session: keep the nodes, or give up what is left of it after everything was removed.

@@ -2,6 +2,7 @@
 
 pub mod explanation;
 pub mod notice;
+pub mod objects;
 pub mod plan;
 pub mod printable;
 pub mod snapshot;

@@ -110,6 +110,7 @@ fn guard(guard: &Guard) -> String {
         Guard::ClaimUnchanged(lease, _) => format!("{}'s claim is unchanged", name(*lease)),
         Guard::Lit(lease) => format!("{} is alive", name(*lease)),
         Guard::Out(lease) => format!("{} seems dead", name(*lease)),
+        Guard::ClaimsAre(..) | Guard::Field(..) => panic!("of an object"),
     }
 }
 
@@ -119,6 +120,7 @@ fn op(op: &Op) -> String {
         Op::Delete => "delete it".into(),
         Op::PutClaim(value, lease) => format!("claim {value} for {}", name(*lease)),
         Op::DeleteClaim(lease) => format!("drop the claim of {}", name(*lease)),
+        Op::PutField(..) | Op::DeleteField(_) => panic!("of an object"),
     }
 }
 

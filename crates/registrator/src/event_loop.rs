@@ -311,6 +311,7 @@ impl Attached {
                 }
                 Command::FollowConfigs { policy, path } => self.follow_configs(policy, path),
                 Command::Forget(forgotten) => ask(etcd::SessionRequest::Forget(forgotten)),
+                Command::Want(wanted) => ask(etcd::SessionRequest::Want(wanted)),
                 Command::Commit(commit) => {
                     self.meters.sent(commit.id, Instant::now());
                     ask(etcd::SessionRequest::Commit(commit));

@@ -168,6 +168,7 @@ impl World {
                 Command::Commit(commit) => self.commit(commit),
                 Command::Check { .. }
                 | Command::Forget(_)
+                | Command::Want(_)
                 | Command::FollowConfigs { .. }
                 | Command::Stop(_) => {}
             }
@@ -233,7 +234,7 @@ impl World {
                     lease: Some(lease),
                     mod_revision: revision,
                 }),
-                Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+                _ => None,
             });
             let seen = Seen::Node {
                 key: txn.key,

@@ -42,7 +42,7 @@ impl Fence {
     /// # Errors
     /// A key is outside of the fence: none of the nodes counts.
     pub fn check(&self, nodes: &Nodes) -> Result<(), EvalError> {
-        let Some(key) = nodes.keys().find(|key| !self.permits(key)) else {
+        let Some(key) = nodes.written().find(|key| !self.permits(key)) else {
             return Ok(());
         };
         let message = if self.reserves(key) {

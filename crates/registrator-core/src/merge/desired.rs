@@ -2,16 +2,34 @@
 
 use crate::evaluate::origin::Origin;
 use crate::merge::conflict;
-use crate::node::{Key, Nodes, Value};
+use crate::node::{Definition, Key, Nodes, Object, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The values asked for under one key, each with those who ask for it; never empty.
 pub type Candidates = BTreeMap<Value, BTreeSet<Origin>>;
 
+/// A node that belongs to an object, and who asks for it.
+type Member = (Key, Value, Origin);
+
 /// The merged set. It changes only by what one origin asks for, and costs nothing for the keys that stay.
+///
+/// An object is one key here, its marker, and one value, the text of its definition. Its members are asked for while that definition
+/// stands.
 #[derive(Debug, Default)]
 pub struct Desired {
     candidates: BTreeMap<Key, Candidates>,
+    /// What an origin asks for under one key with one value more than once, and how often more.
+    again: BTreeMap<Member, usize>,
+    /// The members of objects, by marker and definition.
+    members: BTreeMap<Key, BTreeMap<Value, BTreeMap<Member, usize>>>,
+    /// The definitions that stand.
+    standing: BTreeMap<Key, Value>,
+    /// The objects on which this process does not agree with itself, and of which none counts then.
+    disputed: BTreeMap<Key, Value>,
+    /// The objects that have a field of this name in any definition, and in how many.
+    fields: BTreeMap<Key, BTreeMap<Key, usize>>,
+    /// How many objects are asked for.
+    markers: usize,
 }
 
 impl Desired {
@@ -23,15 +41,63 @@ impl Desired {
             changed.insert(key.clone());
         }
         for (key, value) in new.pairs().filter(|(key, value)| !old.has(key, value)) {
-            let candidates = self.candidates.entry(key.clone()).or_default();
-            let origins = candidates.entry(value.clone()).or_default();
-            origins.insert(origin.clone());
+            self.ask(origin, key, value);
             changed.insert(key.clone());
+        }
+        for object in old.objects().filter(|object| !new.has_object(object)) {
+            self.withdraw_object(origin, object, &mut changed);
+        }
+        for object in new.objects().filter(|object| !old.has_object(object)) {
+            self.ask_object(origin, object, &mut changed);
         }
         changed
     }
 
+    /// Takes in which definition of an object stands, if one does; tells which keys have other candidates now.
+    pub fn stand(&mut self, marker: &Key, text: Option<Value>) -> BTreeSet<Key> {
+        let before = match &text {
+            Some(text) => self.standing.insert(marker.clone(), text.clone()),
+            None => self.standing.remove(marker),
+        };
+        if before == text {
+            return BTreeSet::new();
+        }
+        let of = |text: Option<Value>| -> Vec<(Member, usize)> {
+            let all = self.members.get(marker);
+            let members = all.zip(text).and_then(|(all, text)| all.get(&text));
+            let members = members.into_iter().flatten();
+            members
+                .map(|(member, count)| (member.clone(), *count))
+                .collect()
+        };
+        let (gone, new) = (of(before), of(text));
+        let keys = gone.iter().chain(&new).map(|((key, ..), _)| key.clone());
+        let changed = keys.collect();
+        for ((key, value, origin), count) in gone {
+            (0..count).for_each(|_| self.withdraw(&origin, &key, &value));
+        }
+        for ((key, value, origin), count) in new {
+            (0..count).for_each(|_| self.ask(&origin, &key, &value));
+        }
+        changed
+    }
+
+    fn ask(&mut self, origin: &Origin, key: &Key, value: &Value) {
+        let is_new = !self.candidates.contains_key(key);
+        self.markers += usize::from(is_new && key.object().is_some());
+        let candidates = self.candidates.entry(key.clone()).or_default();
+        let origins = candidates.entry(value.clone()).or_default();
+        if !origins.insert(origin.clone()) {
+            let member = (key.clone(), value.clone(), origin.clone());
+            *self.again.entry(member).or_default() += 1;
+        }
+    }
+
     fn withdraw(&mut self, origin: &Origin, key: &Key, value: &Value) {
+        let member = (key.clone(), value.clone(), origin.clone());
+        if less(&mut self.again, &member) {
+            return;
+        }
         let Some(candidates) = self.candidates.get_mut(key) else {
             return;
         };
@@ -43,12 +109,80 @@ impl Desired {
         }
         if candidates.is_empty() {
             self.candidates.remove(key);
+            self.markers -= usize::from(key.object().is_some());
         }
     }
 
-    /// The value that wins for `key`, if anybody asks for it.
+    fn ask_object(&mut self, origin: &Origin, object: &Object, changed: &mut BTreeSet<Key>) {
+        let (marker, text) = (object.marker(), object.text());
+        self.ask(origin, marker, text);
+        for field in object.fields().keys() {
+            let objects = self.fields.entry(field.clone()).or_default();
+            *objects.entry(marker.clone()).or_default() += 1;
+        }
+        let stands = self.standing.get(marker) == Some(text);
+        for (key, value) in object.members() {
+            let members = self.members.entry(marker.clone()).or_default();
+            let members = members.entry(text.clone()).or_default();
+            let member = (key.clone(), value.clone(), origin.clone());
+            *members.entry(member).or_default() += 1;
+            if stands {
+                self.ask(origin, key, value);
+                changed.insert(key.clone());
+            }
+        }
+        self.dispute(marker);
+        changed.insert(marker.clone());
+    }
+
+    fn withdraw_object(&mut self, origin: &Origin, object: &Object, changed: &mut BTreeSet<Key>) {
+        let (marker, text) = (object.marker(), object.text());
+        self.withdraw(origin, marker, text);
+        for field in object.fields().keys() {
+            let objects = self.fields.entry(field.clone()).or_default();
+            less(objects, marker);
+            if objects.is_empty() {
+                self.fields.remove(field);
+            }
+        }
+        let stands = self.standing.get(marker) == Some(text);
+        for (key, value) in object.members() {
+            let member = (key.clone(), value.clone(), origin.clone());
+            if let Some(all) = self.members.get_mut(marker)
+                && let Some(members) = all.get_mut(text)
+            {
+                less(members, &member);
+                all.retain(|_, members| !members.is_empty());
+                if all.is_empty() {
+                    self.members.remove(marker);
+                }
+            }
+            if stands {
+                self.withdraw(origin, key, value);
+                changed.insert(key.clone());
+            }
+        }
+        self.dispute(marker);
+        changed.insert(marker.clone());
+    }
+
+    /// Finds out whether this process agrees with itself, if it must. Texts that say that it must are the smaller ones.
+    fn dispute(&mut self, marker: &Key) {
+        let candidates = self.candidates.get(marker);
+        let smallest = candidates.filter(|all| all.len() > 1);
+        let smallest = smallest.and_then(|all| all.keys().next());
+        if smallest.is_some_and(|text| Definition::is_strict(marker, text)) {
+            self.disputed.insert(marker.clone(), Definition::disputed());
+        } else {
+            self.disputed.remove(marker);
+        }
+    }
+
+    /// The value that wins for `key`, if anybody asks for it. For an object on which this process does not agree with itself, though it
+    /// must, that is none of those asked for.
     pub fn winner(&self, key: &Key) -> Option<&Value> {
-        conflict::resolve(self.candidates.get(key)?.keys())
+        let disputed = self.disputed.get(key);
+        disputed.or_else(|| conflict::resolve(self.candidates.get(key)?.keys()))
     }
 
     /// The values asked for under `key`.
@@ -56,14 +190,22 @@ impl Desired {
         self.candidates.get(key)
     }
 
-    /// Whether one origin asks for `key`, with one value.
+    /// The marker of the object that has a field of this name, if one does.
+    pub fn object_of(&self, field: &Key) -> Option<&Key> {
+        self.fields.get(field)?.keys().next()
+    }
+
+    /// Whether somebody asks for a node of this key, be it as a field of an object.
+    pub fn is_asked(&self, key: &Key) -> bool {
+        self.candidates.contains_key(key) || self.fields.contains_key(key)
+    }
+
+    /// Whether one origin does, with one value.
     pub fn is_asked_once(&self, key: &Key) -> bool {
-        let origins = self.candidates.get(key).into_iter();
-        origins
-            .flat_map(BTreeMap::values)
-            .map(BTreeSet::len)
-            .sum::<usize>()
-            == 1
+        let candidates = self.candidates.get(key).into_iter();
+        let origins = candidates.flat_map(BTreeMap::values).map(BTreeSet::len);
+        let objects = self.fields.get(key).into_iter().flat_map(BTreeMap::values);
+        origins.chain(objects.copied()).sum::<usize>() == 1
     }
 
     /// All keys asked for, with their candidates, in byte order.
@@ -71,13 +213,25 @@ impl Desired {
         self.candidates.iter()
     }
 
-    /// How many keys are asked for.
+    /// How many nodes are asked for. Of an object, those of all its definitions.
     pub fn len(&self) -> usize {
-        self.candidates.len()
+        self.candidates.len() - self.markers + self.fields.len()
     }
 
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         self.candidates.is_empty()
     }
+}
+
+/// Counts one less; tells whether there was one.
+fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
+    let Some(count) = counts.get_mut(key) else {
+        return false;
+    };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(key);
+    }
+    true
 }

@@ -43,7 +43,7 @@ pub fn decide(
     if ops.is_empty() {
         return None;
     }
-    let mut guards = guards(who.me, view, &ops);
+    let mut guards = guards(who.me, view, &ops, managed);
     guards.append(&mut liveness);
     Some(KeyTxn {
         key: key.clone(),
@@ -183,11 +183,14 @@ fn hand_to(winner: &Candidate<'_>, me: LeaseId, view: &View, owner: Option<Lease
     ops
 }
 
-/// Without claims the lease alone guards what is the own, so that a lagging view of it costs no second try.
-fn guards(me: LeaseId, view: &View, ops: &[Op]) -> Vec<Guard> {
+/// Without claims the lease alone guards what is the own, so that a lagging view of it costs no second try. What this process found and
+/// never wished may be a field of an object that it has not heard of yet: it goes just as it was found, or not at all.
+fn guards(me: LeaseId, view: &View, ops: &[Op], managed: bool) -> Vec<Guard> {
     let mut guards = vec![match &view.node {
         None => Guard::Absent,
-        Some(held) if held.lease == Some(me) && view.claims.is_empty() => Guard::HeldBy(me),
+        Some(held) if held.lease == Some(me) && view.claims.is_empty() && managed => {
+            Guard::HeldBy(me)
+        }
         Some(held) => Guard::Unchanged(held.mod_revision),
     }];
     if view.claims.is_empty() && ops.iter().any(|op| matches!(op, Op::Put(..) | Op::Delete)) {
@@ -205,7 +208,12 @@ fn guards(me: LeaseId, view: &View, ops: &[Op]) -> Vec<Guard> {
             *lease,
             view.claims.get(lease)?.mod_revision,
         )),
-        Op::DeleteClaim(_) | Op::PutClaim(..) | Op::Put(..) | Op::Delete => None,
+        Op::DeleteClaim(_)
+        | Op::PutClaim(..)
+        | Op::Put(..)
+        | Op::Delete
+        | Op::PutField(..)
+        | Op::DeleteField(_) => None,
     }));
     guards
 }

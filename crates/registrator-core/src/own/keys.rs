@@ -8,6 +8,7 @@ mod drift;
 mod flights;
 mod ledger;
 mod looking;
+mod parts;
 mod patience;
 mod request;
 mod seeing;
@@ -56,6 +57,8 @@ pub(crate) struct Keys {
     flights: Flights,
     /// The keys that were of interest in this session and are no more.
     forgotten: BTreeSet<Key>,
+    /// The keys that are to be read.
+    wanted: BTreeSet<Key>,
     notices: VecDeque<Notice>,
 }
 
@@ -71,6 +74,11 @@ impl Keys {
         self.ledger.begin(who.me);
         self.session = Some((number, Arc::new(who)));
         let all_wished: BTreeSet<&Key> = wished.iter().flatten().collect();
+        let markers: Vec<Key> = views
+            .keys()
+            .filter(|key| key.object().is_some())
+            .cloned()
+            .collect();
         for (key, view) in views {
             if !all_wished.contains(&key) && !self.ledger.contains(&key) {
                 self.orphans.insert(key.clone());
@@ -80,9 +88,13 @@ impl Keys {
                 .change(&key, |tracked| tracked.sight.begin(view));
         }
         self.forgotten.clear();
+        self.wanted.clear();
         self.apart.clear();
+        for marker in markers {
+            self.add_parts(&marker, None);
+        }
         let others = self.ledger.iter().map(|(key, _)| key);
-        let others = others.filter(|key| !all_wished.contains(key));
+        let others = others.filter(|key| !all_wished.contains(key) && !self.ledger.is_part(key));
         let others: Vec<BTreeSet<Key>> = others.map(|key| [key.clone()].into()).collect();
         self.queue = wished.into_iter().chain(others).collect();
     }

@@ -106,7 +106,7 @@ pub struct Commit {
     pub id: u64,
     /// The session for which it was decided.
     pub session: u64,
-    /// At most [`MAX_TXNS`], for different keys.
+    /// At most [`MAX_TXNS`], which write different keys.
     pub txns: Vec<KeyTxn>,
 }
 
@@ -114,6 +114,15 @@ pub struct Commit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgotten {
     /// The session in which they were forgotten.
+    pub session: u64,
+    /// The keys.
+    pub keys: BTreeSet<Key>,
+}
+
+/// Keys that this process does not know though it ought to: they are read, told of in a [`Seen::Read`], and watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The session in which they are wanted.
     pub session: u64,
     /// The keys.
     pub keys: BTreeSet<Key>,
@@ -156,6 +165,8 @@ pub enum KeyResult {
     Refused {
         /// What etcd holds instead.
         view: View,
+        /// What it holds for each of the [`fields`](KeyTxn::fields).
+        fields: BTreeMap<Key, Option<Held>>,
         /// Whether the beacons that the guards name are lit.
         beacons: BTreeMap<LeaseId, bool>,
     },

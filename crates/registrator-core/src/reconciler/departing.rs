@@ -165,7 +165,7 @@ impl Reconciler {
     ) {
         let mut gone = BTreeSet::new();
         for key in changed {
-            if self.desired.winner(key).is_some() {
+            if self.desired.is_asked(key) {
                 self.recount |= self.departures.stay(key);
             } else if self.keys.holds_alone(key) {
                 gone.insert(key.clone());
@@ -189,7 +189,10 @@ impl Reconciler {
         if count == 0 || !self.keep_orphans() {
             self.orphans_told = false;
             if !std::mem::replace(&mut self.orphans_depart, true) {
-                let orphans = self.keys.orphans().clone();
+                // What an object takes in stays.
+                let orphans = self.keys.orphans().iter();
+                let orphans = orphans.filter(|key| self.desired.object_of(key).is_none());
+                let orphans = orphans.cloned().collect();
                 self.departures.go(orphans, None, Cause::LeftBefore, now);
             }
         } else if self.wishes_hidden() && !self.orphans_told {

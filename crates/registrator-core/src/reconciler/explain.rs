@@ -46,7 +46,11 @@ impl Reconciler {
         let at = Now { sight, now };
         let about = match self.find(asked)? {
             find::Meant::Container(id) => self.about_container(&id, at).map(About::Container),
-            find::Meant::Key(key) => Some(About::Key(Box::new(self.about_key(&key, at)))),
+            find::Meant::Key(key) => {
+                // A field is explained by its object.
+                let key = self.desired.object_of(&key).unwrap_or(&key);
+                Some(About::Key(Box::new(self.about_key(key, at))))
+            }
             find::Meant::Instance(name) => {
                 Some(About::Instance(Box::new(self.about_instance(&name, at))))
             }
@@ -124,10 +128,21 @@ impl Reconciler {
                 .unwrap_or_default(),
             nodes: nodes
                 .into_iter()
-                .flat_map(Nodes::iter)
-                .map(|(key, values)| self.about_asked(key, values.iter().next(), at))
+                .flat_map(|nodes| self.about_nodes(nodes, at))
                 .collect(),
         }
+    }
+
+    fn about_nodes(&self, nodes: &Nodes, at: Now<'_>) -> Vec<AboutKey> {
+        let single = nodes
+            .iter()
+            .map(|(key, values)| self.about_asked(key, values.iter().next(), at));
+        let of_objects = nodes.objects().flat_map(|object| {
+            let marker = std::iter::once((object.marker(), object.text()));
+            let all = marker.chain(object.members());
+            all.map(|(key, value)| self.about_asked(key, Some(value), at))
+        });
+        single.chain(of_objects).collect()
     }
 
     /// A key that a container asks for with this value, which another of this host's containers may outdo.

@@ -4,9 +4,9 @@ use super::Reconciler;
 use super::standing::{EtcdSight, Standing};
 use crate::evaluate::origin::Origin;
 use crate::merge::departures::Cause;
-use crate::node::{Key, Value};
+use crate::node::{Definition, Key, Value};
 use crate::observe::instance::Problem;
-use crate::own::{Op, View, Who};
+use crate::own::{self, Op, View, Who};
 use crate::tell::notice::Asker;
 use crate::tell::plan::{
     Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode, PlannedReason,
@@ -20,7 +20,8 @@ impl Reconciler {
     pub fn plan(&self, who: &Who, views: &BTreeMap<Key, View>) -> Plan {
         let asked = self.desired().iter().map(|(key, _)| key);
         let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
-        let nodes = keys.into_iter();
+        let parts = self.parts(views);
+        let nodes = keys.into_iter().filter(|key| !parts.contains(key));
         let sight = EtcdSight::Read { who, views };
         let nodes = nodes.filter_map(|key| node(self, key, sight));
         let mut nodes: Vec<PlannedNode> = nodes.collect();
@@ -35,6 +36,40 @@ impl Reconciler {
             idle: Problem::idle(self.problems()),
             printed: Vec::new(),
             warnings: Vec::new(),
+        }
+    }
+}
+
+impl Reconciler {
+    /// The fields of objects, which are decided with these.
+    fn parts(&self, views: &BTreeMap<Key, View>) -> BTreeSet<Key> {
+        let there = views.iter().filter_map(|(key, view)| {
+            let definition = Definition::parse(key, &view.node.as_ref()?.value)?;
+            Some(definition.fields.into_keys())
+        });
+        let there = there.flatten();
+        let wished = views
+            .keys()
+            .filter(|key| self.desired.object_of(key).is_some());
+        there.chain(wished.cloned()).collect()
+    }
+
+    /// Takes the members of objects for asked for that would stand once everything is written, for a plan as `who` for what etcd holds.
+    pub fn foresee(&mut self, who: &Who, views: &BTreeMap<Key, View>) {
+        let markers: Vec<Key> = self
+            .desired
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| key.object().is_some())
+            .cloned()
+            .collect();
+        for marker in markers {
+            let mut view = views.get(&marker).cloned().unwrap_or_default();
+            let sight = EtcdSight::Read { who, views };
+            let ops = self.standing(&marker, sight).ops;
+            view.apply(&ops, 0);
+            self.desired
+                .stand(&marker, own::stands(who, &marker, &view));
         }
     }
 }
@@ -61,11 +96,15 @@ fn node(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<Plan
         Action::Blocked => wish?,
         // What another holds concerns this host only if it is asked for here.
         Action::Wait => wish.and(held)?,
+        Action::Disputed => wish?,
         Action::Delete | Action::Keep => held.or(wish)?,
     };
     let candidates = reconciler.desired().candidates(key).into_iter().flatten();
+    // What a host that does not agree with itself wishes nobody asks for.
+    let disputed =
+        key.object().is_some() && wish.is_some_and(|wish| *wish == Definition::disputed());
     let origins = candidates
-        .filter(|(candidate, _)| Some(*candidate) == wish)
+        .filter(|(candidate, _)| disputed || Some(*candidate) == wish)
         .flat_map(|(_, origins)| origins);
     Some(PlannedNode {
         key: key.clone(),
@@ -80,17 +119,21 @@ fn node(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<Plan
 fn action<'a>(standing: &'a Standing<'_>) -> (Action, Option<&'a Value>) {
     let is_there = standing.view.is_some_and(|view| view.node.is_some());
     let me = standing.who.map(|who| who.me);
+    if standing.state == Some(KeyState::Disputed) {
+        return (Action::Disputed, None);
+    }
     let written = standing.ops.iter().find_map(|op| match op {
         Op::Put(value, lease) if Some(*lease) == me && !is_there => {
             Some((Action::Create, Some(value)))
         }
         Op::Put(value, _) => Some((Action::Change, Some(value))),
         Op::Delete => Some((Action::Delete, None)),
-        Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+        Op::PutClaim(..) | Op::DeleteClaim(_) | Op::PutField(..) | Op::DeleteField(_) => None,
     });
     let of_state = match standing.state {
         Some(KeyState::Registered | KeyState::Kept | KeyState::HeldBack) => Action::Keep,
         Some(KeyState::Shared | KeyState::Outvoted) | None => Action::Wait,
+        Some(KeyState::Disputed) => Action::Disputed,
         Some(KeyState::Blocked) => Action::Blocked,
         // Nothing but claims stands in the way, or what is left of them.
         Some(KeyState::Pending | KeyState::Rejected) => match standing.holder() {

@@ -244,6 +244,7 @@ impl Reconciler {
         let held = held.map(|held| held.value.as_str()).unwrap_or_default();
         let what = match state {
             KeyState::Blocked => format!("holds {held}, which no registrator wrote"),
+            KeyState::Disputed => "has different definitions, and none counts".to_owned(),
             KeyState::Outvoted => format!("holds the smaller value {held} of another host"),
             KeyState::Rejected => "is refused by etcd".to_owned(),
             KeyState::Kept => {

@@ -139,6 +139,13 @@ fn wished(
     let view = standing.view.unwrap_or(&nothing);
     let held = view.node.as_ref();
     let holder = view.holder();
+    if is_disputed(who, key, view) {
+        let managed = known.map_or(view.concerns(who.me), |known| known.managed);
+        standing.ops = own::decide(who, key, Some(wish), view, managed)
+            .map(|txn| txn.ops)
+            .unwrap_or_default();
+        return KeyState::Disputed;
+    }
     let is_as_wished = held.is_some_and(|held| held.value == *wish);
     if holder == Some(who.me) && is_as_wished && view.claims.is_empty() {
         return KeyState::Registered;
@@ -159,4 +166,10 @@ fn wished(
         Some(lease) if who.knows(lease) => KeyState::Outvoted,
         _ => KeyState::Blocked,
     }
+}
+
+/// Whether it is an object of which none of its definitions counts.
+fn is_disputed(who: &Who, key: &Key, view: &View) -> bool {
+    let is_held = view.holder().is_some_and(|lease| who.knows(lease));
+    key.object().is_some() && is_held && own::stands(who, key, view).is_none()
 }

@@ -114,12 +114,7 @@ impl Reconciler {
         let (Some(lost), Some(before)) = (self.lost(origin), asked) else {
             return;
         };
-        let still_so = before
-            .pairs()
-            .filter(|(key, value)| !lost.is_named_in(key, value));
-        let nodes: Nodes = still_so
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+        let nodes = before.without(|key, value| lost.is_named_in(key, value));
         if nodes == *before {
             return;
         }
@@ -144,12 +139,10 @@ impl Reconciler {
         if now + nodes.len() <= most {
             return Ok(());
         }
-        let keys: BTreeSet<&Key> = nodes.keys().collect();
-        let new = keys
-            .iter()
-            .filter(|key| self.desired.candidates(key).is_none());
+        let keys: BTreeSet<&Key> = nodes.written().collect();
+        let new = keys.iter().filter(|key| !self.desired.is_asked(key));
         let before = self.evaluations.asked(origin).into_iter();
-        let before = before.flat_map(Nodes::keys);
+        let before = before.flat_map(Nodes::written);
         let gone = before.filter(|key| !keys.contains(key) && self.desired.is_asked_once(key));
         let total = now + new.count() - gone.count();
         if total <= most {
@@ -182,8 +175,7 @@ impl Reconciler {
             lost.as_ref()
                 .is_some_and(|lost| lost.is_named_in(key, value))
         };
-        let not_so = before.pairs().filter(|(key, value)| is_named(key, value));
-        let not_so: BTreeSet<Key> = not_so.map(|(key, _)| key.clone()).collect();
+        let not_so = before.naming(is_named);
         let keys = self.desired.replace(&origin, before, &nodes);
         let came = self.departures.came(&origin.container);
         self.note_wishes(&keys, came.unwrap_or(now));
@@ -360,18 +352,22 @@ impl Reconciler {
 
     fn commit(&mut self, now: Instant) {
         let (releasing, keep_orphans) = (self.releasing(), self.keep_orphans());
-        let (desired, departures) = (&self.desired, &self.departures);
-        let of =
-            |key: &Key| -> Option<Value> { desired.winner(key).filter(|_| !releasing).cloned() };
-        let wishes = Wishes {
-            of: &of,
-            stays: &|key| departures.holds(key),
-            keep_orphans,
-        };
         loop {
+            self.follow_objects();
+            let (desired, departures) = (&self.desired, &self.departures);
+            let of = |key: &Key| -> Option<Value> {
+                desired.winner(key).filter(|_| !releasing).cloned()
+            };
+            let wishes = Wishes {
+                of: &of,
+                stays: &|key| departures.holds(key),
+                keep_orphans,
+            };
             let commit = self.keys.next_commit(&wishes, now);
             let forgotten = self.keys.take_forgotten();
             self.commands.extend(forgotten.map(Command::Forget));
+            let wanted = self.keys.take_wanted();
+            self.commands.extend(wanted.map(Command::Want));
             let Some(commit) = commit else { break };
             self.commands.push_back(Command::Commit(commit));
         }
@@ -379,6 +375,17 @@ impl Reconciler {
             let mut notice = self.with_askers(notice);
             self.note_told(&mut notice, now);
             self.notices.push_back(notice);
+        }
+    }
+
+    /// Members of objects are wished while these stand.
+    fn follow_objects(&mut self) {
+        if !self.keys.connected() {
+            return;
+        }
+        for marker in self.keys.take_changed_objects() {
+            let members = self.desired.stand(&marker, self.keys.stands(&marker));
+            self.flush(members);
         }
     }
 

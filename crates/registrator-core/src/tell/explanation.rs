@@ -277,6 +277,7 @@ impl AboutKey {
     pub fn hint(&self) -> Option<String> {
         Some(match self.state? {
             KeyState::Registered | KeyState::Pending | KeyState::Shared => return None,
+            KeyState::Disputed => "Give one of the two another name, or all of them the same nodes.".to_owned(),
             KeyState::Outvoted => "To have both, give them different keys: the layout \"instances\" puts the container's id into the key.".to_owned(),
             KeyState::Blocked => format!(
                 "Delete it and the node is registered at once:\n  etcdctl del {}",

@@ -1,5 +1,7 @@
 //! Facts worth a log line or a counter. Everything that people are told comes from here or from a snapshot.
 
+mod of_key;
+
 pub use crate::evaluate::evaluation::Level;
 
 use crate::evaluate::evaluation::{EvalError, LogLine};
@@ -14,6 +16,7 @@ use crate::observe::containers::Remark;
 use crate::observe::instance::{InstanceId, Problem};
 use crate::tell::printable::one_line;
 use crate::tell::walltime::span;
+use of_key::OfKey;
 use std::fmt;
 use std::time::Duration;
 
@@ -431,14 +434,6 @@ impl Notice {
     }
 }
 
-fn conflict(candidates: &[(Value, Askers)]) -> String {
-    let sides: Vec<String> = candidates
-        .iter()
-        .map(|(value, askers)| format!("{value} for {askers}"))
-        .collect();
-    sides.join("; ")
-}
-
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key().is_some() {
@@ -511,88 +506,6 @@ impl fmt::Display for Notice {
                     deleted => write!(f, "; {deleted} of them go"),
                 }
             }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What is told of a key.
-struct OfKey<'a>(&'a Notice);
-
-impl fmt::Display for OfKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Notice::Conflict { key, candidates } => {
-                write!(
-                    f,
-                    "different values for {key}, the smaller one is registered: {}",
-                    conflict(candidates)
-                )
-            }
-            Notice::ConflictEnded {
-                key,
-                value: Some(value),
-            } => write!(f, "one value for {key} again: {value}"),
-            Notice::ConflictEnded { key, value: None } => {
-                write!(f, "nobody asks for {key} any more")
-            }
-            Notice::Registered {
-                key,
-                value,
-                old: None,
-                askers,
-                ..
-            } => write!(f, "registered {key} = {value}{}", askers.clause()),
-            Notice::Registered {
-                key,
-                value,
-                old: Some(old),
-                askers,
-                ..
-            } => {
-                write!(f, "changed {key} = {value} (was {old}){}", askers.clause())
-            }
-            Notice::Removed(key) => write!(f, "removed {key}"),
-            Notice::HandedOver { key, value, to } => {
-                write!(f, "handed {key} over to host {to}, as {value}")
-            }
-            Notice::Shared { key, holder, .. } => {
-                write!(f, "host {holder} holds {key} with the same value")
-            }
-            Notice::HostConflict {
-                key,
-                registered: (value, holder),
-                waiting,
-            } => {
-                let others: Vec<String> = waiting
-                    .iter()
-                    .map(|(value, host)| format!("{value} of host {host}"))
-                    .collect();
-                write!(
-                    f,
-                    "different values for {key} on several hosts: {value} of host {holder} is registered, waiting: {}",
-                    others.join("; ")
-                )
-            }
-            Notice::HostConflictEnded { key, value } => {
-                write!(f, "one value for {key} on all hosts again: {value}")
-            }
-            Notice::Repaired { key, damage } => {
-                write!(f, "somebody {}: written again", damage.done_to(key))
-            }
-            Notice::Foreign { key, value, wish } => write!(
-                f,
-                "{key} is not registered: it holds {value}, which no registrator wrote. Delete it to have {wish} registered"
-            ),
-            Notice::Rejected { key, message } => write!(f, "etcd refuses {key}: {message}"),
-            Notice::PassageForbidden {
-                key,
-                passage,
-                message,
-            } => write!(
-                f,
-                "{key} cannot be {passage}: {message}. Registrators that share keys need equal roles in etcd"
-            ),
             _ => Ok(()),
         }
     }

@@ -1,8 +1,9 @@
 //! What would be written, as people and programs read it. `reconciler::plan` derives it.
 
 use crate::host::HostId;
-use crate::node::{Key, Value};
+use crate::node::{Definition, Key, Value};
 use crate::tell::notice::Asker;
+use crate::tell::objects::{definitions, named, shown};
 use crate::tell::printable::{indented, one_line};
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -20,6 +21,8 @@ pub enum Action {
     Keep,
     /// Another registrator holds it and keeps it.
     Wait,
+    /// It is an object of which none of its definitions counts.
+    Disputed,
     /// Something that no registrator wrote is in its place.
     Blocked,
 }
@@ -37,6 +40,7 @@ impl Action {
             Action::Delete => "delete",
             Action::Keep => "keep",
             Action::Wait => "wait",
+            Action::Disputed => "disputed",
             Action::Blocked => "blocked",
         }
     }
@@ -48,6 +52,7 @@ impl Action {
             Action::Delete => '-',
             Action::Keep => '=',
             Action::Wait => '<',
+            Action::Disputed => '?',
             Action::Blocked => '!',
         }
     }
@@ -139,22 +144,23 @@ impl Plan {
         self.nodes.iter().any(|node| node.action.writes())
     }
 
-    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `reasons`, `idle`, `printed`, `warnings`, `held_back`.
+    /// The plan as JSON: `nodes`, `conflicts`, `errors`, `reasons`, `idle`, `printed`, `warnings`, `held_back`. A node that stands for an
+    /// object has the nodes of this in its `object`.
     pub fn to_json(&self) -> Json {
         json!({
-            "nodes": self.nodes.iter().map(|node| json!({
-                "key": node.key.as_str(),
+            "nodes": self.nodes.iter().map(|node| with_object(&node.key, &node.value, json!({
+                "key": node.key.object().unwrap_or(node.key.as_str()),
                 "value": node.value.as_str(),
                 "action": node.action.name(),
                 "origins": origins(&node.askers),
-            })).collect::<Vec<_>>(),
+            }))).collect::<Vec<_>>(),
             "conflicts": self.conflicts.iter().map(|conflict| json!({
-                "key": conflict.key.as_str(),
-                "candidates": conflict.candidates.iter().map(|candidate| json!({
+                "key": conflict.key.object().unwrap_or(conflict.key.as_str()),
+                "candidates": conflict.candidates.iter().map(|candidate| with_object(&conflict.key, &candidate.value, json!({
                     "value": candidate.value.as_str(),
                     "origins": origins(&candidate.askers),
                     "hosts": candidate.hosts.iter().map(|host| &**host).collect::<Vec<_>>(),
-                })).collect::<Vec<_>>(),
+                }))).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "errors": self.errors.iter().map(|error| json!({
                 "instance": error.instance,
@@ -176,6 +182,18 @@ impl Plan {
     }
 }
 
+/// The same, with the nodes that an object has in all, if it is one.
+fn with_object(key: &Key, value: &Value, mut json: Json) -> Json {
+    if let Some(definition) = Definition::parse(key, value)
+        && let Some(members) = json.as_object_mut()
+    {
+        let nodes = definition.fields.iter();
+        let nodes = nodes.map(|(key, value)| (key.to_string(), Json::from(value.as_str())));
+        members.insert("object".to_owned(), Json::Object(nodes.collect()));
+    }
+    json
+}
+
 fn origins(askers: &[Asker]) -> Vec<Json> {
     askers
         .iter()
@@ -191,6 +209,10 @@ impl fmt::Display for Plan {
             writeln!(f, "{}", one_line(&node.to_string()))?;
         }
         for conflict in &self.conflicts {
+            if conflict.key.object().is_some() {
+                writeln!(f, "conflict: {}", one_line(&conflict.of_object()))?;
+                continue;
+            }
             writeln!(
                 f,
                 "conflict for {}, the first value is registered:",
@@ -231,6 +253,10 @@ impl fmt::Display for Plan {
             count(Action::Keep)
         )?;
         let other = [
+            (
+                count(Action::Disputed),
+                "not registered until all agree on them",
+            ),
             (count(Action::Wait), "held by other registrators"),
             (
                 count(Action::Blocked),
@@ -251,24 +277,38 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for PlannedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.action.sign(), self.key, self.value)?;
+        let (key, value) = (named(&self.key), shown(&self.key, &self.value));
+        write!(f, "{} {key} {value}", self.action.sign())?;
         match (&self.old, self.action) {
             (Some(old), Action::Blocked) => {
                 write!(f, " (there is {old}, which no registrator wrote)")?
             }
-            (Some(old), _) => write!(f, " (was {old})")?,
+            (Some(old), _) => write!(f, " (was {})", shown(&self.key, old))?,
             (None, _) => {}
         }
         f.write_str(&listed(&self.askers))
     }
 }
 
-impl fmt::Display for PlannedCandidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl PlannedConflict {
+    fn of_object(&self) -> String {
+        let sides = self.candidates.iter();
+        let sides = sides.map(|it| (it.value.clone(), format!("for {}", it.whose())));
+        definitions(&self.key, &sides.collect::<Vec<_>>())
+    }
+}
+
+impl PlannedCandidate {
+    fn whose(&self) -> String {
         let hosts = self.hosts.iter().map(|host| format!("host {host}"));
         let askers = self.askers.iter().map(Asker::to_string);
-        let all: Vec<String> = askers.chain(hosts).collect();
-        write!(f, "{}  for {}", self.value, all.join(", "))
+        askers.chain(hosts).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for PlannedCandidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  for {}", self.value, self.whose())
     }
 }
 

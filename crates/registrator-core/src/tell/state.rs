@@ -13,6 +13,8 @@ pub enum KeyState {
     Shared,
     /// Another registrator holds it, with a smaller value.
     Outvoted,
+    /// It is an object of which there are different definitions, and none counts until they agree.
+    Disputed,
     /// Something that no registrator wrote is in its place.
     Blocked,
     /// etcd refuses to write it.
@@ -25,11 +27,12 @@ pub enum KeyState {
 
 impl KeyState {
     /// All of them, in the order in which people read them.
-    pub const ALL: [KeyState; 8] = [
+    pub const ALL: [KeyState; 9] = [
         KeyState::Registered,
         KeyState::Pending,
         KeyState::Shared,
         KeyState::Outvoted,
+        KeyState::Disputed,
         KeyState::Blocked,
         KeyState::Rejected,
         KeyState::Kept,
@@ -43,6 +46,7 @@ impl KeyState {
             KeyState::Pending => "pending",
             KeyState::Shared => "shared",
             KeyState::Outvoted => "outvoted",
+            KeyState::Disputed => "disputed",
             KeyState::Blocked => "blocked",
             KeyState::Rejected => "rejected",
             KeyState::Kept => "kept",
@@ -61,6 +65,7 @@ impl KeyState {
         match self {
             KeyState::Registered | KeyState::Pending | KeyState::Shared => false,
             KeyState::Outvoted
+            | KeyState::Disputed
             | KeyState::Blocked
             | KeyState::Rejected
             | KeyState::Kept

@@ -7,9 +7,10 @@ use etcd_mem::store::{
 use etcd_mem::store::{Event, Store};
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{KeyResult, Outcome, Rejection, Seen};
-use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, View};
+use registrator_core::own::{FieldGuard, Guard, Held, KeyTxn, LeaseId, Op, View};
 use std::collections::{BTreeMap, BTreeSet};
 
+const OBJECTS: &str = "/registrator/objects/";
 const CLAIMS: &str = "/registrator/claims/";
 pub const NODES: &str = "/registrator/nodes/";
 const BEACONS: &str = "/registrator/beacons/";
@@ -18,12 +19,39 @@ pub fn beacon(lease: LeaseId) -> String {
     format!("{BEACONS}{lease}")
 }
 
-fn escaped(key: &Key) -> String {
-    key.as_str().replace('%', "%25").replace('/', "%2F")
+fn escaped(key: &str) -> String {
+    key.replace('%', "%25").replace('/', "%2F")
+}
+
+/// Where the node of a key is: that of an object's marker is among the registrators' own.
+fn name_of(key: &Key) -> String {
+    match key.object() {
+        Some(name) => format!("{OBJECTS}{}", escaped(name)),
+        None => key.to_string(),
+    }
+}
+
+fn key_of(text: &str) -> Option<Key> {
+    match text.strip_suffix('/') {
+        Some(name) => Some(Key::parse(name).ok()?.marker()),
+        None => Key::parse(text).ok(),
+    }
+}
+
+/// The key whose node has this name.
+pub fn parse_node(name: &str) -> Option<Key> {
+    match name.strip_prefix(OBJECTS) {
+        Some(name) => Some(Key::parse(&unescaped(name)).ok()?.marker()),
+        None => Key::parse(name).ok(),
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("%2F", "/").replace("%25", "%")
 }
 
 fn claims(key: &Key) -> String {
-    format!("{CLAIMS}{}/", escaped(key))
+    format!("{CLAIMS}{}/", escaped(key.as_str()))
 }
 
 fn claim(key: &Key, lease: LeaseId) -> String {
@@ -33,7 +61,7 @@ fn claim(key: &Key, lease: LeaseId) -> String {
 /// The key and the lease in the name of a claim.
 pub fn parse_claim(name: &str) -> Option<(Key, LeaseId)> {
     let (key, lease) = name.strip_prefix(CLAIMS)?.split_once('/')?;
-    let key = Key::parse(&key.replace("%2F", "/").replace("%25", "%")).ok()?;
+    let key = key_of(&unescaped(key))?;
     Some((key, LeaseId(i64::from_str_radix(lease, 16).ok()?)))
 }
 
@@ -43,6 +71,13 @@ pub fn held(kv: &KeyValue) -> Held {
         value: Value::from_etcd(&kv.value),
         lease,
         mod_revision: kv.mod_revision,
+    }
+}
+
+fn node_in(result: &OpResult) -> Option<Held> {
+    match result {
+        OpResult::Range(range) => range.kvs.first().map(held),
+        other => panic!("not a range: {other:?}"),
     }
 }
 
@@ -78,7 +113,7 @@ pub fn parse_beacon(name: &str) -> Option<LeaseId> {
 
 /// What etcd holds for `key`.
 pub fn read(store: &Store, key: &Key) -> View {
-    let ranges = [KeyRange::key(key.as_str()), KeyRange::prefix(claims(key))];
+    let ranges = [KeyRange::key(name_of(key)), KeyRange::prefix(claims(key))];
     view(&ranges.map(|range| OpResult::Range(store.range(&Range::new(range)).unwrap())))
 }
 
@@ -100,7 +135,7 @@ fn lit(lease: LeaseId) -> Compare {
 
 /// The beacons that a transaction's guards name.
 fn child(txn: &KeyTxn) -> Txn {
-    let node = || KeyRange::key(txn.key.as_str());
+    let node = || KeyRange::key(name_of(&txn.key));
     let compare = txn.guards.iter().map(|guard| match guard {
         Guard::Absent => equal(node(), Target::CreateRevision(0)),
         Guard::HeldBy(lease) => equal(node(), Target::Lease(lease.0)),
@@ -115,6 +150,28 @@ fn child(txn: &KeyTxn) -> Txn {
         ),
         Guard::Out(lease) => equal(KeyRange::key(beacon(*lease)), Target::CreateRevision(0)),
         Guard::Lit(lease) => lit(*lease),
+        Guard::ClaimsAre(after, before, value) => {
+            let all = claims(&txn.key);
+            let end = all.trim_end_matches('/').to_owned() + "0";
+            let start = after.map(|lease| claim(&txn.key, lease) + "\0");
+            let end = before.map_or(end, |lease| claim(&txn.key, lease));
+            let start = start.unwrap_or(all);
+            equal(
+                KeyRange::new(start.into_bytes(), end.into_bytes()),
+                match value {
+                    Some(value) => Target::Value(value.as_str().into()),
+                    None => Target::CreateRevision(0),
+                },
+            )
+        }
+        Guard::Field(key, guard) => equal(
+            KeyRange::key(key.as_str()),
+            match guard {
+                FieldGuard::Absent => Target::CreateRevision(0),
+                FieldGuard::HeldBy(lease) => Target::Lease(lease.0),
+                FieldGuard::Unchanged(revision) => Target::ModRevision(*revision),
+            },
+        ),
     });
     let put = |name: String, value: &Value, lease: LeaseId| {
         StoreOp::Put(Put {
@@ -123,19 +180,25 @@ fn child(txn: &KeyTxn) -> Txn {
         })
     };
     let success = txn.ops.iter().map(|op| match op {
-        Op::Put(value, lease) => put(txn.key.to_string(), value, *lease),
+        Op::Put(value, lease) => put(name_of(&txn.key), value, *lease),
+        Op::PutField(key, value, lease) => put(key.to_string(), value, *lease),
+        Op::DeleteField(key) => StoreOp::Delete(Delete::new(KeyRange::key(key.as_str()))),
         Op::Delete => StoreOp::Delete(Delete::new(node())),
         Op::PutClaim(value, lease) => put(claim(&txn.key, *lease), value, *lease),
         Op::DeleteClaim(lease) => {
             StoreOp::Delete(Delete::new(KeyRange::key(claim(&txn.key, *lease))))
         }
     });
-    let reads =
-        [node(), KeyRange::prefix(claims(&txn.key))].map(|range| StoreOp::Range(Range::new(range)));
+    let fields = txn.fields().into_iter();
+    let fields = fields.map(|field| KeyRange::key(field.as_str()));
+    let reads = [node(), KeyRange::prefix(claims(&txn.key))].into_iter();
+    let reads = reads
+        .chain(fields)
+        .map(|range| StoreOp::Range(Range::new(range)));
     Txn {
         compare: compare.collect(),
         success: success.collect(),
-        failure: reads.into(),
+        failure: reads.collect(),
     }
 }
 
@@ -158,6 +221,12 @@ pub fn commit(store: &mut Store, me: LeaseId, fence: (&str, i64), txns: &[KeyTxn
                 OpResult::Txn(child) if child.succeeded => KeyResult::Applied,
                 OpResult::Txn(child) => KeyResult::Refused {
                     view: view(&child.results),
+                    fields: txn
+                        .fields()
+                        .into_iter()
+                        .zip(&child.results[2..])
+                        .map(|(key, result)| (key.clone(), node_in(result)))
+                        .collect(),
                     beacons: txn
                         .beacons()
                         .map(|lease| (lease, now.contains(&lease)))
@@ -179,6 +248,11 @@ pub fn commit(store: &mut Store, me: LeaseId, fence: (&str, i64), txns: &[KeyTxn
                     .iter()
                     .map(|txn| KeyResult::Refused {
                         view: read(store, &txn.key),
+                        fields: txn
+                            .fields()
+                            .into_iter()
+                            .map(|key| (key.clone(), read(store, key).node))
+                            .collect(),
                         beacons: BTreeMap::new(),
                     })
                     .collect(),
@@ -217,7 +291,7 @@ pub fn seen(event: &Event) -> Option<Seen> {
         return None;
     }
     Some(Seen::Node {
-        key: Key::parse(name).ok()?,
+        key: parse_node(name)?,
         node,
         revision,
     })

@@ -25,8 +25,8 @@ use registrator_core::observe::container::{Container, ContainerId};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::{PolicyName, PolicySpec, Schema};
 use registrator_core::observe::watch;
-use registrator_core::own::LeaseId;
 use registrator_core::own::session::{Outcome, Seen, SessionEvent};
+use registrator_core::own::{KeyTxn, LeaseId};
 use registrator_core::reconciler::{Command, Event, OnExit, Reconciler, Settings};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -360,7 +360,7 @@ impl World {
                 };
                 let host = self.host(name);
                 if let Outcome::Done { revision, .. } = outcome {
-                    let keys = commit.txns.iter().map(|txn| txn.key.clone());
+                    let keys = commit.txns.iter().flat_map(KeyTxn::keys).cloned();
                     host.watch_from(revision, keys);
                 }
                 let outcome = if std::mem::take(&mut host.deaf) {
@@ -387,6 +387,16 @@ impl World {
                 let host = self.host(name);
                 if forgotten.session == host.sessions {
                     host.watched.retain(|key, _| !forgotten.keys.contains(key));
+                }
+            }
+            Command::Want(wanted) => {
+                if self.reaches(name) && wanted.session == self.hosts[name].sessions {
+                    let revision = self.store.revision();
+                    let read = |key: &Key| (key.clone(), etcd::read(&self.store, key));
+                    let views = wanted.keys.iter().map(read).collect();
+                    self.host(name).watch_from(revision, wanted.keys);
+                    let seen = Seen::Read { views, revision };
+                    self.handle(name, Event::Session(SessionEvent::Seen(seen)));
                 }
             }
             Command::FollowConfigs { .. } => {}

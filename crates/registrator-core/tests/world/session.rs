@@ -102,7 +102,8 @@ impl World {
             .map(|key| String::from_utf8(key.clone()).unwrap());
         let own = names.filter(|name| !name.starts_with(etcd::NODES));
         let own = own.map(|name| {
-            etcd::parse_claim(&name).map_or_else(|| Key::parse(&name).unwrap(), |(key, _)| key)
+            etcd::parse_claim(&name)
+                .map_or_else(|| etcd::parse_node(&name).unwrap(), |(key, _)| key)
         });
         own.map(|key| (key.clone(), etcd::read(&self.store, &key)))
             .collect()

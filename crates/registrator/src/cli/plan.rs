@@ -124,6 +124,7 @@ fn evaluate_all(
             // There is no session, so nothing else can come.
             Command::FollowConfigs { .. }
             | Command::Forget(_)
+            | Command::Want(_)
             | Command::Commit(_)
             | Command::Stop(_) => {}
         }
@@ -131,7 +132,10 @@ fn evaluate_all(
     if !reconciler.started() {
         bail!("not everything could be evaluated");
     }
+    // What is there of objects is known when they have been read, and which of their members are to be read before.
+    reconciler.foresee(&nobody(), &BTreeMap::new());
     let (who, views) = runtime.block_on(compare(&reconciler, world.etcd.as_ref(), besides))?;
+    reconciler.foresee(&who, &views);
     Ok(EvaluatedNow {
         reconciler,
         who,
@@ -288,13 +292,15 @@ async fn compare(
         Some(target) => etcd::look(&target.client, &target.layout, wished)
             .await
             .context("cannot read etcd")?,
-        None => (
-            Who {
-                me: LeaseId(0),
-                registrators: BTreeMap::new(),
-                beacons: BTreeSet::new(),
-            },
-            BTreeMap::new(),
-        ),
+        None => (nobody(), BTreeMap::new()),
     })
+}
+
+/// A registrator that knows of no other.
+fn nobody() -> Who {
+    Who {
+        me: LeaseId(0),
+        registrators: BTreeMap::new(),
+        beacons: BTreeSet::new(),
+    }
 }

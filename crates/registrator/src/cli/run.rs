@@ -321,7 +321,9 @@ async fn identify(
             request = asked.recv() => match request {
                 Some(SessionRequest::Keep | SessionRequest::Release) | None => return None,
                 // Nothing else is asked before the first session.
-                Some(SessionRequest::Commit(_) | SessionRequest::Forget(_)) => {}
+                Some(
+                    SessionRequest::Commit(_) | SessionRequest::Forget(_) | SessionRequest::Want(_),
+                ) => {}
             },
         }
     }

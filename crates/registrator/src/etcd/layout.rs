@@ -37,7 +37,7 @@ pub(super) enum Purpose {
     Beacon(LeaseId),
     /// Below the registrators' prefix, but none of these.
     Unknown(String),
-    /// A node, ours or not.
+    /// A node, ours or not; that of an object.
     Node(Key),
     /// A key that no registrator can have written.
     Foreign(String, KeyError),
@@ -81,6 +81,19 @@ impl Layout {
     /// The prefix of all identities.
     pub fn identities(&self) -> String {
         format!("{}nodes/", self.meta)
+    }
+
+    /// The key of a node. That of an object, which stands for its marker, is among the registrators' own.
+    pub fn node(&self, key: &Key) -> String {
+        match key.object() {
+            Some(name) => format!("{}{}", self.objects_below(""), escape(name)),
+            None => key.to_string(),
+        }
+    }
+
+    /// The prefix of all objects whose names begin with `prefix`.
+    pub fn objects_below(&self, prefix: &str) -> String {
+        format!("{}objects/{}", self.meta, escape(prefix))
     }
 
     /// The prefix of all claims on `key`. It is no prefix of the claims on any other key, not even on one below `key`.
@@ -131,11 +144,16 @@ fn own_place(rest: &str) -> Option<Purpose> {
     if let Some(lease) = rest.strip_prefix("beacons/") {
         return Some(Purpose::Beacon(parse_lease(lease)?));
     }
+    if let Some(name) = rest.strip_prefix("objects/") {
+        return Some(Purpose::Node(Key::parse(&unescape(name)?).ok()?.marker()));
+    }
     let (key, lease) = rest.strip_prefix("claims/")?.split_once('/')?;
-    Some(Purpose::Claim(
-        Key::parse(&unescape(key)?).ok()?,
-        parse_lease(lease)?,
-    ))
+    let key = unescape(key)?;
+    let key = match key.strip_suffix('/') {
+        Some(name) => Key::parse(name).ok()?.marker(),
+        None => Key::parse(&key).ok()?,
+    };
+    Some(Purpose::Claim(key, parse_lease(lease)?))
 }
 
 /// The opposite of the lease's `Display`: exactly 16 lower-case hexadecimal digits.
@@ -199,6 +217,14 @@ mod tests {
         let claim = layout().claim(&key("/a/b%2F"), LeaseId(-1));
         check(&claim, Purpose::Claim(key("/a/b%2F"), LeaseId(-1)));
         check(&layout().beacon(LeaseId(-1)), Purpose::Beacon(LeaseId(-1)));
+        let object = key("/a/b%2F").marker();
+        let name = layout().node(&object);
+        assert_eq!(name, "/registrator/objects/%2Fa%2Fb%252F");
+        assert!(name.starts_with(&layout().objects_below("/a/")));
+        check(&name, Purpose::Node(object.clone()));
+        let claim = layout().claim(&object, LeaseId(-1));
+        assert!(claim.starts_with("/registrator/claims/%2Fa%2Fb%252F%2F/"));
+        check(&claim, Purpose::Claim(object, LeaseId(-1)));
         for text in [
             "/registrator/beacons/70",
             "/registrator/nodes/a/b",
@@ -206,6 +232,8 @@ mod tests {
             "/registrator/claims/%2Fa/0123456789ABCDEF",
             "/registrator/claims/%2Fa/+123456789abcdef",
             "/registrator/claims/%2/0123456789abcdef",
+            "/registrator/objects/%2Fa%2F",
+            "/registrator/objects/",
             "/registrator/other",
         ] {
             check(text, unknown(text));

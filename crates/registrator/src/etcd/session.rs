@@ -29,7 +29,7 @@ use crate::attempts::Attempts;
 use claim::{Claim, Held, Memory};
 use keeper::{Keeper, beacon_interval, renewal_interval};
 use registrator_core::evaluate::fence::Fence;
-use registrator_core::own::session::{Commit, Forgotten, Outcome, SessionEvent};
+use registrator_core::own::session::{Commit, Forgotten, Outcome, SessionEvent, Wanted};
 use registrator_core::own::{LeaseId, Revision};
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -45,6 +45,8 @@ pub enum SessionRequest {
     Commit(Commit),
     /// Report no more changes of these keys. All others are reported whose state was told, as are registrators.
     Forget(Forgotten),
+    /// Read keys, tell of them, and watch them.
+    Want(Wanted),
     /// End and keep the nodes: finish what was asked for before, leave the lease to a successor.
     Keep,
     /// End, after everything was released: finish what was asked for before, give up the identity, revoke the lease.
@@ -416,7 +418,7 @@ impl Inbox {
                 request = self.requests.recv() => match request {
                     Some(SessionRequest::Commit(commit)) => reporter.committed(commit.id, Outcome::Void),
                     // Of a session that is over.
-                    Some(SessionRequest::Forget(_)) => {}
+                    Some(SessionRequest::Forget(_) | SessionRequest::Want(_)) => {}
                     Some(SessionRequest::Keep) => return Err(Stop::Keep),
                     Some(SessionRequest::Release) => return Err(Stop::Release),
                     None => return Err(Stop::Abandon),

@@ -28,6 +28,7 @@ mod server;
 mod client;
 mod configs;
 mod identity;
+mod objects;
 mod outage;
 mod rotation;
 mod session;

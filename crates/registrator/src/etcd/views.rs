@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 /// The two readings that make a view of `key`, at `revision` (0 for the newest).
 pub(super) fn reads(layout: &Layout, key: &Key, revision: Revision) -> [RequestOp; 2] {
     [
-        KeyRange::exact(key.as_str()),
+        KeyRange::exact(&layout.node(key)),
         KeyRange::prefix(&layout.claims(key)),
     ]
     .map(|range| operation(Operation::RequestRange(range.request(revision))))

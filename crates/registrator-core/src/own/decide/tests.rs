@@ -58,12 +58,14 @@ fn shown(txn: &KeyTxn) -> String {
         }
         Guard::Lit(lease) => format!("{} is alive", lease.0),
         Guard::Out(lease) => format!("{} seems dead", lease.0),
+        Guard::ClaimsAre(..) | Guard::Field(..) => unreachable!("of an object"),
     });
     let ops = txn.ops.iter().map(|op| match op {
         Op::Put(value, lease) => format!("put {value}@{}", lease.0),
         Op::Delete => "delete".to_owned(),
         Op::PutClaim(value, lease) => format!("claim {}={value}", lease.0),
         Op::DeleteClaim(lease) => format!("drop claim {}", lease.0),
+        Op::PutField(..) | Op::DeleteField(_) => unreachable!("of an object"),
     });
     format!(
         "if {}: {}",

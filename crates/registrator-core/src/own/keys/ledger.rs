@@ -13,8 +13,14 @@ pub(super) struct Ledger {
     by_lease: BTreeMap<LeaseId, BTreeSet<Key>>,
     /// The lease of this process, whose keys are not listed: they would be nearly all.
     me: Option<LeaseId>,
-    /// How many nodes this process holds.
+    /// How many nodes this process holds. An object is one.
     held: usize,
+    /// The fields of objects, with the markers of these.
+    parts: BTreeMap<Key, BTreeSet<Key>>,
+    /// The same by marker.
+    objects: BTreeMap<Key, BTreeSet<Key>>,
+    /// The markers of which something may have changed.
+    pub(super) changed_objects: BTreeSet<Key>,
 }
 
 impl Ledger {
@@ -23,6 +29,8 @@ impl Ledger {
         self.me = Some(me);
         self.held = 0;
         self.by_lease.clear();
+        self.parts.clear();
+        self.objects.clear();
         for tracked in self.tracked.values_mut() {
             *tracked = tracked.carried_over();
         }
@@ -51,10 +59,78 @@ impl Ledger {
         }
     }
 
+    /// The objects that a key is a field of.
+    pub(super) fn objects_of(&self, field: &Key) -> impl Iterator<Item = &Key> {
+        self.parts.get(field).into_iter().flatten()
+    }
+
+    /// Whether a key is a field of an object.
+    pub(super) fn is_part(&self, key: &Key) -> bool {
+        self.parts.contains_key(key)
+    }
+
+    /// The fields of an object that are of interest.
+    pub(super) fn parts_of(&self, marker: &Key) -> impl Iterator<Item = &Key> {
+        self.objects.get(marker).into_iter().flatten()
+    }
+
+    /// Takes interest in these fields of an object, besides those of it that are of interest already.
+    pub(super) fn add_parts<'a>(
+        &mut self,
+        marker: &Key,
+        fields: impl IntoIterator<Item = &'a Key>,
+    ) {
+        for field in fields {
+            self.track(field);
+            if !self.is_part(field) {
+                let held = self
+                    .get(field)
+                    .is_some_and(|tracked| holds(tracked, self.me));
+                self.held -= usize::from(held);
+            }
+            let objects = self.parts.entry(field.clone()).or_default();
+            if objects.insert(marker.clone()) {
+                let parts = self.objects.entry(marker.clone()).or_default();
+                parts.insert(field.clone());
+            }
+        }
+    }
+
+    /// Takes interest in no fields of an object but these. Gives those of which no object has an interest any more; they are keys as
+    /// any other then.
+    pub(super) fn keep_parts(&mut self, marker: &Key, fields: &BTreeSet<Key>) -> Vec<Key> {
+        let Some(parts) = self.objects.get_mut(marker) else {
+            return Vec::new();
+        };
+        let gone: Vec<Key> = parts.difference(fields).cloned().collect();
+        parts.retain(|part| fields.contains(part));
+        if parts.is_empty() {
+            self.objects.remove(marker);
+        }
+        let mut fallen = Vec::new();
+        for field in gone {
+            let objects = self.parts.entry(field.clone()).or_default();
+            objects.remove(marker);
+            if objects.is_empty() {
+                self.parts.remove(&field);
+                if let Some(tracked) = self.tracked.get_mut(&field) {
+                    tracked.managed = false;
+                    self.held += usize::from(holds(tracked, self.me));
+                }
+                fallen.push(field);
+            }
+        }
+        fallen
+    }
+
     /// Takes no interest in a key any more.
     pub(super) fn forget(&mut self, key: &Key) {
+        let counts = !self.is_part(key);
+        if key.object().is_some() {
+            self.changed_objects.insert(key.clone());
+        }
         if let Some(tracked) = self.tracked.remove(key) {
-            self.held -= usize::from(holds(&tracked, self.me));
+            self.held -= usize::from(counts && holds(&tracked, self.me));
             for lease in others(&tracked.sight.view, self.me) {
                 self.unlist(lease, key);
             }
@@ -67,11 +143,15 @@ impl Ledger {
         key: &Key,
         change: impl FnOnce(&mut Tracked) -> T,
     ) -> Option<T> {
+        let counts = !self.is_part(key);
         let tracked = self.tracked.get_mut(key)?;
+        if key.object().is_some() {
+            self.changed_objects.insert(key.clone());
+        }
         let before = others(&tracked.sight.view, self.me);
-        self.held -= usize::from(holds(tracked, self.me));
+        self.held -= usize::from(counts && holds(tracked, self.me));
         let result = change(tracked);
-        self.held += usize::from(holds(tracked, self.me));
+        self.held += usize::from(counts && holds(tracked, self.me));
         let after = others(&tracked.sight.view, self.me);
         if before != after {
             for lease in before.difference(&after) {
@@ -93,7 +173,7 @@ impl Ledger {
     pub(super) fn holds_alone(&self, key: &Key) -> bool {
         let alone =
             |tracked: &&Tracked| holds(tracked, self.me) && tracked.sight.view.claims.is_empty();
-        self.get(key).filter(alone).is_some()
+        !self.is_part(key) && self.get(key).filter(alone).is_some()
     }
 
     /// How many nodes this process holds.

@@ -5,6 +5,9 @@ use crate::own::session::MAX_TXNS;
 use crate::own::{KeyTxn, Op};
 use std::collections::{BTreeSet, VecDeque};
 
+/// The most operations of one request, of which each may have nested ones. etcd refuses more than 128, and the fence has some.
+const MAX_OPS: usize = 124;
+
 /// The most bytes of keys and values in one request, unless one transaction alone has more. etcd refuses 1.5 MiB.
 const MAX_BYTES: usize = 512 << 10;
 
@@ -13,10 +16,12 @@ pub(super) struct Request {
     pub(super) txns: Vec<KeyTxn>,
     keys: BTreeSet<Key>,
     bytes: usize,
+    /// The most comparisons or operations of one transaction.
+    widest: usize,
 }
 
 impl Request {
-    /// Whether there is a transaction for `key`.
+    /// Whether a transaction writes `key` or compares it.
     pub(super) fn has(&self, key: &Key) -> bool {
         self.keys.contains(key)
     }
@@ -24,8 +29,9 @@ impl Request {
     /// Takes the transactions of one batch. A batch that does not fit beside what is there goes back to the front of the queue;
     /// one that is too large for any request is cut. Tells whether there may be room for more.
     pub(super) fn take(&mut self, batch: Vec<KeyTxn>, queue: &mut VecDeque<BTreeSet<Key>>) -> bool {
-        let fits =
-            self.txns.len() + batch.len() <= MAX_TXNS && self.bytes + bytes_of(&batch) <= MAX_BYTES;
+        let widest = batch.iter().map(width).fold(self.widest, usize::max);
+        let fits = self.txns.len() + batch.len() <= room(widest)
+            && self.bytes + bytes_of(&batch) <= MAX_BYTES;
         if fits || self.txns.is_empty() {
             let rest = self.fill(batch);
             if rest.is_empty() {
@@ -46,18 +52,32 @@ impl Request {
     fn fill(&mut self, batch: Vec<KeyTxn>) -> BTreeSet<Key> {
         let mut rest = BTreeSet::new();
         for txn in batch {
-            let bytes = size(&txn);
-            let full = self.txns.len() >= MAX_TXNS || self.bytes + bytes > MAX_BYTES;
-            if !rest.is_empty() || (full && !self.txns.is_empty()) {
+            let (bytes, widest) = (size(&txn), self.widest.max(width(&txn)));
+            // etcd writes a key only once in a request.
+            let is_twice = txn.keys().any(|key| self.has(key));
+            let full = self.txns.len() >= room(widest) || self.bytes + bytes > MAX_BYTES;
+            if !rest.is_empty() || ((full || is_twice) && !self.txns.is_empty()) {
                 rest.insert(txn.key);
                 continue;
             }
             self.bytes += bytes;
-            self.keys.insert(txn.key.clone());
+            self.widest = widest;
+            self.keys.extend(txn.keys().cloned());
             self.txns.push(txn);
         }
         rest
     }
+}
+
+/// How many transactions fit beside one of so many operations: etcd counts those of the request and of the widest together.
+fn room(widest: usize) -> usize {
+    MAX_TXNS.min(MAX_OPS.saturating_sub(widest)).max(1)
+}
+
+/// How many comparisons or operations etcd counts, with what it reads if it refuses.
+fn width(txn: &KeyTxn) -> usize {
+    let reads = 2 + txn.fields().len() + txn.beacons().count();
+    txn.guards.len().max(txn.ops.len()).max(reads)
 }
 
 fn bytes_of(txns: &[KeyTxn]) -> usize {
@@ -71,8 +91,10 @@ fn size(txn: &KeyTxn) -> usize {
         .iter()
         .map(|op| match op {
             Op::Put(value, _) | Op::PutClaim(value, _) => value.as_str().len(),
-            Op::Delete | Op::DeleteClaim(_) => 0,
+            Op::PutField(_, value, _) => value.as_str().len(),
+            Op::Delete | Op::DeleteClaim(_) | Op::DeleteField(_) => 0,
         })
         .sum();
-    txn.key.as_str().len() * (txn.guards.len() + txn.ops.len() + 2) + values
+    let fields: usize = txn.fields().iter().map(|key| key.as_str().len() * 3).sum();
+    txn.key.as_str().len() * (txn.guards.len() + txn.ops.len() + 2) + fields + values
 }

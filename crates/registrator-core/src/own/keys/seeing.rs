@@ -35,7 +35,11 @@ impl Keys {
                 node,
                 revision,
             } => {
-                let wish = wish(&key);
+                let wish = if self.ledger.is_part(&key) {
+                    self.wish_of_part(&key, wish)
+                } else {
+                    wish(&key)
+                };
                 self.see_node(key, node, revision, wish.as_ref(), now);
             }
             Seen::Claim {
@@ -77,8 +81,9 @@ impl Keys {
         let due = self.ledger.change(&key, |tracked| {
             tracked.see_node(&who, node, revision, wish, now)
         });
-        if due == Some(true) {
-            self.mark([key].into());
+        // Of an object that came to this process the fields may be unknown.
+        if due.is_some_and(|due| due || key.object().is_some()) {
+            self.mark_owner(&key);
         }
     }
 
@@ -96,7 +101,7 @@ impl Keys {
             tracked.see_claim(&who, lease, claim, revision, now)
         });
         if due == Some(true) {
-            self.mark([key].into());
+            self.mark_owner(&key);
         }
     }
 
@@ -105,16 +110,26 @@ impl Keys {
         let Some((_, who)) = self.session.clone() else {
             return;
         };
+        let own = views.iter().filter(|(_, view)| view.concerns(who.me));
+        let own: Vec<Key> = own.map(|(key, _)| key.clone()).collect();
+        for key in &own {
+            self.ledger.track(key);
+        }
+        let mut changed = Vec::new();
         for (key, view) in views {
-            if view.concerns(who.me) {
-                self.ledger.track(&key);
-            }
             let news = self.ledger.change(&key, |tracked| {
                 tracked.flying.is_none() && tracked.sight.correct(view, revision)
             });
             if news == Some(true) {
-                self.mark([key].into());
+                changed.push(key);
             }
+        }
+        // A field that is found before its object was heard of is no node that nobody wishes.
+        for marker in own.iter().filter(|key| key.object().is_some()) {
+            self.add_parts(marker, None);
+        }
+        for key in changed {
+            self.mark_owner(&key);
         }
     }
 
@@ -158,7 +173,9 @@ impl Keys {
 
     /// Asks for a decision of the keys that a registrator holds or claims.
     fn mark_concerned(&mut self, lease: LeaseId) {
-        let theirs = self.ledger.concerning(lease);
-        self.queue.extend(theirs.map(|key| [key.clone()].into()));
+        let theirs: Vec<Key> = self.ledger.concerning(lease).cloned().collect();
+        for key in theirs {
+            self.mark_owner(&key);
+        }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Sight {
     pub(super) node_at: Revision,
     /// When the view's claims were last known to be true, all of them.
     pub(super) claims_at: Revision,
+    /// Whether anything was told of the node. What was not is taken as absent.
+    pub(super) told: bool,
     /// What this process lost to somebody, as long as it is not known what it has instead.
     pub(super) lost: Option<Lost>,
 }
@@ -29,6 +31,19 @@ impl Sight {
     /// Takes in what was read before the session's first event.
     pub(super) fn begin(&mut self, view: View) {
         self.view = view;
+        self.told = true;
+    }
+
+    /// What is known of the node, if anything is.
+    pub(super) fn node(&self) -> Option<&Option<Held>> {
+        self.told.then_some(&self.view.node)
+    }
+
+    /// Takes in what the node is, by an answer that tells of it and not of claims.
+    pub(super) fn know_node(&mut self, node: Option<Held>, revision: Revision) {
+        self.view.node = node;
+        self.node_at = revision;
+        self.told = true;
     }
 
     /// Whether a node of this revision is newer than what is known.
@@ -39,8 +54,7 @@ impl Sight {
     /// Takes in what the node is now.
     pub(super) fn see_node(&mut self, me: LeaseId, node: Option<Held>, revision: Revision) {
         let was_ours = self.view.holder() == Some(me);
-        self.view.node = node;
-        self.node_at = revision;
+        self.know_node(node, revision);
         let holder = self.view.holder();
         // An older claim is one that was fulfilled before, whose end is still to be told.
         let own_claim = self.view.claims.get(&me);
@@ -113,7 +127,7 @@ impl Sight {
     /// Takes in that an own transaction happened.
     pub(super) fn applied(&mut self, txn: &KeyTxn, revision: Revision) {
         self.view.apply(&txn.ops, revision);
-        self.node_at = revision;
+        (self.node_at, self.told) = (revision, true);
         self.lost = None;
         if txn.guards.contains(&Guard::NoClaims) {
             self.claims_at = revision;
@@ -126,13 +140,14 @@ impl Sight {
             view,
             node_at: revision,
             claims_at: revision,
+            told: true,
             lost: None,
         };
     }
 
     /// Takes in a reading that may be older than what is known; tells whether it is news.
     pub(super) fn correct(&mut self, view: View, revision: Revision) -> bool {
-        let news = self.is_news(revision) && view != self.view;
+        let news = self.is_news(revision) && (view != self.view || !self.told);
         if news {
             self.read(view, revision);
         }

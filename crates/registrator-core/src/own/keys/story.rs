@@ -126,7 +126,11 @@ pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<N
             to: who.name(*lease),
         }),
         Op::Delete => Some(Notice::Removed(key.clone())),
-        Op::Put(..) | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+        Op::Put(..)
+        | Op::PutClaim(..)
+        | Op::DeleteClaim(_)
+        | Op::PutField(..)
+        | Op::DeleteField(_) => None,
     })
 }
 
@@ -147,11 +151,11 @@ pub(super) fn of_rejection(who: &Who, txn: &KeyTxn, rejection: &Rejection) -> No
 fn passage(who: &Who, txn: &KeyTxn) -> Option<Passage> {
     let new_holder = txn.ops.iter().find_map(|op| match op {
         Op::Put(_, lease) => Some(*lease),
-        Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+        _ => None,
     })?;
     let loser = txn.ops.iter().find_map(|op| match op {
         Op::PutClaim(_, lease) => Some(*lease),
-        Op::Put(..) | Op::Delete | Op::DeleteClaim(_) => None,
+        _ => None,
     });
     let host = |lease: LeaseId| Some(lease).filter(|lease| *lease != who.me);
     match (host(new_holder), loser.and_then(host)) {

@@ -95,6 +95,7 @@ fn old_news_of_a_beacon_is_no_news() {
             keys.see(beacon(*lit, *revision), |_| None, now);
         }
         let refused = KeyResult::Refused {
+            fields: BTreeMap::new(),
             view: View::default(),
             beacons: [(OTHER, lit)].into(),
         };

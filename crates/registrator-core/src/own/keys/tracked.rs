@@ -5,13 +5,13 @@ use super::patience::Patience;
 use super::sight::Sight;
 use super::story::{self, Story};
 #[cfg(test)]
-use super::tests::watches::decided::decide;
+use super::tests::watches::decided::{decide, dress};
 use crate::node::{Key, Value};
-#[cfg(not(test))]
-use crate::own::decide;
 use crate::own::session::{Rejection, Seen};
-use crate::own::{Held, KeyTxn, LeaseId, Op, Revision, View, Who};
-use crate::tell::notice::Notice;
+use crate::own::{Held, KeyTxn, LeaseId, Op, Part, Revision, Sides, View, Who};
+#[cfg(not(test))]
+use crate::own::{decide, dress};
+use crate::tell::notice::{Damage, Notice};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(super) struct Tracked {
     pub(super) managed: bool,
     /// etcd refused a request with it: it travels alone until it succeeds.
     pub(super) alone: bool,
+    /// It was asked what it is.
+    pub(super) wanted: bool,
     /// A transaction for it is under way.
     pub(super) flying: Option<Flying>,
 }
@@ -121,13 +123,14 @@ impl Tracked {
         news
     }
 
-    /// What is to be done next.
+    /// What is to be done next. `part` tells of the fields, if it is an object's marker.
     pub(super) fn next(
         &mut self,
         who: &Who,
         key: &Key,
         wish: Option<&Value>,
         kept: Kept,
+        part: &dyn Fn(&Key) -> Part,
         now: Instant,
     ) -> Next {
         if let Some(at) = self.look(who, wish.is_some(), now) {
@@ -138,10 +141,22 @@ impl Tracked {
             return Next::Rest(Vec::new());
         }
         let view = self.sight.to_decide(who.me, wish.is_some());
-        match (decide(who, key, wish, &view, self.managed), wish) {
+        let txn = decide(who, key, wish, &view, self.managed);
+        let mut txn = txn.map(|txn| self.sight.without_own_claim(who.me, txn));
+        if key.object().is_some() {
+            let known = Sides {
+                who,
+                marker: key,
+                wish,
+                view: &view,
+                part,
+            };
+            txn = dress(&known, txn);
+        }
+        match (txn, wish) {
             (Some(txn), _) => match self.stand_back(who, &txn, now) {
                 Some(at) => Next::Wait(at),
-                None => Next::Act(self.sight.without_own_claim(who.me, txn)),
+                None => Next::Act(txn),
             },
             (None, Some(wish)) => {
                 let view = &self.sight.view;
@@ -196,7 +211,11 @@ impl Tracked {
                 let lease = before.and_then(|held| held.lease);
                 self.drift.written(value, lease, now)
             }
-            Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
+            Op::Delete
+            | Op::PutClaim(..)
+            | Op::DeleteClaim(_)
+            | Op::PutField(..)
+            | Op::DeleteField(_) => None,
         });
         match damage {
             Some(damage) => Some(Notice::Repaired {
@@ -204,6 +223,52 @@ impl Tracked {
                 damage,
             }),
             None => story::of_txn(who, txn, before),
+        }
+    }
+
+    /// Takes in that a transaction of its object wrote it, or, without a `value`, took it away. Gives what somebody had made of it.
+    pub(super) fn part_written(
+        &mut self,
+        who: &Who,
+        written: Option<(&Value, LeaseId)>,
+        revision: Revision,
+        now: Instant,
+    ) -> Option<Damage> {
+        let before = self.sight.view.holder();
+        let node = written.map(|(value, lease)| Held {
+            value: value.clone(),
+            lease: Some(lease),
+            mod_revision: revision,
+        });
+        self.sight.know_node(node, revision);
+        self.patience.applied(self.drift.is_there());
+        self.managed = written.is_some_and(|(_, lease)| lease == who.me);
+        match written {
+            Some((value, _)) if self.managed => self.drift.written(value, before, now),
+            _ => {
+                self.drift = self.drift.carried_over();
+                None
+            }
+        }
+    }
+
+    /// A field of an object that this process holds and wishes: whether somebody made something else of it, and until when to wait
+    /// before it is mended.
+    pub(super) fn look_at_part(&mut self, who: &Who, now: Instant) -> Option<Instant> {
+        self.managed |= self.sight.view.holder() == Some(who.me);
+        if self.managed {
+            self.drift
+                .inspect(who, &self.sight.view, &mut self.patience, now);
+        }
+        self.patience.until(now)
+    }
+
+    /// What is known of it as a field.
+    pub(super) fn as_part(&self) -> Part {
+        Part {
+            seen: self.sight.node().cloned(),
+            managed: self.managed,
+            taken: false,
         }
     }
 

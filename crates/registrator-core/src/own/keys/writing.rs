@@ -6,8 +6,9 @@ use super::tracked::{Kept, Next};
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
 use crate::own::session::{Commit, KeyResult, Outcome, Rejection};
-use crate::own::{KeyTxn, LeaseId, Op, Revision, Who};
-use std::collections::BTreeSet;
+use crate::own::{FieldGuard, Guard, KeyTxn, LeaseId, Op, Revision, Who};
+use crate::tell::notice::Notice;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 impl Keys {
@@ -82,6 +83,9 @@ impl Keys {
             let Some(txn) = self.decide_key(who, &key, wishes, now) else {
                 continue;
             };
+            if self.waits_for_parts(&txn) {
+                continue;
+            }
             if !needs_other_lease(who.me, &txn) {
                 self.queue.push_back([key].into());
             } else if !request.take_one(txn) {
@@ -103,10 +107,15 @@ impl Keys {
         }
         let mut flight = Vec::new();
         for txn in &txns {
-            self.ledger.change(&txn.key, |tracked| {
-                tracked.flying = Some(Default::default());
-                flight.push((txn.clone(), tracked.sight.view.node.clone()));
-            });
+            self.ledger.add_parts(&txn.key, txn.fields());
+            for key in txn.keys() {
+                self.ledger.change(key, |tracked| {
+                    tracked.flying = Some(Default::default());
+                });
+            }
+            let before = self.ledger.get(&txn.key);
+            let before = before.and_then(|tracked| tracked.sight.view.node.clone());
+            flight.push((txn.clone(), before));
         }
         let id = self.flights.depart(flight);
         Some(Commit { id, session, txns })
@@ -125,6 +134,9 @@ impl Keys {
             let Some(txn) = self.decide_key(who, &key, wishes, now) else {
                 continue;
             };
+            if self.waits_for_parts(&txn) {
+                continue;
+            }
             let alone = self.was_rejected(&key);
             if alone && !single {
                 self.queue.push_back([key].into());
@@ -137,6 +149,20 @@ impl Keys {
         txns
     }
 
+    /// A field may be under way for another object, or by itself. Then its object waits for that answer.
+    fn waits_for_parts(&mut self, txn: &KeyTxn) -> bool {
+        let Some(flying) = txn.fields().into_iter().find(|field| self.flies(field)) else {
+            return false;
+        };
+        let batch = [txn.key.clone()].into();
+        self.ledger.change(flying, |tracked| {
+            if let Some(flying) = &mut tracked.flying {
+                flying.batches.push(batch);
+            }
+        });
+        true
+    }
+
     fn decide_key(
         &mut self,
         who: &Who,
@@ -144,6 +170,10 @@ impl Keys {
         wishes: &Wishes<'_>,
         now: Instant,
     ) -> Option<KeyTxn> {
+        // It is decided with its object, whatever is wished for it by itself.
+        if self.ledger.is_part(key) {
+            return None;
+        }
         let wish = (wishes.of)(key);
         if wish.is_some() {
             self.ledger.track(key);
@@ -159,14 +189,25 @@ impl Keys {
             Kept::No
         };
         self.alarms.cancel(key);
+        let (mut parts, mut until) = (BTreeMap::new(), None);
+        if key.object().is_some() && self.ledger.contains(key) {
+            self.keep_parts(key, wish.as_ref());
+            (parts, until) = self.parts(who, key, wish.as_ref(), now);
+        }
+        let part = |key: &Key| parts.get(key).cloned().unwrap_or_default();
         let next = self.ledger.change(key, |tracked| {
-            tracked.next(who, key, wish.as_ref(), kept, now)
+            tracked.next(who, key, wish.as_ref(), kept, &part, now)
         })?;
+        let next = match (next, until) {
+            (Next::Act(_), Some(until)) => Next::Wait(until),
+            (next, _) => next,
+        };
         match next {
             Next::Act(txn) => return Some(txn),
             Next::Wait(at) => self.alarms.set(key, at),
             Next::Rest(news) => self.notices.extend(news),
             Next::Forget => {
+                self.drop_parts_but(key, &BTreeSet::new());
                 self.ledger.forget(key);
                 self.orphans.remove(key);
                 self.forgotten.insert(key.clone());
@@ -187,10 +228,8 @@ impl Keys {
             return;
         };
         let mut seen = Vec::new();
-        for (txn, _) in &flight.txns {
-            let landed = self
-                .ledger
-                .change(&txn.key, |tracked| tracked.flying.take());
+        for key in flight.txns.iter().flat_map(|(txn, _)| txn.keys()) {
+            let landed = self.ledger.change(key, |tracked| tracked.flying.take());
             if let Some(landed) = landed.flatten() {
                 seen.extend(landed.seen);
                 self.queue.extend(landed.batches);
@@ -220,10 +259,16 @@ impl Keys {
                         tracked.applied(&who, txn, before.as_ref(), revision, now)
                     });
                     self.notices.extend(news.flatten());
+                    self.fields_written(&who, txn, revision, now);
                 }
-                KeyResult::Refused { view, beacons } => {
+                KeyResult::Refused {
+                    view,
+                    fields,
+                    beacons,
+                } => {
                     self.ledger
                         .change(&txn.key, |tracked| tracked.refused(view, revision, now));
+                    self.know_fields(fields, revision);
                     for (lease, lit) in beacons {
                         if flight.knows_better(lease, revision) {
                             self.see_beacon(lease, lit);
@@ -234,6 +279,29 @@ impl Keys {
             again.insert(txn.key.clone());
         }
         self.mark(again);
+    }
+
+    fn fields_written(&mut self, who: &Who, txn: &KeyTxn, revision: Revision, now: Instant) {
+        let absent = txn.guards.iter().filter_map(|guard| match guard {
+            Guard::Field(key, FieldGuard::Absent) => Some((key.clone(), None)),
+            _ => None,
+        });
+        self.know_fields(absent.collect(), revision);
+        for op in &txn.ops {
+            let (key, written) = match op {
+                Op::PutField(key, value, lease) => (key, Some((value, *lease))),
+                Op::DeleteField(key) => (key, None),
+                Op::Put(..) | Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => continue,
+            };
+            let damage = self.ledger.change(key, |tracked| {
+                tracked.part_written(who, written, revision, now)
+            });
+            let repaired = damage.flatten().map(|damage| Notice::Repaired {
+                key: key.clone(),
+                damage,
+            });
+            self.notices.extend(repaired);
+        }
     }
 
     /// A request with several transactions may fail for one of them: each is tried alone, so that it harms nobody else.
@@ -259,7 +327,7 @@ impl Keys {
 
 fn needs_other_lease(me: LeaseId, txn: &KeyTxn) -> bool {
     txn.ops.iter().any(|op| match op {
-        Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease != me,
-        Op::Delete | Op::DeleteClaim(_) => false,
+        Op::Put(_, lease) | Op::PutClaim(_, lease) | Op::PutField(_, _, lease) => *lease != me,
+        Op::Delete | Op::DeleteClaim(_) | Op::DeleteField(_) => false,
     })
 }

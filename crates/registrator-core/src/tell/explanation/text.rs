@@ -4,6 +4,7 @@ use super::{
     About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, InEtcd, LastOutcome,
 };
 use crate::tell::notice::Asker;
+use crate::tell::objects::{named, shown};
 use crate::tell::printable::{lines, one_line};
 use crate::tell::state::KeyState;
 use crate::tell::walltime::{WallTime, span};
@@ -238,8 +239,8 @@ fn node_part(
     now: WallTime,
 ) {
     let state = about.state.map_or("not asked", KeyState::name);
-    let value = about.value.as_ref().map(|value| value.as_str());
-    let mut line = format!("  {state:<WORD$}{}", about.key);
+    let value = about.value.as_ref().map(|value| shown(&about.key, value));
+    let mut line = format!("  {state:<WORD$}{}", named(&about.key));
     if let Some(value) = value {
         let _ = write!(line, " = {value}");
     }
@@ -339,6 +340,7 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
         KeyState::Shared => {
             "another registrator holds it, with the value that is asked for here too"
         }
+        KeyState::Disputed => "there are different definitions, and none counts until they agree",
         KeyState::Outvoted => {
             "of different values the smallest is registered everywhere, so this host waits"
         }
@@ -376,7 +378,11 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
         row(
             &mut body,
             word,
-            &format!("{}  {by}, revision {}", held.value, held.revision),
+            &format!(
+                "{}  {by}, revision {}",
+                shown(&about.key, &held.value),
+                held.revision
+            ),
         );
     } else if about.connected {
         row(&mut body, "there", "nothing");
@@ -393,7 +399,11 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
             _ => "wished",
         };
         let whom = wishers(&candidate.askers, candidate.more, &candidate.hosts);
-        row(&mut body, word, &format!("{}  {whom}", candidate.value));
+        row(
+            &mut body,
+            word,
+            &format!("{}  {whom}", shown(&about.key, &candidate.value)),
+        );
     }
     if let Some(hint) = about.hint() {
         push(&mut body, "", &hint);

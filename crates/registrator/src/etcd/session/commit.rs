@@ -4,7 +4,7 @@ use super::Context;
 use super::claim::{changed_at, created_at, equal, exists};
 use crate::etcd::error::Error;
 use crate::etcd::layout::Layout;
-use crate::etcd::reading::{KeyRange, operation};
+use crate::etcd::reading::{KeyRange, held, operation};
 use crate::etcd::views;
 use etcd_api::compare::{CompareTarget, TargetUnion};
 use etcd_api::request_op::Request as Operation;
@@ -17,7 +17,7 @@ use prost::Message;
 use registrator_core::evaluate::fence::Fence;
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{Commit, KeyResult, MAX_TXNS, Outcome, Rejection};
-use registrator_core::own::{Guard, KeyTxn, LeaseId, Op, Revision};
+use registrator_core::own::{FieldGuard, Guard, KeyTxn, LeaseId, Op, Revision};
 use std::collections::BTreeMap;
 
 /// The biggest request. etcd refuses 1.5 MiB by default, and the frames around it count.
@@ -134,15 +134,19 @@ fn objection(context: &Context, commit: &Commit) -> Option<String> {
 
 /// Nodes from before the fence was narrowed may be deleted, but none may be put.
 fn key_objection(fence: &Fence, txn: &KeyTxn) -> Option<String> {
-    let key = &txn.key;
-    if fence.reserves(key) {
+    if let Some(key) = txn.keys().find(|key| fence.reserves(key)) {
         let meta = &fence.reserved;
         return Some(format!(
             "key {key} is below {meta}, where registrators keep their own keys"
         ));
     }
-    let puts = txn.ops.iter().any(|op| matches!(op, Op::Put(..)));
-    (puts && !fence.permits(key)).then(|| {
+    let mut put = txn.ops.iter().filter_map(|op| match op {
+        // An object is where its fields are.
+        Op::Put(..) if txn.key.object().is_none() => Some(&txn.key),
+        Op::PutField(key, ..) => Some(key),
+        _ => None,
+    });
+    put.find(|key| !fence.permits(key)).map(|key| {
         let allowed = fence.allowed.join(", ");
         format!("key {key} is outside of what this process may write: {allowed}")
     })
@@ -167,10 +171,16 @@ async fn refusals(
     if state.ttl < 0 {
         return Ok(None);
     }
-    let keys = commit.txns.iter().map(|txn| txn.key.clone()).collect();
-    let mut views = views::read(&context.client, &context.layout, &keys, 0).await?;
+    let keys = commit.txns.iter().flat_map(KeyTxn::keys).cloned().collect();
+    let views = views::read(&context.client, &context.layout, &keys, 0).await?;
+    let view = |key: &Key| views.get(key).cloned().unwrap_or_default();
     let results = commit.txns.iter().map(|txn| KeyResult::Refused {
-        view: views.remove(&txn.key).unwrap_or_default(),
+        view: view(&txn.key),
+        fields: txn
+            .fields()
+            .into_iter()
+            .map(|key| (key.clone(), view(key).node))
+            .collect(),
         beacons: BTreeMap::new(),
     });
     Ok(Some(Outcome::Done {
@@ -201,18 +211,22 @@ fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
         operation(Operation::RequestRange(range.request(0)))
     });
     let reads = views::reads(layout, &txn.key, 0);
+    let fields = txn.fields().into_iter().map(|key| {
+        let range = KeyRange::exact(key.as_str());
+        operation(Operation::RequestRange(range.request(0)))
+    });
     operation(Operation::RequestTxn(TxnRequest {
         compare: guards.map(|one| guard(layout, &txn.key, one)).collect(),
         success: ops.map(|one| op(layout, &txn.key, one)).collect(),
-        failure: reads.into_iter().chain(beacons).collect(),
+        failure: reads.into_iter().chain(fields).chain(beacons).collect(),
     }))
 }
 
 fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
-    let node = KeyRange::exact(key.as_str());
+    let node = KeyRange::exact(&layout.node(key));
     match guard {
         Guard::Absent => equal(node, created_at(0)),
-        Guard::HeldBy(lease) => equal(node, (CompareTarget::Lease, TargetUnion::Lease(lease.0))),
+        Guard::HeldBy(lease) => equal(node, attached_to(*lease)),
         Guard::Unchanged(revision) => equal(node, changed_at(*revision)),
         // Holds for all keys of the range, so it holds if there is none.
         Guard::NoClaims => equal(KeyRange::prefix(&layout.claims(key)), created_at(0)),
@@ -220,15 +234,46 @@ fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
             let claim = KeyRange::exact(&layout.claim(key, *lease));
             equal(claim, changed_at(*revision))
         }
+        Guard::ClaimsAre(after, before, value) => {
+            let all = KeyRange::prefix(&layout.claims(key));
+            let claim = |lease: LeaseId| layout.claim(key, lease).into_bytes();
+            let behind = |mut name: Vec<u8>| {
+                name.push(0);
+                name
+            };
+            let range = KeyRange {
+                key: after.map_or(all.key, |lease| behind(claim(lease))),
+                end: before.map_or(all.end, claim),
+            };
+            let value = value.as_ref().map(|value| {
+                let bytes = value.as_str().into();
+                (CompareTarget::Value, TargetUnion::Value(bytes))
+            });
+            equal(range, value.unwrap_or(created_at(0)))
+        }
+        Guard::Field(field, guard) => {
+            let node = KeyRange::exact(field.as_str());
+            match guard {
+                FieldGuard::Absent => equal(node, created_at(0)),
+                FieldGuard::HeldBy(lease) => equal(node, attached_to(*lease)),
+                FieldGuard::Unchanged(revision) => equal(node, changed_at(*revision)),
+            }
+        }
         Guard::Lit(lease) => exists(&layout.beacon(*lease)),
         Guard::Out(lease) => equal(KeyRange::exact(&layout.beacon(*lease)), created_at(0)),
     }
 }
 
+fn attached_to(lease: LeaseId) -> (CompareTarget, TargetUnion) {
+    (CompareTarget::Lease, TargetUnion::Lease(lease.0))
+}
+
 fn op(layout: &Layout, key: &Key, op: &Op) -> RequestOp {
     operation(match op {
-        Op::Put(value, lease) => put(key.as_str(), value, *lease),
-        Op::Delete => delete(key.as_str()),
+        Op::Put(value, lease) => put(&layout.node(key), value, *lease),
+        Op::Delete => delete(&layout.node(key)),
+        Op::PutField(field, value, lease) => put(field.as_str(), value, *lease),
+        Op::DeleteField(field) => delete(field.as_str()),
         Op::PutClaim(value, lease) => put(&layout.claim(key, *lease), value, *lease),
         Op::DeleteClaim(lease) => delete(&layout.claim(key, *lease)),
     })
@@ -268,13 +313,20 @@ fn result(layout: &Layout, txn: &KeyTxn, response: &ResponseOp) -> Option<KeyRes
     match &response.response {
         Some(Answer::ResponseTxn(answer)) if answer.succeeded => Some(KeyResult::Applied),
         Some(Answer::ResponseTxn(answer)) => {
-            let (view, beacons) = answer.responses.split_at_checked(2)?;
+            let (view, rest) = answer.responses.split_at_checked(2)?;
+            let keys = txn.fields();
+            let (fields, beacons) = rest.split_at_checked(keys.len())?;
+            let node = |field: &ResponseOp| Some(views::range(field)?.first().map(held));
+            let fields = keys.into_iter().zip(fields);
             let lit = beacons
                 .iter()
                 .map(|beacon| Some(!views::range(beacon)?.is_empty()));
             let beacons = txn.beacons().zip(lit);
             Some(KeyResult::Refused {
                 view: views::decode(layout, view)?,
+                fields: fields
+                    .map(|(key, field)| Some((key.clone(), node(field)?)))
+                    .collect::<Option<_>>()?,
                 beacons: beacons
                     .map(|(lease, lit)| Some((lease, lit?)))
                     .collect::<Option<_>>()?,

@@ -1,9 +1,11 @@
 //! Which keys a session cares about, and what is best watched so that it hears of them and of little else.
 //!
 //! A key takes two watches of its own: one for the node, one for the claims on it. Where a host has many keys below a root, and most of
-//! what happens there concerns it, two watches on the whole root cost less, and no key needs a request of its own.
+//! what happens there concerns it, two watches on the whole root cost less, and no key needs a request of its own. Objects, which are
+//! elsewhere in etcd than nodes, have roots of their own.
 
 use registrator_core::node::Key;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Below a root with more keys of interest than this the root is watched as a whole.
@@ -20,8 +22,16 @@ const RECENT: u32 = 4096;
 pub(super) enum Subject {
     /// A key, and the claims on it.
     Key(Key),
-    /// All keys below a root, which ends with a slash, and the claims on these.
+    /// All keys below a root, which ends with a slash, and the claims on these. With one slash more all objects there.
     Root(String),
+}
+
+/// The root that a key is below, or an object.
+pub(super) fn root_of(key: &Key) -> Cow<'_, str> {
+    match key.object() {
+        Some(_) => format!("{}/", key.root()).into(),
+        None => key.root().into(),
+    }
 }
 
 /// How the keys below a root are watched.
@@ -85,7 +95,7 @@ impl Interests {
         let mut new: BTreeMap<String, Vec<Key>> = BTreeMap::new();
         for key in keys {
             if !self.contains(&key) {
-                new.entry(key.root().to_owned()).or_default().push(key);
+                new.entry(root_of(&key).into_owned()).or_default().push(key);
             }
         }
         let mut changes = Changes::default();
@@ -100,11 +110,10 @@ impl Interests {
     pub(super) fn remove(&mut self, keys: impl IntoIterator<Item = Key>) -> Changes {
         let mut changes = Changes::default();
         for key in keys {
-            let name = key.root();
-            let Some(root) = self.roots.get_mut(name) else {
+            let name = root_of(&key).into_owned();
+            let Some(root) = self.roots.get_mut(&name) else {
                 continue;
             };
-            let name = name.to_owned();
             root.remove(&name, key, &mut changes);
             if root.keys.is_empty() {
                 self.roots.remove(&name);
@@ -115,14 +124,14 @@ impl Interests {
 
     /// Whether a key is of interest.
     pub(super) fn contains(&self, key: &Key) -> bool {
-        let root = self.roots.get(key.root());
+        let root = self.roots.get(&*root_of(key));
         root.is_some_and(|root| root.keys.contains(key))
     }
 
     /// A change was told of for a watch on a whole root; tells what that changes.
     pub(super) fn heard(&mut self, key: &Key) -> Changes {
         let mut changes = Changes::default();
-        let name = key.root();
+        let name = &*root_of(key);
         if let Some(root) = self.roots.get_mut(name)
             && root.tally.way == Manner::Whole
         {

@@ -7,13 +7,16 @@ use super::key_reading::{KeyReading, read_keys};
 use super::sights::{Intruded, Sights};
 use super::watching::{Report, Watching};
 use super::{Context, Keepers, SessionRequest, SessionUpdate, Stop, Task};
+use crate::attempts::Attempts;
 use crate::etcd::BACKOFF;
 use crate::etcd::error::Error;
 use crate::etcd::overview::{self, Overview};
 use etcd_api::Event;
 use registrator_core::node::Key;
-use registrator_core::own::LeaseId;
-use registrator_core::own::session::{Commit, Forgotten, Outcome, Seen, Session, SessionEvent};
+use registrator_core::own::session::{
+    Commit, Forgotten, Outcome, Seen, Session, SessionEvent, Wanted,
+};
+use registrator_core::own::{KeyTxn, LeaseId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
@@ -47,6 +50,7 @@ enum Incident {
     BeaconHealth(Health),
     ReadAgain,
     Again(Result<Again, JoinError>),
+    Wanted(KeyReading),
     Unheard,
 }
 
@@ -59,6 +63,8 @@ struct Serving {
     /// The ids of `in_flight`, and the keys that they are about.
     unanswered: BTreeMap<u64, Vec<Key>>,
     watching: Watching,
+    /// Readings of what the core wants to know.
+    wanted: JoinSet<KeyReading>,
     /// The one reading of all that is under way, or else the wait for the next.
     again: JoinSet<Again>,
     read_again_at: Instant,
@@ -129,6 +135,7 @@ impl Task {
             in_flight: JoinSet::new(),
             unanswered: BTreeMap::new(),
             watching,
+            wanted: JoinSet::new(),
             again: JoinSet::new(),
             read_again_at: Instant::now() + self.context.read_again_every,
             stopping: None,
@@ -157,6 +164,7 @@ impl Serving {
             incident = changed(keepers) => incident,
             Some(done) = self.in_flight.join_next() => Incident::Performed(done),
             Some(read) = self.again.join_next() => Incident::Again(read),
+            Some(Ok(read)) = self.wanted.join_next() => Incident::Wanted(read),
             () = tokio::time::sleep_until(self.read_again_at), if self.again.is_empty() => Incident::ReadAgain,
             report = self.watching.report() => Incident::Report(report),
             request = inbox.requests.recv(), if self.stopping.is_none() => Incident::Request(request),
@@ -180,6 +188,7 @@ impl Serving {
             Incident::BeaconHealth(_) => {}
             Incident::ReadAgain => self.read_again(task),
             Incident::Again(read) => self.take_reading(task, read),
+            Incident::Wanted(reading) => self.tell(task, reading),
             Incident::Unheard => return Err(Interruption::Stop(Stop::Abandon)),
         }
         self.send_waiting(task);
@@ -202,6 +211,13 @@ impl Serving {
                     self.watching.forget(keys);
                 }
             }
+            Some(SessionRequest::Want(Wanted { session, keys })) => {
+                if session == self.number {
+                    self.watching.want(keys.iter().cloned());
+                    let context = task.context.clone();
+                    self.wanted.spawn(read_wanted(context, keys));
+                }
+            }
             Some(SessionRequest::Keep) => self.stopping = Some(Stop::Keep),
             Some(SessionRequest::Release) => self.stopping = Some(Stop::Release),
             None => self.stopping = Some(Stop::Abandon),
@@ -215,7 +231,7 @@ impl Serving {
             };
             let context = task.context.clone();
             let (lease, fence) = (self.held.lease, self.held.fence);
-            let keys = commit.txns.iter().map(|txn| txn.key.clone());
+            let keys = commit.txns.iter().flat_map(KeyTxn::keys).cloned();
             self.unanswered.insert(commit.id, keys.collect());
             self.in_flight.spawn(async move {
                 let performed = perform(&context, lease, fence, &commit).await;
@@ -289,6 +305,17 @@ impl Serving {
             task.reporter.session(SessionEvent::Seen(seen));
         }
         Ok(())
+    }
+}
+
+/// Reads keys, however long it takes: while the session lasts somebody waits for them.
+async fn read_wanted(context: Arc<Context>, keys: BTreeSet<Key>) -> KeyReading {
+    let mut attempts = Attempts::new(BACKOFF);
+    loop {
+        match read_keys(&context, &keys).await {
+            Ok(reading) => return reading,
+            Err(_) => tokio::time::sleep(attempts.failed()).await,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! are read first, and watched from there. So no change falls between, and it does not matter which changes etcd still remembers.
 
 use super::Context;
-use super::interests::{Changes, Interests, Subject};
+use super::interests::{Changes, Interests, Subject, root_of};
 use super::key_reading::{KeyReading, read_keys};
 use crate::attempts::Attempts;
 use crate::etcd::BACKOFF;
@@ -160,6 +160,11 @@ impl Watching {
         self.change(changes, revision);
     }
 
+    /// Watches keys, of which is still to be told what they are.
+    pub(super) fn want(&mut self, keys: impl Iterator<Item = Key>) {
+        self.tell_of(keys, self.newest);
+    }
+
     /// Watches keys no longer.
     pub(super) fn forget(&mut self, keys: impl IntoIterator<Item = Key>) {
         let changes = self.interests.remove(keys);
@@ -206,7 +211,8 @@ impl Watching {
         if self.stages.contains_key(&single) {
             return self.stages.get_mut(&single);
         }
-        self.stages.get_mut(&Subject::Root(key.root().to_owned()))
+        self.stages
+            .get_mut(&Subject::Root(root_of(key).into_owned()))
     }
 
     fn change(&mut self, changes: Changes, revision: Revision) {
@@ -427,6 +433,10 @@ impl Watching {
                 Purpose::Node(key) | Purpose::Claim(key, _) => key,
                 _ => continue,
             };
+            // Claims on nodes and on objects are in one place.
+            if !matches!(subject, Subject::Root(name) if *name == *root_of(&key)) {
+                continue;
+            }
             if self.interests.contains(&key) {
                 kept.push(event);
             }
@@ -545,13 +555,21 @@ impl Watching {
 fn ranges(layout: &Layout, subject: &Subject) -> [KeyRange; 2] {
     match subject {
         Subject::Key(key) => [
-            KeyRange::exact(key.as_str()),
+            KeyRange::exact(&layout.node(key)),
             KeyRange::prefix(&layout.claims(key)),
         ],
-        Subject::Root(root) => [
-            KeyRange::prefix(root),
-            KeyRange::prefix(&layout.claims_below(root)),
-        ],
+        Subject::Root(root) => {
+            let (root, nodes) = match root.strip_suffix('/') {
+                Some(of_objects) if of_objects.ends_with('/') => {
+                    (of_objects, layout.objects_below(of_objects))
+                }
+                _ => (root.as_str(), root.clone()),
+            };
+            [
+                KeyRange::prefix(&nodes),
+                KeyRange::prefix(&layout.claims_below(root)),
+            ]
+        }
     }
 }
 

@@ -218,7 +218,7 @@ fn check_guards(outcome: Outcome, other: LeaseId, lit: bool) {
     if !lit {
         results.reverse();
     }
-    let [KeyResult::Applied, KeyResult::Refused { view, beacons }] = &results[..] else {
+    let [KeyResult::Applied, KeyResult::Refused { view, beacons, .. }] = &results[..] else {
         panic!("{results:?}");
     };
     assert_eq!((&view.node, beacons), (&None, &[(other, lit)].into()));

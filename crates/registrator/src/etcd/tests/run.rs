@@ -5,7 +5,7 @@ use crate::etcd::{EtcdClient, SessionEnd, SessionRequest, SessionUpdate, Setting
 use etcd_api::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op};
 use registrator_core::node::{Key, Value};
 use registrator_core::own::session::{
-    Commit, Forgotten, KeyResult, MAX_TXNS, Outcome, Seen, Session, SessionEvent,
+    Commit, Forgotten, KeyResult, MAX_TXNS, Outcome, Seen, Session, SessionEvent, Wanted,
 };
 use registrator_core::own::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View};
 use std::collections::BTreeMap;
@@ -204,6 +204,15 @@ impl Run {
             .unwrap();
     }
 
+    /// Has keys read and watched.
+    pub fn want(&self, session: &Session, keys: &[Key]) {
+        let wanted = Wanted {
+            session: session.number,
+            keys: keys.iter().cloned().collect(),
+        };
+        self.requests.send(SessionRequest::Want(wanted)).unwrap();
+    }
+
     /// Asks for the end and waits for it.
     pub async fn end(self, request: SessionRequest) -> SessionEnd {
         self.requests.send(request).unwrap();
@@ -300,6 +309,7 @@ pub async fn compact(etcd: &Etcd) {
 pub fn refused(view: View) -> KeyResult {
     KeyResult::Refused {
         view,
+        fields: BTreeMap::new(),
         beacons: BTreeMap::new(),
     }
 }

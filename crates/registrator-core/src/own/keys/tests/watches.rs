@@ -38,6 +38,8 @@ mod etcd;
 mod explore;
 mod inside;
 mod minds;
+mod objects;
+mod of_objects;
 mod process;
 mod scenario;
 mod show;

@@ -281,6 +281,7 @@ impl World {
             b"applied" => KeyResult::Applied,
             _ => KeyResult::Refused {
                 view: self.view(&txn.key),
+                fields: BTreeMap::new(),
                 beacons: BTreeMap::new(),
             },
         });
@@ -339,8 +340,10 @@ impl World {
             assert!(!txn.guards.is_empty() && !txn.ops.is_empty(), "{txn:?}");
             for op in &txn.ops {
                 let lease = match op {
-                    Op::Put(_, lease) | Op::PutClaim(_, lease) => *lease,
-                    Op::Delete | Op::DeleteClaim(_) => continue,
+                    Op::Put(_, lease) | Op::PutClaim(_, lease) | Op::PutField(_, _, lease) => {
+                        *lease
+                    }
+                    Op::Delete | Op::DeleteClaim(_) | Op::DeleteField(_) => continue,
                 };
                 assert!(self.named.contains(&lease), "{txn:?}");
             }

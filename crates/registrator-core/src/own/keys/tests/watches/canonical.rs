@@ -79,6 +79,11 @@ fn forget_revisions(state: &State, process: &mut Process, rules: &Rules) {
                     Compare::ClaimUnchanged(lease, rev) if *rev != slot.claim(*lease).rev => {
                         *rev = 0;
                     }
+                    Compare::FieldUnchanged(field, rev)
+                        if *rev != state.slots[usize::from(*field)].node.rev =>
+                    {
+                        *rev = 0;
+                    }
                     _ => {}
                 }
             }

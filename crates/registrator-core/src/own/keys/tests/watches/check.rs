@@ -1,5 +1,6 @@
 //! What must hold.
 
+use super::objects;
 use super::process::Rules;
 use super::state::{HELD_BACK, KEYS, Life, Process, Slot, State, asks, bit};
 
@@ -26,6 +27,10 @@ pub enum Property {
     Kept,
     /// Nobody is given a key that it does not ask for.
     Asked,
+    /// At no revision there is a mixture of definitions, or a part of one.
+    Whole,
+    /// No transaction takes the fields of an object away that counts before and after.
+    Stands,
     /// A request of a session that is over changes nothing.
     Fenced,
     /// I5: without the environment nothing goes on for ever, nor as long as news lag.
@@ -33,7 +38,7 @@ pub enum Property {
 }
 
 /// The promises that are broken in this very state, or by the step that led to it.
-pub fn always(state: &State) -> Vec<Property> {
+pub fn always(state: &State, mixes: bool) -> Vec<Property> {
     let missed = |key: usize| {
         let staked = state.processes.iter().any(|process| process.staked[key]);
         staked && !state.slots[key].node.exists() && !state.excused[key]
@@ -44,6 +49,8 @@ pub fn always(state: &State) -> Vec<Property> {
         (state.wrong.robs, Property::Kept),
         (state.wrong.imposes, Property::Asked),
         (state.wrong.stale, Property::Fenced),
+        (state.wrong.fells && !mixes, Property::Stands),
+        (!mixes && objects::is_mixed(state), Property::Whole),
     ];
     let broken = all.into_iter().filter(|(broken, _)| *broken);
     broken.map(|(_, property)| property).collect()
@@ -52,9 +59,12 @@ pub fn always(state: &State) -> Vec<Property> {
 /// The promises that are broken in a state in which nothing happens any more by itself.
 pub fn at_rest(state: &State, rules: &Rules) -> Vec<Property> {
     let mut broken = Vec::new();
-    for key in 0..KEYS {
+    let keys = if objects::are_there() { 1 } else { KEYS };
+    for key in 0..keys {
         broken.extend(key_at_rest(state, key, rules));
     }
+    let right = objects::is_right_at_rest(state, living(state), rules);
+    broken.extend((!right).then_some(Property::Repair));
     let remains = |slot: &Slot| slot.node.exists() && state.left & bit(slot.node.lease) != 0;
     broken.extend(
         state

@@ -1,30 +1,87 @@
 //! Between the small numbers of the explored worlds and the types of `registrator-core`.
 
 use super::state::{Cell, Change, Compare, Event, KEYS, LEASES, Slot, Txn, bit};
-use crate::node::{Key, Value};
+use crate::node::{Definition, Key, Object, OnConflict, Value};
 use crate::own::session::Seen;
-use crate::own::{Guard, Held, KeyTxn, LeaseId, Op, Revision, View};
+use crate::own::{FieldGuard, Guard, Held, KeyTxn, LeaseId, Op, Revision, View};
 use std::sync::OnceLock;
+
+/// What the keys of a world are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// Nodes.
+    Plain,
+    /// An object of which the smallest definition counts, and its fields.
+    Smallest,
+    /// One of which none counts until all agree.
+    Strict,
+    /// The same; the first value is that of a host that does not agree with itself.
+    Disputed,
+}
+
+thread_local! {
+    static WORLD: std::cell::Cell<World> = const { std::cell::Cell::new(World::Plain) };
+}
+
+/// The world that this thread explores.
+pub fn world() -> World {
+    WORLD.get()
+}
+
+pub fn enter(world: World) {
+    WORLD.set(world);
+}
+
+/// The fields of the definition with this number, and their values.
+pub fn fields_of(definition: u8) -> &'static [(u8, u8)] {
+    match (world(), definition) {
+        (World::Smallest | World::Strict, 1) | (World::Disputed, 2) => &[(1, 1), (2, 1)],
+        (World::Smallest | World::Strict, 2) | (World::Disputed, 3) => &[(1, 2)],
+        (World::Smallest | World::Strict, 3) => &[(2, 3)],
+        _ => &[],
+    }
+}
 
 /// The key with this number.
 pub fn key(number: u8) -> &'static Key {
-    static ALL: OnceLock<[Key; KEYS]> = OnceLock::new();
-    let all = ALL.get_or_init(|| ["/0", "/1"].map(|name| Key::parse(name).unwrap()));
-    &all[usize::from(number)]
+    static ALL: OnceLock<[[Key; KEYS]; 2]> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let parse = |name| Key::parse(name).unwrap();
+        let fields = ["/0/a", "/0/b"].map(parse);
+        let [a, b] = fields;
+        [["/0", "/1", "/2"].map(parse), [parse("/0").marker(), a, b]]
+    });
+    &all[usize::from(world() != World::Plain)][usize::from(number)]
 }
 
 /// The number of a key.
-pub fn key_number(key: &Key) -> u8 {
-    key.as_str()[1..].parse().unwrap()
+pub fn key_number(name: &Key) -> u8 {
+    (0..KEYS as u8).find(|number| key(*number) == name).unwrap()
 }
 
-/// Values are ordered as their numbers.
-pub fn value(number: u8) -> Value {
-    Value::parse(&number.to_string()).unwrap()
+/// What is asked for under a key. Values are ordered as their numbers.
+pub fn value(key: u8, number: u8) -> Value {
+    if key == 0 && world() != World::Plain {
+        definition(number)
+    } else {
+        Value::parse(&number.to_string()).unwrap()
+    }
 }
 
-fn number(value: &Value) -> u8 {
-    value.as_str().parse().unwrap()
+fn definition(number: u8) -> Value {
+    let fields = fields_of(number).iter();
+    let fields = fields.map(|(at, value)| (key(*at).clone(), self::value(*at, *value)));
+    let on_conflict = match world() {
+        World::Smallest => OnConflict::Smallest,
+        _ => OnConflict::None,
+    };
+    let object = Object::new(&Key::parse("/0").unwrap(), on_conflict, fields.collect());
+    object.map_or_else(|_| Definition::disputed(), |object| object.text().clone())
+}
+
+fn number(key: u8, text: &Value) -> u8 {
+    let mut all = 1..=3;
+    all.find(|number| value(key, *number) == *text).unwrap()
 }
 
 pub fn lease(number: u8) -> LeaseId {
@@ -44,19 +101,19 @@ pub fn rev(revision: Revision) -> u8 {
     u8::try_from(revision).unwrap()
 }
 
-fn held(cell: Cell) -> Option<Held> {
+pub fn held(key: u8, cell: Cell) -> Option<Held> {
     cell.exists().then(|| Held {
-        value: value(cell.value),
+        value: value(key, cell.value),
         lease: (cell.lease != 0).then(|| lease(cell.lease)),
         mod_revision: cell.rev.into(),
     })
 }
 
-pub fn view(slot: &Slot) -> View {
+pub fn view(key: u8, slot: &Slot) -> View {
     let claims = slot.claims.iter().enumerate();
-    let claims = claims.filter_map(|(at, claim)| Some((lease(at as u8 + 1), held(*claim)?)));
+    let claims = claims.filter_map(|(at, claim)| Some((lease(at as u8 + 1), held(key, *claim)?)));
     View {
-        node: held(slot.node),
+        node: held(key, slot.node),
         claims: claims.collect(),
     }
 }
@@ -66,7 +123,7 @@ pub fn seen(event: Event) -> Seen {
     match event {
         Event::Node { key, cell, rev } => Seen::Node {
             key: self::key(key).clone(),
-            node: held(cell),
+            node: held(key, cell),
             revision: rev.into(),
         },
         Event::Claim {
@@ -77,7 +134,7 @@ pub fn seen(event: Event) -> Seen {
         } => Seen::Claim {
             key: self::key(key).clone(),
             lease: self::lease(lease),
-            claim: held(cell),
+            claim: held(key, cell),
             revision: rev.into(),
         },
         Event::Beacon { lease, lit, rev } => Seen::Beacon {
@@ -90,6 +147,8 @@ pub fn seen(event: Event) -> Seen {
 }
 
 pub fn txn(txn: &KeyTxn) -> (u8, Txn) {
+    let key = key_number(&txn.key);
+    let bound = |lease: &Option<LeaseId>| lease.map_or(0, lease_number);
     let compares = txn.guards.iter().map(|guard| match guard {
         Guard::Absent => Compare::Absent,
         Guard::HeldBy(lease) => Compare::HeldBy(lease_number(*lease)),
@@ -98,18 +157,35 @@ pub fn txn(txn: &KeyTxn) -> (u8, Txn) {
         Guard::ClaimUnchanged(lease, revision) => {
             Compare::ClaimUnchanged(lease_number(*lease), rev(*revision))
         }
+        Guard::ClaimsAre(after, before, value) => {
+            let value = value.as_ref().map_or(0, |value| number(key, value));
+            Compare::ClaimsAre(bound(after), bound(before), value)
+        }
+        Guard::Field(field, guard) => {
+            let field = key_number(field);
+            match guard {
+                FieldGuard::Absent => Compare::FieldAbsent(field),
+                FieldGuard::HeldBy(lease) => Compare::FieldHeldBy(field, lease_number(*lease)),
+                FieldGuard::Unchanged(revision) => Compare::FieldUnchanged(field, rev(*revision)),
+            }
+        }
         Guard::Lit(lease) => Compare::Lit(lease_number(*lease)),
         Guard::Out(lease) => Compare::Out(lease_number(*lease)),
     });
     let changes = txn.ops.iter().map(|op| match op {
-        Op::Put(value, lease) => Change::Put(number(value), lease_number(*lease)),
+        Op::Put(value, lease) => Change::Put(number(key, value), lease_number(*lease)),
         Op::Delete => Change::Delete,
-        Op::PutClaim(value, lease) => Change::PutClaim(number(value), lease_number(*lease)),
+        Op::PutClaim(value, lease) => Change::PutClaim(number(key, value), lease_number(*lease)),
         Op::DeleteClaim(lease) => Change::DeleteClaim(lease_number(*lease)),
+        Op::PutField(field, value, lease) => {
+            let field = key_number(field);
+            Change::PutField(field, number(field, value), lease_number(*lease))
+        }
+        Op::DeleteField(field) => Change::DeleteField(key_number(field)),
     });
     let small = Txn {
         compares: compares.collect(),
         changes: changes.collect(),
     };
-    (key_number(&txn.key), small)
+    (key, small)
 }

@@ -1,7 +1,7 @@
 //! What `Keys` decides with: the real decision, or one that is wrong on purpose.
 
 use crate::node::{Key, Value};
-use crate::own::{self, KeyTxn, View, Who};
+use crate::own::{self, KeyTxn, Sides, View, Who};
 use std::cell::Cell;
 
 /// What `own::decide` is asked.
@@ -22,8 +22,17 @@ pub fn really(asked: &Asked<'_>) -> Option<KeyTxn> {
     own::decide(asked.who, asked.key, asked.wish, asked.view, asked.managed)
 }
 
+/// What becomes of the decision of an object.
+pub type Dress = fn(&Sides<'_>, Option<KeyTxn>) -> Option<KeyTxn>;
+
 thread_local! {
     static DECIDE: Cell<Decide> = const { Cell::new(really) };
+    static DRESS: Cell<Dress> = const { Cell::new(own::dress) };
+}
+
+/// `own::dress` for this thread.
+pub fn dress(known: &Sides<'_>, txn: Option<KeyTxn>) -> Option<KeyTxn> {
+    DRESS.get()(known, txn)
 }
 
 /// `own::decide` for this thread.
@@ -45,9 +54,10 @@ pub fn decide(
 }
 
 /// Does something while this thread decides in this way.
-pub fn deciding<T>(decide: Decide, act: impl FnOnce() -> T) -> T {
-    let before = DECIDE.replace(decide);
+pub fn deciding<T>(decide: Decide, dress: Dress, act: impl FnOnce() -> T) -> T {
+    let before = (DECIDE.replace(decide), DRESS.replace(dress));
     let result = act();
-    DECIDE.set(before);
+    DECIDE.set(before.0);
+    DRESS.set(before.1);
     result
 }

@@ -19,8 +19,10 @@ impl Txn {
     /// The leases that it writes under.
     fn leases(&self) -> impl Iterator<Item = u8> {
         self.changes.iter().filter_map(|change| match change {
-            Change::Put(_, lease) | Change::PutClaim(_, lease) => Some(*lease),
-            Change::Delete | Change::DeleteClaim(_) => None,
+            Change::Put(_, lease) | Change::PutClaim(_, lease) | Change::PutField(_, _, lease) => {
+                Some(*lease)
+            }
+            Change::Delete | Change::DeleteClaim(_) | Change::DeleteField(_) => None,
         })
     }
 
@@ -82,6 +84,24 @@ impl State {
             Compare::ClaimUnchanged(lease, rev) => {
                 slot.claim(lease).exists() && slot.claim(lease).rev == rev
             }
+            Compare::ClaimsAre(after, before, value) => {
+                let within = (1..=LEASES as u8)
+                    .filter(|lease| *lease > after && (before == 0 || *lease < before));
+                let mut claims = within.map(|lease| slot.claim(lease));
+                if value == 0 {
+                    !claims.any(Cell::exists)
+                } else {
+                    // Of no claim there is no value.
+                    let there: Vec<Cell> = claims.filter(|claim| claim.exists()).collect();
+                    !there.is_empty() && there.iter().all(|claim| claim.value == value)
+                }
+            }
+            Compare::FieldAbsent(field) => !self.slots[usize::from(field)].node.exists(),
+            Compare::FieldHeldBy(field, lease) => self.slots[usize::from(field)].has_node(lease),
+            Compare::FieldUnchanged(field, rev) => {
+                let node = self.slots[usize::from(field)].node;
+                node.exists() && node.rev == rev
+            }
             Compare::Lit(lease) => self.is_lit(lease),
             Compare::Out(lease) => !self.is_lit(lease),
         }
@@ -125,7 +145,8 @@ impl State {
             if !self.is_alive(request.lease) {
                 return Answer::Over;
             }
-            let parts = request.txns.iter().map(|(key, _)| self.refusal(*key, 0));
+            let txns = request.txns.iter();
+            let parts = txns.map(|(key, txn)| self.refusal(*key, txn, 0));
             return Answer::Done(parts.collect(), self.rev);
         }
         if allowed.contains(&true) {
@@ -134,16 +155,27 @@ impl State {
         let mut parts = Vec::new();
         for ((key, txn), allowed) in request.txns.iter().zip(allowed) {
             if allowed {
-                self.apply(*key, txn, request.lease, managed[usize::from(*key)]);
+                self.apply(*key, txn, request.lease, managed);
                 parts.push(Part::Applied);
             } else {
-                parts.push(self.refusal(*key, txn.named()));
+                parts.push(self.refusal(*key, txn, txn.named()));
             }
         }
         Answer::Done(parts, self.rev)
     }
 
-    fn apply(&mut self, key: u8, txn: &Txn, me: u8, managed: bool) {
+    fn apply(&mut self, key: u8, txn: &Txn, me: u8, managed: [bool; KEYS]) {
+        let object = super::objects::Standing::of(self);
+        let strange = |field: u8| {
+            let node = self.slots[usize::from(field)].node;
+            node.exists() && node.lease == 0 && !managed[usize::from(field)]
+        };
+        let writes = |change: &Change| match change {
+            Change::PutField(field, ..) | Change::DeleteField(field) => strange(*field),
+            _ => false,
+        };
+        self.wrong.trespasses |= txn.changes.iter().any(writes);
+        let managed = managed[usize::from(key)];
         let before = self.slots[usize::from(key)];
         let touches = |change: &Change| matches!(change, Change::Put(..) | Change::Delete);
         let strangers = before.node.exists() && before.node.lease == 0;
@@ -156,8 +188,15 @@ impl State {
                 Change::Delete => self.put_node(key, Cell::default()),
                 Change::PutClaim(value, lease) => self.put_claim(key, lease, cell(value, lease)),
                 Change::DeleteClaim(lease) => self.put_claim(key, lease, Cell::default()),
+                Change::PutField(field, value, lease) => self.put_node(field, cell(value, lease)),
+                Change::DeleteField(field) => {
+                    if self.slots[usize::from(field)].node.exists() {
+                        self.put_node(field, Cell::default());
+                    }
+                }
             }
         }
+        self.wrong.fells |= object.falls_to(super::objects::Standing::of(self));
         let after = self.slots[usize::from(key)];
         for lease in (1..=LEASES as u8).filter(|lease| *lease != me) {
             let (had, has) = (before.has_stake(lease), after.has_stake(lease));
@@ -167,9 +206,13 @@ impl State {
         }
     }
 
-    fn refusal(&self, key: u8, asked: u8) -> Part {
+    fn refusal(&self, key: u8, txn: &Txn, asked: u8) -> Part {
+        let fields = txn.fields().into_iter();
         Part::Refused {
             slot: self.slots[usize::from(key)],
+            fields: fields
+                .map(|field| (field, self.slots[usize::from(field)].node))
+                .collect(),
             asked,
             lit: self.lit & asked,
         }

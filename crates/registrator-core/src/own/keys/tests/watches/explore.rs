@@ -147,7 +147,7 @@ impl Search<'_> {
         let mut number = 0;
         while let Some(state) = self.waiting.pop_front() {
             let (inner, outer) = successors(&state, self.bounds, self.rules);
-            let mut wrong = always(&state);
+            let mut wrong = always(&state, self.bounds.mixes);
             if is_jammed(&state, self.bounds) {
                 wrong.push(Property::Rest);
             } else if inner.is_empty() {

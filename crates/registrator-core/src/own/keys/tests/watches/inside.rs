@@ -8,7 +8,7 @@ use crate::own::keys::patience::Patience;
 use crate::own::keys::sight::Lost;
 use crate::own::keys::tracked::Tracked;
 use crate::own::session::Seen;
-use crate::own::{Guard, Held, LeaseId, Revision};
+use crate::own::{FieldGuard, Guard, Held, LeaseId, Revision};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -114,11 +114,13 @@ pub fn take_out(keys: &mut Keys) -> (Vec<Place>, Vec<u8>) {
 /// Forgets what makes no difference. Gives the numbers that the flights had; they have 1, 2, 3 … then.
 pub fn simplify(keys: &mut Keys, counts_tries: bool) -> Vec<u8> {
     keys.notices.clear();
+    keys.ledger.changed_objects.clear();
     if keys.session.is_none() {
         // The next session begins with all of that.
         keys.ledger.begin(LeaseId(0));
         keys.alarms.clear();
         keys.queue.clear();
+        keys.wanted.clear();
         keys.apart.clear();
     }
     let ring = ringing(keys);
@@ -159,6 +161,7 @@ pub fn simplify(keys: &mut Keys, counts_tries: bool) -> Vec<u8> {
     let mut apart: Vec<Key> = keys.apart.drain(..).collect();
     apart.dedup();
     keys.apart = apart.into();
+    keys.ledger.changed_objects.clear();
     number_flights(keys)
 }
 
@@ -181,7 +184,13 @@ fn number_flights(keys: &mut Keys) -> Vec<u8> {
     for (at, (number, mut flight)) in (1..).zip(under_way) {
         for (txn, before) in &mut flight.txns {
             // What else was compared has served.
-            txn.guards.retain(|guard| *guard == Guard::NoClaims);
+            txn.guards
+                .retain(|guard| matches!(guard, Guard::NoClaims | Guard::Field(..)));
+            for guard in &mut txn.guards {
+                if let Guard::Field(_, guard @ FieldGuard::Unchanged(_)) = guard {
+                    *guard = FieldGuard::HeldBy(LeaseId(0));
+                }
+            }
             if let Some(before) = before {
                 before.mod_revision = 0;
             }
@@ -209,6 +218,11 @@ pub fn end_wait(keys: &mut Keys, number: u8) {
         }
         patience.hurry();
     });
+    let parts: Vec<Key> = keys.ledger.parts_of(name).cloned().collect();
+    for part in parts {
+        keys.ledger
+            .change(&part, |tracked| tracked.patience.hurry());
+    }
     keys.alarms.set(name, now());
     keys.retry_due(now());
 }
@@ -228,6 +242,8 @@ pub struct Facts {
     pub waits: [bool; KEYS],
     /// Who holds the node, as far as is known.
     pub holder: [u8; KEYS],
+    /// Something is to be read.
+    pub wanted: [bool; KEYS],
     /// Beacons that are lit, as far as is known.
     pub lit: u8,
 }
@@ -246,6 +262,9 @@ pub fn facts(keys: &Keys) -> Facts {
         facts.flying[number] = tracked.flying.is_some();
         let holder = tracked.sight.view.holder();
         facts.holder[number] = holder.map_or(0, lease_number);
+    }
+    for key in &keys.wanted {
+        facts.wanted[usize::from(key_number(key))] = true;
     }
     for key in ringing(keys) {
         facts.waits[usize::from(key_number(&key))] = true;

@@ -3,7 +3,7 @@
 //! `Keys` is a function of what it knows and of what it is told. So each mind that a process can have is kept once, without its
 //! revisions, and each question is asked once: its revisions are renumbered before it is, because only their order counts.
 
-use super::convert::{key, lease, leases, seen, txn, value, view};
+use super::convert::{held, key, key_number, lease, leases, seen, txn, value, view};
 use super::inside::{Facts, Place, end_wait, facts, now, put_in, simplify, take_out};
 use super::scenario::{Protocol, Reading};
 use super::state::{Answer, Compare, Event, HELD_BACK, KEYS, Mind, Part, Slot, Txn, asks};
@@ -30,6 +30,8 @@ pub enum Input {
     Registrator(u8, bool),
     /// What was read again, and when.
     Read(Vec<(u8, Slot)>, u8),
+    /// The same, of what was wanted.
+    Look(Vec<(u8, Slot)>, u8),
     /// The wishes for the first so many keys, or some of them, have changed.
     Mark(usize),
     MarkAll,
@@ -124,7 +126,7 @@ impl Minds {
     fn run(&mut self, mind: &Mind, input: &Input) -> Reply {
         let mut keys = self.known[mind.number as usize].keys.clone();
         put_in(&mut keys, &mind.revs);
-        let sent = super::decided::deciding(self.protocol.decide, || {
+        let sent = super::decided::deciding(self.protocol.decide, self.protocol.dress, || {
             tell(&mut keys, input, &self.protocol)
         });
         let flights = simplify(&mut keys, self.counts_tries);
@@ -160,7 +162,7 @@ fn each_rev(mind: &mut Mind, input: &mut Input, visit: &mut dyn FnMut(&mut u8)) 
         Input::Establish { views, .. } => {
             views.iter_mut().for_each(|(_, slot)| slot.each_rev(visit));
         }
-        Input::Read(views, rev) => {
+        Input::Read(views, rev) | Input::Look(views, rev) => {
             visit(rev);
             views.iter_mut().for_each(|(_, slot)| slot.each_rev(visit));
         }
@@ -178,8 +180,9 @@ fn each_rev(mind: &mut Mind, input: &mut Input, visit: &mut dyn FnMut(&mut u8)) 
 }
 
 fn wish(wishes: &[u8; KEYS], key: &Key) -> Option<Value> {
-    let wish = wishes[usize::from(super::convert::key_number(key))];
-    asks(wish).then(|| value(wish))
+    let number = key_number(key);
+    let wish = wishes[usize::from(number)];
+    asks(wish).then(|| value(number, wish))
 }
 
 /// What a protocol does with `Keys`, which is what ships unless the protocol is broken on purpose.
@@ -199,7 +202,10 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
             };
             keys.see(seen, |_| None, now());
         }
-        Input::Read(views, revision) => {
+        Input::Read(views, revision) | Input::Look(views, revision) => {
+            if matches!(input, Input::Look(..)) {
+                keys.wanted.clear();
+            }
             let seen = Seen::Read {
                 views: views_of(views),
                 revision: (*revision).into(),
@@ -215,7 +221,7 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
             let wishes = Wishes {
                 of: &|key: &Key| wish(wishes, key),
                 stays: &|key| {
-                    let number = super::convert::key_number(key);
+                    let number = key_number(key);
                     wishes[usize::from(number)] == HELD_BACK
                 },
                 keep_orphans: false,
@@ -224,7 +230,7 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
             return Some(commit.txns.iter().map(txn).collect());
         }
         Input::Hear(flight, answer, wishes) => {
-            let mut outcome = outcome(answer);
+            let mut outcome = outcome(keys, *flight, answer);
             if protocol.reading == Reading::Before {
                 keep_claims(keys, *flight, &mut outcome);
             }
@@ -282,7 +288,7 @@ fn session(input: &Input) -> Session {
 fn views_of(views: &[(u8, Slot)]) -> BTreeMap<Key, crate::own::View> {
     let views = views.iter();
     views
-        .map(|(number, slot)| (key(*number).clone(), view(slot)))
+        .map(|(number, slot)| (key(*number).clone(), view(*number, slot)))
         .collect()
 }
 
@@ -325,14 +331,26 @@ fn keep_claims(keys: &Keys, flight: u8, outcome: &mut Outcome) {
     }
 }
 
-fn outcome(answer: &Answer) -> Outcome {
+fn outcome(keys: &Keys, flight: u8, answer: &Answer) -> Outcome {
     let Answer::Done(parts, revision) = answer else {
         return Outcome::Void;
     };
-    let results = parts.iter().map(|part| match part {
+    let flight = keys.flights.under_way.get(&flight.into());
+    let txns = flight.map_or(&[][..], |flight| &flight.txns);
+    let about = |at: usize| txns.get(at).map_or(0, |(txn, _)| key_number(&txn.key));
+    let results = parts.iter().enumerate().map(|(at, part)| match part {
         Part::Applied => KeyResult::Applied,
-        Part::Refused { slot, asked, lit } => KeyResult::Refused {
-            view: view(slot),
+        Part::Refused {
+            slot,
+            fields,
+            asked,
+            lit,
+        } => KeyResult::Refused {
+            view: view(about(at), slot),
+            fields: fields
+                .iter()
+                .map(|(field, cell)| (key(*field).clone(), held(*field, *cell)))
+                .collect(),
             beacons: leases(*asked)
                 .map(|one| (lease(one), lit & super::state::bit(one) != 0))
                 .collect(),
@@ -372,8 +390,9 @@ impl Answer {
         };
         visit(rev);
         for part in parts {
-            if let Part::Refused { slot, .. } = part {
+            if let Part::Refused { slot, fields, .. } = part {
                 slot.each_rev(visit);
+                fields.iter_mut().for_each(|(_, cell)| visit(&mut cell.rev));
             }
         }
     }
@@ -382,7 +401,10 @@ impl Answer {
 impl Txn {
     pub fn each_rev(&mut self, visit: &mut dyn FnMut(&mut u8)) {
         for compare in &mut self.compares {
-            if let Compare::Unchanged(rev) | Compare::ClaimUnchanged(_, rev) = compare {
+            if let Compare::Unchanged(rev)
+            | Compare::ClaimUnchanged(_, rev)
+            | Compare::FieldUnchanged(_, rev) = compare
+            {
                 visit(rev);
             }
         }

@@ -376,6 +376,20 @@ impl State {
         self.ask(number, Input::Read(views, self.rev), rules);
     }
 
+    /// Reads what a process wants to know, and watches it.
+    pub fn look(&mut self, number: usize, rules: &Rules) {
+        let wanted = rules.facts(self, number).wanted;
+        let process = &mut self.processes[number];
+        let mut views = Vec::new();
+        for (key, slot) in (0..).zip(self.slots) {
+            if wanted[usize::from(key)] {
+                process.watched[usize::from(key)] = true;
+                views.push((key, slot));
+            }
+        }
+        self.ask(number, Input::Look(views, self.rev), rules);
+    }
+
     /// Whether a process that leaves has released everything.
     pub fn can_give_up(&self, number: usize, rules: &Rules) -> bool {
         let process = &self.processes[number];
@@ -439,8 +453,11 @@ fn abandon_one(requests: &mut Vec<Request>, at: usize) {
 impl super::state::Process {
     /// Begins to watch the keys of a request.
     fn watch(&mut self, txns: &[(u8, Txn)]) {
-        for (key, _) in txns {
+        for (key, txn) in txns {
             self.watched[usize::from(*key)] = true;
+            for field in txn.fields() {
+                self.watched[usize::from(field)] = true;
+            }
         }
     }
 
@@ -449,6 +466,10 @@ impl super::state::Process {
         let mut wishes = [0; KEYS];
         if let Event::Node { key, .. } | Event::Claim { key, .. } = event {
             wishes[usize::from(key)] = self.wishes[usize::from(key)];
+            // A field is judged by its object.
+            if super::objects::are_there() {
+                wishes[0] = self.wishes[0];
+            }
         }
         wishes
     }

@@ -1,7 +1,8 @@
 //! The worlds that are explored, with the real protocol and with broken ones.
 
 use super::check::Property;
-use super::decided::{Decide, really};
+use super::convert::{World, enter};
+use super::decided::{Decide, Dress, really};
 use super::etcd::Fence;
 use super::explore::{Found, explore, rest};
 use super::minds::Minds;
@@ -20,6 +21,8 @@ pub struct Scenario {
     pub budget: Budget,
     /// A node is there that no registrator wrote.
     pub foreign: bool,
+    /// What the keys are.
+    pub world: World,
     /// It begins when the first wishes are fulfilled.
     pub settled: bool,
     /// Fewer states than these would mean that the scenario does not reach what it is for.
@@ -30,6 +33,8 @@ pub struct Scenario {
 #[derive(Clone, Copy)]
 pub struct Protocol {
     pub decide: Decide,
+    /// What becomes of the decisions of objects.
+    pub dress: Dress,
     pub fence: Fence,
     /// What is seen of a key during its transaction waits for the answer.
     pub events_wait: bool,
@@ -74,6 +79,7 @@ pub enum Reading {
 /// What ships.
 pub const REAL: Protocol = Protocol {
     decide: really,
+    dress: crate::own::dress,
     fence: Fence::Whole,
     events_wait: true,
     doubts: true,
@@ -101,6 +107,7 @@ pub const fn total(total: u8) -> Budget {
 impl Scenario {
     /// Explores it all, or enough to show that these promises are broken.
     pub fn explore(&self, protocol: &Protocol, enough: &[Property]) -> Found {
+        enter(self.world);
         let rules = Rules {
             minds: RefCell::new(Minds::new(*protocol, self.bounds.counts_tries)),
             protocol: *protocol,
@@ -154,8 +161,9 @@ impl Scenario {
         };
         if self.foreign {
             let (value, lease) = (2, 0);
+            let key = usize::from(self.world != World::Plain);
             state.edit(
-                0,
+                key as u8,
                 Cell {
                     value,
                     lease,
@@ -195,9 +203,11 @@ const fn begin() -> Scenario {
             counts_tries: false,
             holds_back: false,
             disowned: false,
+            mixes: false,
         },
         budget: Budget::NONE,
         foreign: false,
+        world: World::Plain,
         settled: true,
         at_least: 0,
     }
@@ -234,6 +244,13 @@ impl Scenario {
     /// Every registrator's identity has a second process.
     pub const fn with_successors(mut self) -> Scenario {
         self.processes = &[0, 1, 0, 1];
+        self
+    }
+
+    /// The key is an object of this kind.
+    pub const fn of(mut self, world: World) -> Scenario {
+        self.world = world;
+        self.bounds.mixes = self.budget.edit > 0 || self.foreign;
         self
     }
 

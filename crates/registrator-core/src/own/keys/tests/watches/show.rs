@@ -85,6 +85,13 @@ fn txn(txn: &Txn) -> String {
         Compare::NoClaims => "no claims".into(),
         Compare::ClaimUnchanged(lease, 0) => format!("claim L{lease} unchanged (it is not)"),
         Compare::ClaimUnchanged(lease, _) => format!("claim L{lease} unchanged"),
+        Compare::ClaimsAre(after, before, value) => {
+            format!("claims between L{after} and L{before} all {value}")
+        }
+        Compare::FieldAbsent(key) => format!("k{key} absent"),
+        Compare::FieldHeldBy(key, lease) => format!("k{key} held by L{lease}"),
+        Compare::FieldUnchanged(key, 0) => format!("k{key} unchanged (it is not)"),
+        Compare::FieldUnchanged(key, _) => format!("k{key} unchanged"),
         Compare::Lit(lease) => format!("L{lease} lit"),
         Compare::Out(lease) => format!("L{lease} out"),
     });
@@ -93,6 +100,8 @@ fn txn(txn: &Txn) -> String {
         Change::Delete => "delete".into(),
         Change::PutClaim(value, lease) => format!("claim {value}@{lease}"),
         Change::DeleteClaim(lease) => format!("drop claim L{lease}"),
+        Change::PutField(key, value, lease) => format!("put k{key} {value}@{lease}"),
+        Change::DeleteField(key) => format!("delete k{key}"),
     });
     let list = |texts: Vec<String>| texts.join(", ");
     format!(

@@ -6,7 +6,7 @@
 /// Leases that a world can have in all; they are numbered from 1, and 0 is none.
 pub const LEASES: usize = 5;
 /// Keys that a world can have.
-pub const KEYS: usize = 2;
+pub const KEYS: usize = 3;
 /// The streams of events, without order between them: of nodes, claims, identities, beacons.
 pub const STREAMS: usize = 4;
 /// The stream of the nodes.
@@ -85,6 +85,11 @@ pub enum Compare {
     Unchanged(u8),
     NoClaims,
     ClaimUnchanged(u8, u8),
+    /// After and before these leases, 0 for none; the value, 0 for no claim.
+    ClaimsAre(u8, u8, u8),
+    FieldAbsent(u8),
+    FieldHeldBy(u8, u8),
+    FieldUnchanged(u8, u8),
     Lit(u8),
     Out(u8),
 }
@@ -96,6 +101,8 @@ pub enum Change {
     Delete,
     PutClaim(u8, u8),
     DeleteClaim(u8),
+    PutField(u8, u8, u8),
+    DeleteField(u8),
 }
 
 /// `KeyTxn` of `registrator-core`.
@@ -103,6 +110,23 @@ pub enum Change {
 pub struct Txn {
     pub compares: Vec<Compare>,
     pub changes: Vec<Change>,
+}
+
+impl Txn {
+    /// The fields that it compares or writes.
+    pub fn fields(&self) -> std::collections::BTreeSet<u8> {
+        let compared = self.compares.iter().filter_map(|compare| match compare {
+            Compare::FieldAbsent(key)
+            | Compare::FieldHeldBy(key, _)
+            | Compare::FieldUnchanged(key, _) => Some(*key),
+            _ => None,
+        });
+        let written = self.changes.iter().filter_map(|change| match change {
+            Change::PutField(key, ..) | Change::DeleteField(key) => Some(*key),
+            _ => None,
+        });
+        compared.chain(written).collect()
+    }
 }
 
 /// What a watch tells.
@@ -178,6 +202,7 @@ pub enum Part {
     /// What is there, the beacons that were compared, and those of them that are lit.
     Refused {
         slot: Slot,
+        fields: Vec<(u8, Cell)>,
         asked: u8,
         lit: u8,
     },
@@ -294,6 +319,8 @@ pub struct Wrong {
     pub imposes: bool,
     /// It was one of a session that is over.
     pub stale: bool,
+    /// It took away the fields of an object that counts before and after.
+    pub fells: bool,
 }
 
 /// How often the environment may do something.

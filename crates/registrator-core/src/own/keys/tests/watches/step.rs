@@ -20,6 +20,8 @@ pub enum Step {
     /// A request that nobody waits for is lost.
     Lose(usize, usize),
     Receive(usize, usize),
+    /// What a process wants to know is read.
+    Look(usize),
     GiveUp(usize),
     Revoke(usize),
     // From here on it is the environment.
@@ -67,6 +69,8 @@ pub struct Bounds {
     pub disowned: bool,
     /// Deletions may be held back.
     pub holds_back: bool,
+    /// Fields are touched by others, so that there may be a mixture for a moment.
+    pub mixes: bool,
 }
 
 /// What followed from a step.
@@ -181,6 +185,9 @@ fn inner_steps(
             Progress::Answered(_) => steps.push(Step::Receive(number, at)),
         }
     }
+    if process.session && rules.facts(state, number).wanted.contains(&true) {
+        steps.push(Step::Look(number));
+    }
     if state.can_give_up(number, rules) {
         steps.push(Step::GiveUp(number));
     }
@@ -215,7 +222,11 @@ fn dead_leases(state: &State, bounds: &Bounds, quiet: bool, steps: &mut Vec<Step
 }
 
 fn hands(state: &State, bounds: &Bounds, steps: &mut Vec<Step>) {
-    for key in 0..bounds.keys {
+    let keys = match super::objects::are_there() {
+        true => 1..KEYS,
+        false => 0..bounds.keys,
+    };
+    for key in keys {
         let slot = &state.slots[key];
         if state.budget.edit > 0 {
             let cell = |value, lease| Cell {
@@ -324,7 +335,7 @@ fn intentions(state: &State, number: usize, bounds: &Bounds, rules: &Rules, step
 pub fn wishes(bounds: &Bounds) -> impl Iterator<Item = [u8; KEYS]> + use<> {
     let (values, keys) = (bounds.values, bounds.keys);
     let second = if keys > 1 { values } else { 0 };
-    (0..=values).flat_map(move |first| (0..=second).map(move |second| [first, second]))
+    (0..=values).flat_map(move |first| (0..=second).map(move |second| [first, second, 0]))
 }
 
 /// Takes a step.
@@ -356,6 +367,7 @@ fn take(state: &mut State, step: Step, bounds: &Bounds, rules: &Rules) -> Effect
         }
         Step::Receive(number, at) => state.receive(number, at, rules),
         Step::NeverAnswered(number, at) => state.give_up_waiting(number, at, rules),
+        Step::Look(number) => state.look(number, rules),
         Step::GiveUp(number) => state.give_up(number, rules),
         Step::Revoke(number) => {
             let lease = state.processes[number].lease;
@@ -491,6 +503,7 @@ fn cost(budget: &mut Budget, step: Step) -> Option<&mut u8> {
         | Step::Execute(..)
         | Step::Lose(..)
         | Step::Receive(..)
+        | Step::Look(_)
         | Step::GiveUp(_)
         | Step::Revoke(_)
         | Step::EndLease(_)

@@ -1,0 +1,135 @@
+//! The fields of objects: keys that are seen as any other, and decided with the marker of their object.
+
+use super::Keys;
+use crate::node::{Definition, Key, Value};
+use crate::own::session::Wanted;
+use crate::own::{Held, Part, Revision, Who};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+impl Keys {
+    /// Keys that this process ought to know and does not, since the last time.
+    pub(crate) fn take_wanted(&mut self) -> Option<Wanted> {
+        let (session, _) = self.session.as_ref()?;
+        let keys = std::mem::take(&mut self.wanted);
+        (!keys.is_empty()).then_some(Wanted {
+            session: *session,
+            keys,
+        })
+    }
+
+    /// The markers of which something may have changed since the last time.
+    pub(crate) fn take_changed_objects(&mut self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.ledger.changed_objects)
+    }
+
+    /// The definition of an object that counts for everybody, if it stands as far as is known.
+    pub(crate) fn stands(&self, marker: &Key) -> Option<Value> {
+        let (_, who) = self.session.as_ref()?;
+        let tracked = self.ledger.get(marker)?;
+        crate::own::stands(who, marker, &tracked.sight.view)
+    }
+
+    /// Asks for a decision of a key; of a field, for one of its object.
+    pub(super) fn mark_owner(&mut self, key: &Key) {
+        let objects: Vec<Key> = self.ledger.objects_of(key).cloned().collect();
+        if objects.is_empty() {
+            self.mark([key.clone()].into());
+        }
+        for object in objects {
+            self.mark([object].into());
+        }
+    }
+
+    /// Takes interest in the fields that an object has or may get.
+    pub(super) fn add_parts(&mut self, marker: &Key, wish: Option<&Value>) -> BTreeSet<Key> {
+        let view = self.ledger.get(marker).map(|tracked| &tracked.sight.view);
+        let held = view
+            .into_iter()
+            .flat_map(|view| view.node.iter().chain(view.claims.values()));
+        let texts: BTreeSet<&Value> = held.map(|held| &held.value).chain(wish).collect();
+        let definitions = texts
+            .into_iter()
+            .filter_map(|text| Definition::parse(marker, text));
+        let fields: BTreeSet<Key> = definitions.flat_map(|it| it.fields.into_keys()).collect();
+        for field in &fields {
+            self.orphans.remove(field);
+        }
+        self.ledger.add_parts(marker, &fields);
+        fields
+    }
+
+    /// The same, and loses interest in all others that it had.
+    pub(super) fn keep_parts(&mut self, marker: &Key, wish: Option<&Value>) {
+        let fields = self.add_parts(marker, wish);
+        self.drop_parts_but(marker, &fields);
+    }
+
+    /// Loses interest in the fields of an object that are none of these.
+    pub(super) fn drop_parts_but(&mut self, marker: &Key, fields: &BTreeSet<Key>) {
+        for fallen in self.ledger.keep_parts(marker, fields) {
+            self.mark([fallen].into());
+        }
+    }
+
+    /// What is known of the fields of an object, and until when to wait before it is decided.
+    pub(super) fn parts(
+        &mut self,
+        who: &Who,
+        marker: &Key,
+        wish: Option<&Value>,
+        now: Instant,
+    ) -> (BTreeMap<Key, Part>, Option<Instant>) {
+        let keys: Vec<Key> = self.ledger.parts_of(marker).cloned().collect();
+        let holds = self.ledger.get(marker);
+        let holds = holds.is_some_and(|it| it.sight.view.holder() == Some(who.me));
+        let (mut parts, mut until) = (BTreeMap::new(), None);
+        for key in keys {
+            let is_first = self.ledger.objects_of(&key).next() == Some(marker);
+            let part = self.ledger.change(&key, |tracked| {
+                if holds && wish.is_some() && is_first {
+                    until = until.max(tracked.look_at_part(who, now));
+                }
+                if holds && !tracked.sight.told && !tracked.wanted {
+                    tracked.wanted = true;
+                    self.wanted.insert(key.clone());
+                }
+                Part {
+                    taken: !is_first,
+                    ..tracked.as_part()
+                }
+            });
+            parts.extend(part.map(|part| (key, part)));
+        }
+        (parts, until)
+    }
+
+    /// What a field of an object that this process holds ought to be, if it is one.
+    pub(super) fn wish_of_part(
+        &self,
+        field: &Key,
+        wish: impl Fn(&Key) -> Option<Value>,
+    ) -> Option<Value> {
+        let (_, who) = self.session.as_ref()?;
+        let marker = self.ledger.objects_of(field).next()?;
+        let view = &self.ledger.get(marker)?.sight.view;
+        let held = view.node.as_ref()?;
+        if held.lease != Some(who.me) || wish(marker).as_ref() != Some(&held.value) {
+            return None;
+        }
+        crate::own::stands(who, marker, view)?;
+        let definition = Definition::parse(marker, &held.value)?;
+        definition.fields.get(field).cloned()
+    }
+
+    /// Takes in what a refusal tells of fields.
+    pub(super) fn know_fields(&mut self, fields: BTreeMap<Key, Option<Held>>, revision: Revision) {
+        for (key, node) in fields {
+            self.ledger.change(&key, |tracked| {
+                if tracked.sight.is_news(revision) || !tracked.sight.told {
+                    tracked.sight.know_node(node, revision);
+                }
+            });
+        }
+    }
+}

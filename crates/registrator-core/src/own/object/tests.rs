@@ -1,0 +1,239 @@
+//! What [`super::dress`] makes of decisions.
+//!
+//! Process 1 decides; 2 and 3 are other registrators, 9 is not one. A view is written `value@lease` for the marker, then `lease=value`
+//! for each claim, then `field:value@lease` for each field that was seen, `field:-` if it was seen not to be there. Values are
+//! definitions: `a` has the fields `x` and `y` of value `a`, `b` has `x` of value `b`, and `!` is one host's that does not agree with
+//! itself.
+
+use super::*;
+use crate::node::Object;
+use crate::own::decide;
+use expect_test::{Expect, expect};
+
+fn marker() -> Key {
+    Key::parse("/k").unwrap().marker()
+}
+
+fn field(name: &str) -> Key {
+    Key::parse(&format!("/k/{name}")).unwrap()
+}
+
+fn text(on_conflict: OnConflict, name: &str) -> Value {
+    let names: &[&str] = match name {
+        "!" => return Definition::disputed(),
+        "a" => &["x", "y"],
+        _ => &["x"],
+    };
+    let fields = names.iter();
+    let fields = fields.map(|at| (field(at), Value::parse(name).unwrap()));
+    let name = Key::parse("/k").unwrap();
+    let object = Object::new(&name, on_conflict, fields.collect()).unwrap();
+    object.text().clone()
+}
+
+fn held(value: Value, lease: &str, mod_revision: i64) -> Held {
+    let lease = LeaseId(lease.parse().unwrap());
+    Held {
+        value,
+        lease: Some(lease).filter(|lease| lease.0 != 0),
+        mod_revision,
+    }
+}
+
+/// What is seen of the marker and of the fields.
+fn seen(on_conflict: OnConflict, words: &str) -> (View, BTreeMap<Key, Part>) {
+    let (mut view, mut parts) = (View::default(), BTreeMap::new());
+    for (at, word) in words.split_whitespace().enumerate() {
+        let revision = at as i64 + 10;
+        if let Some((name, what)) = word.split_once(':') {
+            let node = what.split_once('@');
+            let node =
+                node.map(|(value, lease)| held(Value::parse(value).unwrap(), lease, revision));
+            let part = Part {
+                managed: node.as_ref().is_some_and(|node| node.lease.is_none()),
+                seen: Some(node),
+                ..Part::default()
+            };
+            parts.insert(field(name), part);
+        } else if let Some((value, lease)) = word.split_once('@') {
+            view.node = Some(held(text(on_conflict, value), lease, revision));
+        } else if let Some((lease, value)) = word.split_once('=') {
+            let claim = held(text(on_conflict, value), lease, revision);
+            view.claims.insert(LeaseId(lease.parse().unwrap()), claim);
+        }
+    }
+    (view, parts)
+}
+
+fn name(on_conflict: OnConflict, value: &Value) -> String {
+    let known = ["a", "b", "c", "!"].into_iter();
+    let mut known = known.filter(|name| text(on_conflict, name) == *value);
+    known.next().map_or(value.to_string(), str::to_owned)
+}
+
+fn shown(on_conflict: OnConflict, txn: &KeyTxn) -> String {
+    let name = |value: &Value| name(on_conflict, value);
+    let last = |key: &Key| key.as_str().rsplit('/').next().unwrap().to_owned();
+    let bound = |lease: &Option<LeaseId>| lease.map_or(String::new(), |lease| lease.0.to_string());
+    let guards = txn.guards.iter().map(|guard| match guard {
+        Guard::Absent => "absent".to_owned(),
+        Guard::HeldBy(lease) => format!("held by {}", lease.0),
+        Guard::Unchanged(revision) => format!("unchanged since {revision}"),
+        Guard::NoClaims => "no claims".to_owned(),
+        Guard::ClaimUnchanged(lease, revision) => {
+            format!("claim {} unchanged since {revision}", lease.0)
+        }
+        Guard::ClaimsAre(after, before, value) => {
+            let value = value.as_ref().map_or("none".to_owned(), name);
+            format!("claims {}..{} {value}", bound(after), bound(before))
+        }
+        Guard::Field(key, FieldGuard::Absent) => format!("{} absent", last(key)),
+        Guard::Field(key, FieldGuard::HeldBy(lease)) => format!("{}@{}", last(key), lease.0),
+        Guard::Field(key, FieldGuard::Unchanged(revision)) => {
+            format!("{} unchanged since {revision}", last(key))
+        }
+        Guard::Lit(lease) => format!("{} is alive", lease.0),
+        Guard::Out(lease) => format!("{} seems dead", lease.0),
+    });
+    let ops = txn.ops.iter().map(|op| match op {
+        Op::Put(value, lease) => format!("put {}@{}", name(value), lease.0),
+        Op::Delete => "delete".to_owned(),
+        Op::PutClaim(value, lease) => format!("claim {}={}", lease.0, name(value)),
+        Op::DeleteClaim(lease) => format!("drop claim {}", lease.0),
+        Op::PutField(key, value, lease) => format!("{}:={value}@{}", last(key), lease.0),
+        Op::DeleteField(key) => format!("delete {}", last(key)),
+    });
+    format!(
+        "if {}: {}",
+        guards.collect::<Vec<_>>().join(", "),
+        ops.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn check(on_conflict: OnConflict, rows: &[(Option<&str>, &str)], expected: Expect) {
+    let who = Who {
+        me: LeaseId(1),
+        registrators: [1, 2, 3].map(|lease| (LeaseId(lease), "".into())).into(),
+        beacons: [2, 3].map(LeaseId).into(),
+    };
+    let mut table = String::new();
+    for (wish, words) in rows {
+        let (view, parts) = seen(on_conflict, words);
+        let text = wish.map(|wish| text(on_conflict, wish));
+        let txn = decide(&who, &marker(), text.as_ref(), &view, true);
+        let known = Sides {
+            who: &who,
+            marker: &marker(),
+            wish: text.as_ref(),
+            view: &view,
+            part: &|key| parts.get(key).cloned().unwrap_or_default(),
+        };
+        let txn = dress(&known, txn);
+        let answer = txn.map_or("nothing".to_owned(), |txn| shown(on_conflict, &txn));
+        table += &format!("wish {} | {words} | {answer}\n", wish.unwrap_or("-"));
+    }
+    expected.assert_eq(&table);
+}
+
+#[test]
+fn the_smallest_definition_counts() {
+    check(
+        OnConflict::Smallest,
+        &[
+            (Some("a"), ""),
+            (Some("a"), "x:- y:a@1"),
+            (Some("a"), "a@1 x:a@1 y:a@1"),
+            (Some("b"), "a@1 x:a@1 y:a@1"),
+            (None, "a@1 x:a@1 y:a@1"),
+            (None, "a@1 2=b"),
+            (Some("a"), "b@2"),
+            (Some("b"), "a@2"),
+            (Some("b"), "a@2 1=b"),
+            (None, "b@2 1=a"),
+        ],
+        expect![[r#"
+            wish a |  | if absent, no claims, x absent, y absent: put a@1, x:=a@1, y:=a@1
+            wish a | x:- y:a@1 | if absent, no claims, x absent, y@1: put a@1, x:=a@1, y:=a@1
+            wish a | a@1 x:a@1 y:a@1 | nothing
+            wish b | a@1 x:a@1 y:a@1 | if unchanged since 10, no claims, x@1, y@1: put b@1, x:=b@1, delete y
+            wish - | a@1 x:a@1 y:a@1 | if unchanged since 10, no claims, x@1, y@1: delete, delete x, delete y
+            wish - | a@1 2=b | if unchanged since 10, claim 2 unchanged since 11, 2 is alive, x@1, y@1: put b@2, drop claim 2, x:=b@2, delete y
+            wish a | b@2 | if unchanged since 10, no claims, x@2, y absent: put a@1, claim 2=b, x:=a@1, y:=a@1
+            wish b | a@2 | if unchanged since 10: claim 1=b
+            wish b | a@2 1=b | nothing
+            wish - | b@2 1=a | if unchanged since 10: drop claim 1
+        "#]],
+    );
+}
+
+#[test]
+fn none_counts_until_all_agree() {
+    check(
+        OnConflict::None,
+        &[
+            (Some("a"), ""),
+            (Some("b"), "a@2"),
+            (Some("a"), "a@2"),
+            (Some("b"), "a@2 1=a"),
+            (Some("b"), "a@2 3=b"),
+            (None, "a@2 1=b"),
+            (None, "a@2 1=b 3=a"),
+            (None, "a@2 1=b 3=b"),
+            (Some("a"), "b@2"),
+            (None, "a@1 2=b x:- y:-"),
+            (None, "a@1 2=b 3=b x:- y:-"),
+            (Some("a"), "a@1 2=a x:- y:-"),
+            (Some("a"), "a@1 2=b x:a@1 y:a@1"),
+            (Some("!"), "a@1 2=a x:a@1 y:a@1"),
+            (Some("!"), ""),
+        ],
+        expect![[r#"
+            wish a |  | if absent, no claims, x absent, y absent: put a@1, x:=a@1, y:=a@1
+            wish b | a@2 | if unchanged since 10, x@2, y@2: claim 1=b, delete x, delete y
+            wish a | a@2 | if unchanged since 10: claim 1=a
+            wish b | a@2 1=a | if unchanged since 10, x@2, y@2: claim 1=b, delete x, delete y
+            wish b | a@2 3=b | if unchanged since 10, x absent, y absent: claim 1=b
+            wish - | a@2 1=b | if unchanged since 10, claims ..1 none, claims 1.. none, x absent, y absent: drop claim 1, x:=a@2, y:=a@2
+            wish - | a@2 1=b 3=a | if unchanged since 10, claims ..1 none, claims 1.. a, x absent, y absent: drop claim 1, x:=a@2, y:=a@2
+            wish - | a@2 1=b 3=b | if unchanged since 10, claim 3 unchanged since 12, x absent, y absent: drop claim 1
+            wish a | b@2 | if unchanged since 10, no claims, x@2, y absent: put a@1, claim 2=b, delete x
+            wish - | a@1 2=b x:- y:- | if unchanged since 10, claim 2 unchanged since 11, 2 is alive, claims ..2 none, claims 2.. none, x absent, y absent: put b@2, drop claim 2, x:=b@2
+            wish - | a@1 2=b 3=b x:- y:- | if unchanged since 10, claim 2 unchanged since 11, 2 is alive, claims ..2 none, claims 2.. b, x absent, y absent: put b@2, drop claim 2, x:=b@2
+            wish a | a@1 2=a x:- y:- | if unchanged since 10, claims .. a, x absent, y absent: x:=a@1, y:=a@1
+            wish a | a@1 2=b x:a@1 y:a@1 | if unchanged since 10, claim 2 unchanged since 11, x@1, y@1: delete x, delete y
+            wish ! | a@1 2=a x:a@1 y:a@1 | if unchanged since 10, claim 2 unchanged since 11, x@1, y@1: put !@1, delete x, delete y
+            wish ! |  | if absent, no claims: put !@1
+        "#]],
+    );
+}
+
+#[test]
+fn fields_are_mended_and_those_of_others_are_left() {
+    check(
+        OnConflict::Smallest,
+        &[
+            (Some("a"), "a@1 x:b@1 y:a@1"),
+            (Some("a"), "a@1 x:b@0 y:a@1"),
+            (Some("a"), "a@1 x:a@1 y:-"),
+            (Some("a"), "a@1 y:-"),
+            (Some("a"), "a@1 x:z@2 y:a@1"),
+            (Some("a"), "a@1 x:z@2 y:-"),
+            (Some("a"), "x:z@9"),
+            (Some("a"), "b@2 x:b@3"),
+            (Some("b"), "a@2 1=b x:a@1"),
+            (None, "a@1 2=b x:z@3"),
+        ],
+        expect![[r#"
+            wish a | a@1 x:b@1 y:a@1 | if unchanged since 10, x@1, y@1: x:=a@1
+            wish a | a@1 x:b@0 y:a@1 | if unchanged since 10, x unchanged since 11, y@1: x:=a@1
+            wish a | a@1 x:a@1 y:- | if unchanged since 10, x@1, y absent: y:=a@1
+            wish a | a@1 y:- | nothing
+            wish a | a@1 x:z@2 y:a@1 | if unchanged since 10, x unchanged since 11, y@1: delete y
+            wish a | a@1 x:z@2 y:- | nothing
+            wish a | x:z@9 | if absent, no claims, x unchanged since 10, y absent: put a@1
+            wish a | b@2 x:b@3 | if unchanged since 10, no claims, x unchanged since 11, y absent: put a@1, claim 2=b
+            wish b | a@2 1=b x:a@1 | if unchanged since 10, x@1: delete x
+            wish - | a@1 2=b x:z@3 | if unchanged since 10, claim 2 unchanged since 11, 2 is alive, x unchanged since 12, y@1: put b@2, drop claim 2, delete y
+        "#]],
+    );
+}
