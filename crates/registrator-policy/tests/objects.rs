@@ -203,7 +203,7 @@ fn objects_count_for_the_limits() {
 fn the_memory_of_objects_is_bounded() {
     for body in [
         r#"big = "x" * 1000000
-    return [object("/o", {str(n): big}) for n in range(20)]"#,
+    return [object("/o", {"a": 1}, members = {str(n): big}) for n in range(20)]"#,
         r#"many = {"x" * 500 + str(n): "" for n in range(40)}
     return [object("/o", many) for n in range(1000)] and None"#,
         r#"return [object("/o", {"a": ""}, uses = ["/" + "x" * 1000] * 1000) for n in range(100)]"#,
