@@ -13,10 +13,11 @@ mod world;
 use etcd_mem::store::{Delete, KeyRange, Put};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use registrator_core::node::Key;
 use registrator_core::observe::watch;
 use registrator_core::reconciler::{Event, OnExit};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use world::World;
 use world::record::{self, Exempt};
@@ -116,7 +117,20 @@ enum Step {
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
-    prop::collection::vec((0u8..4, 8u8..12), 0..4)
+    prop::collection::vec((0u8..6, 8u8..12), 0..5)
+}
+
+/// The objects, by the numbers of their keys: of one the smallest definition counts, of the other none until all agree.
+const OBJECTS: [(u8, &str, &str); 2] = [(4, "/o/s", "smallest"), (5, "/o/n", "none")];
+
+/// The nodes of the definition with this number. Members go with it.
+fn definition(conflict: &str, number: u8) -> Json {
+    let value = number.to_string();
+    let nodes = match number % 2 {
+        0 => json!({"x": value, "y": value}),
+        _ => json!({"x": value}),
+    };
+    json!({"conflict": conflict, "nodes": nodes, "members": {format!("m/{number}"): value}})
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -156,11 +170,17 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn answer(asked: &Asked) -> Json {
     // One container that asks twice for a key asks for the last value: a dict has one value for a key.
-    let nodes: Map<_, _> = asked
-        .iter()
+    let plain = asked.iter().filter(|(key, _)| *key < 4);
+    let nodes: Map<_, _> = plain
         .map(|(key, value)| (format!("/k{key}"), value.to_string().into()))
         .collect();
-    json!({"nodes": nodes})
+    let mut objects = Map::new();
+    for (key, number) in asked {
+        if let Some((_, name, conflict)) = OBJECTS.iter().find(|(at, ..)| at == key) {
+            objects.insert((*name).to_owned(), definition(conflict, *number));
+        }
+    }
+    json!({"nodes": nodes, "objects": objects})
 }
 
 fn apply(world: &mut World, host: &str, container: u8, answer: Json) {
@@ -316,6 +336,79 @@ fn expected(last: &[(usize, u8, Asked)]) -> BTreeMap<String, BTreeMap<&'static s
     wishes
 }
 
+/// What the containers say of an object, by host: the numbers of their definitions.
+type Defined = BTreeMap<usize, BTreeSet<u8>>;
+
+fn defined(last: &[(usize, u8, Asked)], object: u8) -> Defined {
+    let mut containers: BTreeMap<(usize, u8), Option<u8>> = BTreeMap::new();
+    for (host, container, asked) in last {
+        let last = asked.iter().rev().find(|(key, _)| *key == object);
+        containers.insert((*host, *container), last.map(|(_, number)| *number));
+    }
+    let mut by_host = Defined::new();
+    for ((host, _), number) in containers {
+        by_host.entry(host).or_default().extend(number);
+    }
+    by_host.retain(|_, numbers| !numbers.is_empty());
+    by_host
+}
+
+/// The definition that counts, as its number. Its text is compared, in which the number is the first thing that differs.
+fn counts(defined: &Defined, conflict: &str) -> Option<u8> {
+    let all: BTreeSet<u8> = defined.values().flatten().copied().collect();
+    match conflict {
+        "none" if all.len() > 1 => None,
+        _ => all.into_iter().min_by_key(u8::to_string),
+    }
+}
+
+/// Adds the members of the definitions that count to what is wished, and checks the fields, which it takes out of the lines.
+fn check_objects(
+    lines: Vec<String>,
+    last: &[(usize, u8, Asked)],
+    wishes: &mut BTreeMap<String, BTreeMap<&'static str, String>>,
+) -> Vec<String> {
+    let mut rest = lines;
+    for (key, name, conflict) in OBJECTS {
+        let defined = defined(last, key);
+        let number = counts(&defined, conflict);
+        let mut expected = BTreeMap::new();
+        if let Some(number) = number {
+            let definition = definition(conflict, number);
+            for (field, value) in definition["nodes"].as_object().unwrap() {
+                expected.insert(
+                    format!("{name}/{field}"),
+                    value.as_str().unwrap().to_owned(),
+                );
+            }
+            let hosts = defined.iter().filter(|(_, all)| all.contains(&number));
+            let hosts = hosts.map(|(host, _)| (HOSTS[*host], number.to_string()));
+            wishes.insert(format!("{name}/m/{number}"), hosts.collect());
+        }
+        let is_field = |line: &String| {
+            ["x ", "y "]
+                .iter()
+                .any(|field| line.starts_with(&format!("{name}/{field}")))
+        };
+        let (fields, others): (Vec<String>, Vec<String>) = rest.into_iter().partition(is_field);
+        rest = others;
+        let found = fields.iter().map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            (words[0].to_owned(), words[1].to_owned())
+        });
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{defined:?}");
+        let owners: BTreeSet<&str> = fields
+            .iter()
+            .filter_map(|line| line.split(' ').nth(2))
+            .collect();
+        assert!(
+            owners.len() < 2 && fields.iter().all(|line| !line.contains("claimed")),
+            "{fields:?}"
+        );
+    }
+    rest
+}
+
 /// Checks a line of [`World::keys`] for each wished key: the smallest value, held by one who wishes it, claimed by all others.
 fn check_keys(lines: &[String], wishes: &BTreeMap<String, BTreeMap<&'static str, String>>) {
     assert_eq!(lines.len(), wishes.len(), "{lines:?} for {wishes:?}");
@@ -408,7 +501,12 @@ proptest! {
         HOSTS.iter().for_each(|host| world.start(host, true));
         steps.iter().for_each(|step| perform(&mut world, step));
         calm(&mut world, &last);
-        check_keys(&world.keys(), &expected(&last));
+        let mut wishes = expected(&last);
+        let lines = check_objects(world.keys(), &last, &mut wishes);
+        check_keys(&lines, &wishes);
+        let is_field = |key: &Key| !key.as_str().contains("/m/");
+        let mixtures = record::mixtures(&world.store, is_field);
+        prop_assert_eq!(mixtures, [], "no definitions are mixed, and none that counts is absent");
         let gaps = record::gaps(&world.store, &world.others, Exempt::WithLease);
         prop_assert_eq!(gaps, [], "no key vanishes while somebody waits for it");
         let revision = world.store.revision();

@@ -7,6 +7,7 @@
 //! host a listing                 start one that has not listed Docker yet
 //! a listed                       Docker's list is complete
 //! a container web /k=v /l=w      a container runs, for which the policy gives these nodes
+//! a container web object:/r/web=none,a:1,+s:2   it gives an object of this kind, with a node /r/web/a and a member /r/web/s
 //! a container web ip=1 /k=@ip    the container has an address, which is the node's value
 //! a container web in=db /k=@ip   the container is in the network of another
 //! a container web at=5           it was started at this second, as engines tell it
@@ -89,10 +90,25 @@ fn answer(words: &[&str]) -> serde_json::Value {
             }
             "odd" => answer["Config"]["ExposedPorts"][value] = json!({}),
             "in" => answer["HostConfig"]["NetworkMode"] = format!("container:{value}").into(),
-            _ => answer["nodes"][key] = value.into(),
+            _ => match key.strip_prefix("object:") {
+                Some(name) => answer["objects"][name] = object(value),
+                None => answer["nodes"][key] = value.into(),
+            },
         }
     }
     answer
+}
+
+fn object(text: &str) -> serde_json::Value {
+    let mut parts = text.split(',');
+    let mut object = json!({"conflict": parts.next(), "nodes": {}, "members": {}});
+    for (name, value) in parts.map(|part| part.split_once(':').expect("NAME:VALUE")) {
+        match name.strip_prefix('+') {
+            Some(name) => object["members"][name] = value.into(),
+            None => object["nodes"][name] = value.into(),
+        }
+    }
+    object
 }
 
 fn on_host(world: &mut World, name: &str, words: &[&str]) {

@@ -9,7 +9,7 @@ use crate::backoff::Backoff;
 use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Level, LogLine};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
-use crate::node::{Key, Nodes};
+use crate::node::{Key, Nodes, Object};
 use crate::observe::container::ContainerId;
 use crate::observe::places::{LostPlaces, Places};
 use reasons::{Reasons, SharedReasons};
@@ -333,6 +333,14 @@ impl Evaluations {
         self.lives
             .iter()
             .filter_map(|(origin, life)| Some((origin, &life.failure.as_ref()?.error)))
+    }
+
+    /// The names of the objects asked for that refer to this one.
+    pub fn users_of(&self, name: &str) -> BTreeSet<&Key> {
+        let nodes = self.lives.values().flat_map(|life| &life.nodes);
+        let objects = nodes.flat_map(Nodes::objects);
+        let users = objects.filter(|it| it.uses().iter().any(|used| used.as_str() == name));
+        users.map(Object::name).collect()
     }
 
     /// All keys asked for, those of one container together, each once.

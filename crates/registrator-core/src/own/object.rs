@@ -139,6 +139,22 @@ pub fn dress(known: &Sides<'_>, txn: Option<KeyTxn>) -> Option<KeyTxn> {
     }
 }
 
+/// The field that keeps the object of this process from being written, and what somebody else has there.
+pub fn in_the_way(known: &Sides<'_>) -> Option<(Key, Held)> {
+    let side = Side::of(known.who, known.marker, known.view)?;
+    if side.lease != known.who.me {
+        return None;
+    }
+    let changes = changes(known, Some(&side), Some(&side));
+    changes.iter().find_map(|change| {
+        change.after?;
+        match change.holder(known.who.me) {
+            Holder::Others(held) => Some((change.key.clone(), held)),
+            Holder::Nobody | Holder::Ours(_) => None,
+        }
+    })
+}
+
 fn complete(known: &Sides<'_>, mut txn: KeyTxn) -> KeyTxn {
     let mut view = known.view.clone();
     view.apply(&txn.ops, 0);

@@ -2,10 +2,12 @@
 
 use super::{EtcdSight, Reconciler};
 use crate::evaluate::origin::Origin;
-use crate::node::{Key, Nodes};
+use crate::node::{Key, Nodes, Value};
 use crate::observe::container::Container;
 use crate::observe::instance::Problem;
 use crate::own::LeaseId;
+use crate::tell::notice::Askers;
+use crate::tell::objects::{definitions, named};
 use crate::tell::snapshot::{
     Attention, BrakeState, ContainerLine, Counts, NodeFilter, NodePage, PROBLEM_KINDS,
 };
@@ -216,17 +218,23 @@ impl Reconciler {
             }
         });
         let conflicts = self.conflicts.iter().map(|(key, sides)| {
-            let sides: Vec<String> = sides
-                .iter()
-                .map(|(value, askers)| format!("{value} for {askers}"))
-                .collect();
+            let sides = sides.iter();
+            let text = if key.object().is_some() {
+                let of =
+                    |(value, askers): &(Value, Askers)| (value.clone(), format!("for {askers}"));
+                definitions(key, &sides.map(of).collect::<Vec<_>>())
+            } else {
+                let sides = sides.map(|(value, askers)| format!("{value} for {askers}"));
+                let sides: Vec<String> = sides.collect();
+                format!(
+                    "{key}: the smallest of different values is registered: {}",
+                    sides.join("; ")
+                )
+            };
             Attention {
                 kind: "conflict",
                 about: Some(("key", key.as_str().into())),
-                text: format!(
-                    "{key}: the smallest of different values is registered: {}",
-                    sides.join("; ")
-                ),
+                text,
             }
         });
         let keys = self.all_keys().into_iter();
@@ -243,6 +251,13 @@ impl Reconciler {
         let held = standing.view.and_then(|view| view.node.as_ref());
         let held = held.map(|held| held.value.as_str()).unwrap_or_default();
         let what = match state {
+            KeyState::Blocked if key.object().is_some() => {
+                return standing.obstacle.map(|told| Attention {
+                    kind: state.name(),
+                    about: Some(("key", key.as_str().into())),
+                    text: told.to_string(),
+                });
+            }
             KeyState::Blocked => format!("holds {held}, which no registrator wrote"),
             KeyState::Disputed => "has different definitions, and none counts".to_owned(),
             KeyState::Outvoted => format!("holds the smaller value {held} of another host"),
@@ -258,7 +273,7 @@ impl Reconciler {
         Some(Attention {
             kind: state.name(),
             about: Some(("key", key.as_str().into())),
-            text: format!("{key} {what}"),
+            text: format!("{} {what}", named(key)),
         })
     }
 }

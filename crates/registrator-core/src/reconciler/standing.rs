@@ -146,6 +146,9 @@ fn wished(
             .unwrap_or_default();
         return KeyState::Disputed;
     }
+    if matches!(standing.obstacle, Some(Notice::ObjectBlocked { .. })) {
+        return KeyState::Blocked;
+    }
     let is_as_wished = held.is_some_and(|held| held.value == *wish);
     if holder == Some(who.me) && is_as_wished && view.claims.is_empty() {
         return KeyState::Registered;

@@ -5,7 +5,7 @@ use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Ticket, Urgency};
 use crate::merge::departures::Cause;
-use crate::node::{Key, Nodes, Value};
+use crate::node::{Definition, Key, Nodes, OnConflict, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::instance::{InstanceDelta, InstanceId, Problem};
 use crate::observe::places::LostPlaces;
@@ -374,8 +374,29 @@ impl Reconciler {
         while let Some(notice) = self.keys.next_notice() {
             let mut notice = self.with_askers(notice);
             self.note_told(&mut notice, now);
+            let missed = match &notice {
+                Notice::HostConflict {
+                    key,
+                    registered: (text, _),
+                    ..
+                } => self.missed(key, text),
+                _ => None,
+            };
             self.notices.push_back(notice);
+            self.notices.extend(missed);
         }
+    }
+
+    /// What is to be said of a conflict to those who refer to the object, if none of its definitions counts.
+    fn missed(&self, key: &Key, text: &Value) -> Option<Notice> {
+        let definition = Definition::parse(key, text)?;
+        let users = self.evaluations.users_of(key.object()?);
+        let by: Vec<Key> = users.into_iter().cloned().collect();
+        let is_missed = definition.on_conflict == OnConflict::None && !by.is_empty();
+        is_missed.then(|| Notice::Missed {
+            key: key.clone(),
+            by,
+        })
     }
 
     /// Members of objects are wished while these stand.
@@ -412,10 +433,13 @@ impl Reconciler {
             let sides: Vec<_> = sides.collect();
             if self.conflicts.get(key) != Some(&sides) {
                 self.conflicts.insert(key.clone(), sides.clone());
+                let smallest = sides.first().map(|(text, _)| text.clone());
+                let missed = smallest.and_then(|text| self.missed(key, &text));
                 self.notices.push_back(Notice::Conflict {
                     key: key.clone(),
                     candidates: sides,
                 });
+                self.notices.extend(missed);
             }
         } else if self.conflicts.remove(key).is_some() {
             let value = self.desired.winner(key).cloned();

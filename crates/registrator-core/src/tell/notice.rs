@@ -322,6 +322,24 @@ pub enum Notice {
         /// What is asked for.
         wish: Value,
     },
+    /// Somebody else has a node of an object, so none of its nodes is written.
+    ObjectBlocked {
+        /// The object.
+        key: Key,
+        /// The node.
+        field: Key,
+        /// What it holds.
+        value: Value,
+        /// The host whose registrator wrote it; `None` if none did.
+        host: Option<HostId>,
+    },
+    /// Of an object of which none counts there are objects here that refer to it.
+    Missed {
+        /// The object.
+        key: Key,
+        /// The names of the others.
+        by: Vec<Key>,
+    },
     /// etcd refuses to write a key.
     Rejected {
         /// The key.
@@ -388,6 +406,8 @@ impl Notice {
             | Notice::HostConflict { .. }
             | Notice::Repaired { .. }
             | Notice::Foreign { .. }
+            | Notice::ObjectBlocked { .. }
+            | Notice::Missed { .. }
             | Notice::NotSo { .. }
             | Notice::Remarked { .. }
             | Notice::OrphansKept(_)
@@ -414,6 +434,8 @@ impl Notice {
             | Notice::HostConflictEnded { key, .. }
             | Notice::Repaired { key, .. }
             | Notice::Foreign { key, .. }
+            | Notice::ObjectBlocked { key, .. }
+            | Notice::Missed { key, .. }
             | Notice::Rejected { key, .. }
             | Notice::PassageForbidden { key, .. } => Some(key),
             Notice::InstanceStarted { .. }

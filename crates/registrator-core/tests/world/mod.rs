@@ -20,7 +20,7 @@ use etcd_mem::store::{KeyRange, Range, Store, Watch};
 use registrator_core::evaluate::evaluation::{EvalError, EvalErrorKind, Evaluation};
 use registrator_core::evaluate::fence::Fence;
 use registrator_core::host::HostId;
-use registrator_core::node::{Key, Nodes, Value};
+use registrator_core::node::{Key, Nodes, Object, OnConflict, Value};
 use registrator_core::observe::container::{Container, ContainerId};
 use registrator_core::observe::etcd_path::EtcdPath;
 use registrator_core::observe::spec::{PolicyName, PolicySpec, Schema};
@@ -103,7 +103,7 @@ fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
         .into_iter()
         .flatten();
     let address = json.pointer("/NetworkSettings/Networks/net/IPAddress");
-    let nodes: Nodes = pairs
+    let mut nodes: Nodes = pairs
         .filter_map(|(key, value)| {
             // Without an address there is no node.
             let value = if value == "@ip" { address? } else { value };
@@ -113,10 +113,33 @@ fn evaluate(container: &Container) -> Result<Evaluation, EvalError> {
             ))
         })
         .collect();
+    let objects = json.get("objects").and_then(Json::as_object);
+    for (name, object) in objects.into_iter().flatten() {
+        nodes.insert_object(self::object(name, object));
+    }
     Ok(Evaluation {
         nodes,
         ..Evaluation::default()
     })
+}
+
+/// An object; the keys of its `nodes` and `members` are those below its name.
+fn object(name: &str, json: &Json) -> Object {
+    let below = |what: &str| -> BTreeMap<Key, Value> {
+        let all = json[what].as_object().into_iter().flatten();
+        all.map(|(key, value)| {
+            let key = Key::parse(&format!("{name}/{key}")).unwrap();
+            (key, Value::parse(value.as_str().unwrap()).unwrap())
+        })
+        .collect()
+    };
+    let on_conflict = match json["conflict"].as_str() {
+        Some("none") => OnConflict::None,
+        _ => OnConflict::Smallest,
+    };
+    let name = Key::parse(name).unwrap();
+    let object = Object::new(&name, on_conflict, below("nodes")).unwrap();
+    object.with_members(below("members")).unwrap()
 }
 
 /// A container whose document holds what the policy answers.

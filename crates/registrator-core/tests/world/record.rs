@@ -2,8 +2,8 @@
 
 use super::etcd;
 use etcd_mem::store::{Event, EventKind, KeyRange, Store, WatchRequest};
-use registrator_core::node::Key;
-use registrator_core::own::LeaseId;
+use registrator_core::node::{Definition, Key, OnConflict, Value};
+use registrator_core::own::{Held, LeaseId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// When a key may vanish although somebody waits for it.
@@ -50,8 +50,11 @@ pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
                     true => lit.insert(lease),
                     false => lit.remove(&lease),
                 };
-            } else if !there && !name.starts_with("/registrator/") {
-                deleted.push(Key::parse(&name).unwrap());
+            } else if !there {
+                // An object goes with its marker.
+                let own = name.starts_with("/registrator/");
+                let key = etcd::parse_node(&name);
+                deleted.extend(key.filter(|key| !own || key.object().is_some()));
             }
         }
         let counts = |lease: &LeaseId| exempt == Exempt::WithLease || lit.contains(lease);
@@ -62,6 +65,70 @@ pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
         }
     }
     gaps
+}
+
+/// The revisions at which an object had a part of a definition, or several, or one that did not count, or lacked one that did; `is_field`
+/// tells fields from members.
+pub fn mixtures(store: &Store, is_field: impl Fn(&Key) -> bool) -> Vec<(i64, Key)> {
+    let mut nodes: BTreeMap<Key, Held> = BTreeMap::new();
+    let mut claims: BTreeMap<Key, BTreeMap<LeaseId, Value>> = BTreeMap::new();
+    let mut mixtures = Vec::new();
+    for (revision, events) in history(store) {
+        for event in events {
+            let name = String::from_utf8(event.kv.key.clone()).unwrap();
+            let held = (event.kind == EventKind::Put).then(|| etcd::held(&event.kv));
+            if let Some((key, lease)) = etcd::parse_claim(&name) {
+                let claims = claims.entry(key).or_default();
+                match held {
+                    Some(held) => claims.insert(lease, held.value),
+                    None => claims.remove(&lease),
+                };
+            } else if let Some(key) = etcd::parse_node(&name) {
+                match held {
+                    Some(held) => nodes.insert(key, held),
+                    None => nodes.remove(&key),
+                };
+            }
+        }
+        let markers: BTreeSet<&Key> = nodes.keys().chain(claims.keys()).collect();
+        for marker in markers.into_iter().filter(|key| key.object().is_some()) {
+            let below = nodes.iter().filter(|(key, _)| {
+                key != &marker && key.as_str().starts_with(marker.as_str()) && is_field(key)
+            });
+            let found: BTreeMap<Key, (Value, Option<LeaseId>)> = below
+                .map(|(key, held)| (key.clone(), (held.value.clone(), held.lease)))
+                .collect();
+            if !is_whole(marker, nodes.get(marker), claims.get(marker), &found) {
+                mixtures.push((revision, marker.clone()));
+            }
+        }
+    }
+    mixtures
+}
+
+fn is_whole(
+    marker: &Key,
+    node: Option<&Held>,
+    claims: Option<&BTreeMap<LeaseId, Value>>,
+    found: &BTreeMap<Key, (Value, Option<LeaseId>)>,
+) -> bool {
+    let Some(node) = node else {
+        return found.is_empty();
+    };
+    let definition = Definition::parse(marker, &node.value).unwrap();
+    let mut claims = claims.into_iter().flat_map(BTreeMap::values);
+    let agree = claims.all(|claim| *claim == node.value);
+    let strict = definition.on_conflict == OnConflict::None;
+    let fields = definition.fields.into_iter();
+    let expected: BTreeMap<_, _> = fields
+        .map(|(key, value)| (key, (value, node.lease)))
+        .collect();
+    match (strict, agree) {
+        (true, false) => found.is_empty(),
+        // A claim may go with its lease, and who holds the object sees it a moment later.
+        (true, true) => found.is_empty() || *found == expected,
+        (false, _) => *found == expected,
+    }
 }
 
 /// The nodes that were deleted after a revision.

@@ -29,9 +29,10 @@ impl Keys {
         self.ledger.get(key).map(|tracked| self.told(key, tracked))
     }
 
-    /// All keys of interest, in their order.
+    /// All keys of interest, in their order. The fields of objects are these objects.
     pub(crate) fn tracked(&self) -> impl Iterator<Item = &Key> {
-        self.ledger.iter().map(|(key, _)| key)
+        let keys = self.ledger.iter().map(|(key, _)| key);
+        keys.filter(|key| !self.ledger.is_part(key))
     }
 
     fn told<'a>(&'a self, key: &Key, tracked: &'a Tracked) -> AboutTracked<'a> {

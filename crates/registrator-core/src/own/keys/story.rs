@@ -111,6 +111,11 @@ impl Story {
 /// What a transaction of this process did, if it is worth a word. `before` is the node that it found.
 pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<Notice> {
     let key = txn.key.clone();
+    let writes_fields = txn.ops.iter().any(|op| matches!(op, Op::PutField(..)));
+    // Without its fields an object is not there: why not is told otherwise.
+    if key.object().is_some() && !writes_fields && !txn.ops.contains(&Op::Delete) {
+        return None;
+    }
     let held_before = before.and_then(|held| held.lease);
     txn.ops.iter().find_map(|op| match op {
         Op::Put(value, lease) if *lease == who.me => Some(Notice::Registered {
@@ -132,6 +137,31 @@ pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<N
         | Op::PutField(..)
         | Op::DeleteField(_) => None,
     })
+}
+
+/// That the fields of an object of this process are there again, if the transaction wrote these and left its marker as it was.
+pub(super) fn of_fields(who: &Who, txn: &KeyTxn, marker: Option<&Held>) -> Option<Notice> {
+    let writes = |op: &Op| matches!(op, Op::PutField(_, _, lease) if *lease == who.me);
+    let moves = |op: &Op| matches!(op, Op::Put(..) | Op::Delete);
+    let marker = marker.filter(|_| txn.ops.iter().any(writes) && !txn.ops.iter().any(moves))?;
+    Some(Notice::Registered {
+        key: txn.key.clone(),
+        value: marker.value.clone(),
+        old: None,
+        askers: Askers::default(),
+        took: None,
+    })
+}
+
+/// That somebody else has a field of an object.
+pub(super) fn of_obstacle(who: &Who, marker: &Key, field: Key, held: &Held) -> Notice {
+    let host = held.lease.filter(|lease| who.knows(*lease));
+    Notice::ObjectBlocked {
+        key: marker.clone(),
+        field,
+        value: held.value.clone(),
+        host: host.map(|lease| who.name(lease)),
+    }
 }
 
 /// What people are told when etcd refuses `txn`.

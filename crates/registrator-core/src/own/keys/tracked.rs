@@ -8,7 +8,7 @@ use super::story::{self, Story};
 use super::tests::watches::decided::{decide, dress};
 use crate::node::{Key, Value};
 use crate::own::session::{Rejection, Seen};
-use crate::own::{Held, KeyTxn, LeaseId, Op, Part, Revision, Sides, View, Who};
+use crate::own::{Held, KeyTxn, LeaseId, Op, Part, Revision, Sides, View, Who, in_the_way};
 #[cfg(not(test))]
 use crate::own::{decide, dress};
 use crate::tell::notice::{Damage, Notice};
@@ -143,6 +143,7 @@ impl Tracked {
         let view = self.sight.to_decide(who.me, wish.is_some());
         let txn = decide(who, key, wish, &view, self.managed);
         let mut txn = txn.map(|txn| self.sight.without_own_claim(who.me, txn));
+        let mut obstacle = None;
         if key.object().is_some() {
             let known = Sides {
                 who,
@@ -152,6 +153,7 @@ impl Tracked {
                 part,
             };
             txn = dress(&known, txn);
+            obstacle = in_the_way(&known);
         }
         match (txn, wish) {
             (Some(txn), _) => match self.stand_back(who, &txn, now) {
@@ -160,7 +162,12 @@ impl Tracked {
             },
             (None, Some(wish)) => {
                 let view = &self.sight.view;
-                Next::Rest(self.story.standing(who, key, wish, view))
+                let mut news = self.story.standing(who, key, wish, view);
+                if let Some((field, held)) = obstacle {
+                    let blocked = story::of_obstacle(who, key, field, &held);
+                    news.extend(self.story.report(blocked));
+                }
+                Next::Rest(news)
             }
             (None, None) => Next::Forget,
         }

@@ -2,11 +2,12 @@
 
 use super::flights::Flight;
 use super::request::Request;
+use super::story;
 use super::tracked::{Kept, Next};
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
 use crate::own::session::{Commit, KeyResult, Outcome, Rejection};
-use crate::own::{FieldGuard, Guard, KeyTxn, LeaseId, Op, Revision, Who};
+use crate::own::{FieldGuard, Guard, Held, KeyTxn, LeaseId, Op, Revision, Who};
 use crate::tell::notice::Notice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -259,7 +260,7 @@ impl Keys {
                         tracked.applied(&who, txn, before.as_ref(), revision, now)
                     });
                     self.notices.extend(news.flatten());
-                    self.fields_written(&who, txn, revision, now);
+                    self.fields_written(&who, txn, before.as_ref(), revision, now);
                 }
                 KeyResult::Refused {
                     view,
@@ -281,12 +282,20 @@ impl Keys {
         self.mark(again);
     }
 
-    fn fields_written(&mut self, who: &Who, txn: &KeyTxn, revision: Revision, now: Instant) {
+    fn fields_written(
+        &mut self,
+        who: &Who,
+        txn: &KeyTxn,
+        before: Option<&Held>,
+        revision: Revision,
+        now: Instant,
+    ) {
         let absent = txn.guards.iter().filter_map(|guard| match guard {
             Guard::Field(key, FieldGuard::Absent) => Some((key.clone(), None)),
             _ => None,
         });
         self.know_fields(absent.collect(), revision);
+        let mut repaired = Vec::new();
         for op in &txn.ops {
             let (key, written) = match op {
                 Op::PutField(key, value, lease) => (key, Some((value, *lease))),
@@ -296,12 +305,15 @@ impl Keys {
             let damage = self.ledger.change(key, |tracked| {
                 tracked.part_written(who, written, revision, now)
             });
-            let repaired = damage.flatten().map(|damage| Notice::Repaired {
+            repaired.extend(damage.flatten().map(|damage| Notice::Repaired {
                 key: key.clone(),
                 damage,
-            });
-            self.notices.extend(repaired);
+            }));
         }
+        if repaired.is_empty() {
+            self.notices.extend(story::of_fields(who, txn, before));
+        }
+        self.notices.extend(repaired);
     }
 
     /// A request with several transactions may fail for one of them: each is tried alone, so that it harms nobody else.

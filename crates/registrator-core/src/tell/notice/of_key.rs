@@ -116,6 +116,30 @@ impl fmt::Display for OfKey<'_> {
                 f,
                 "{key} is not registered: it holds {value}, which no registrator wrote. Delete it to have {wish} registered"
             ),
+            Notice::ObjectBlocked {
+                key,
+                field,
+                value,
+                host,
+            } => {
+                let (key, whose) = (named(key), host.as_ref());
+                let whose = whose.map_or("no registrator wrote".to_owned(), |host| {
+                    format!("host {host} has as a node by itself")
+                });
+                write!(
+                    f,
+                    "{key} is not registered: {field} holds {value}, which {whose}. None of its nodes is written until that is gone"
+                )
+            }
+            Notice::Missed { key, by } => {
+                let by: Vec<&str> = by.iter().map(Key::as_str).collect();
+                write!(
+                    f,
+                    "{} is missing while its definitions differ, and these refer to it: {}",
+                    named(key),
+                    by.join(", ")
+                )
+            }
             Notice::Rejected { key, message } => {
                 write!(f, "etcd refuses {}: {message}", named(key))
             }
