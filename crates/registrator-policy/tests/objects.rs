@@ -86,6 +86,24 @@ fn what_is_no_object_is_refused() {
     );
 }
 
+/// One transaction replaces all of an object's nodes, and etcd bounds it. Members are not of that.
+#[test]
+fn an_object_has_a_size() {
+    refused(
+        r#"object("/lb", {str(n): n for n in range(41)})"#,
+        "object '/lb', (0..40).map { |n| [n.to_s, n] }.to_h",
+        "object /lb has more than 40 nodes",
+    );
+    refused(
+        r#"object("/lb", {"a": "x" * 140000})"#,
+        "object '/lb', { 'a' => 'x' * 140_000 }",
+        "the nodes of object /lb have more than 131072 bytes",
+    );
+    let many = r#"object("/lb", {"a": 1}, members = {str(n): "x" * 4000 for n in range(41)})"#;
+    let found = star(many).unwrap();
+    assert_eq!(found.matches("  member ").count(), 41);
+}
+
 #[test]
 fn what_has_another_type_is_refused() {
     refused_with(
@@ -203,7 +221,7 @@ fn objects_count_for_the_limits() {
 fn the_memory_of_objects_is_bounded() {
     for body in [
         r#"big = "x" * 1000000
-    return [object("/o", {str(n): big}) for n in range(20)]"#,
+    return [object("/o", {"a": 1}, members = {str(n): big}) for n in range(20)]"#,
         r#"many = {"x" * 500 + str(n): "" for n in range(40)}
     return [object("/o", many) for n in range(1000)] and None"#,
         r#"return [object("/o", {"a": ""}, uses = ["/" + "x" * 1000] * 1000) for n in range(100)]"#,

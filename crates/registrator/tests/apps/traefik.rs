@@ -161,7 +161,8 @@ impl Traefik {
         provided.map(plain).map(named).collect()
     }
 
-    /// All nodes of a container come in one transaction: no route is seen without its service, nor half a service.
+    /// All objects of a container come in one transaction: no route is seen without its service, nor half a service. Its servers come in the
+    /// next; a UDP service is nothing without them.
     #[track_caller]
     fn expect_no_errors(&self) {
         let log = self.process.log();
@@ -171,6 +172,7 @@ impl Traefik {
         let unserved = [
             "Error while dialing backend",
             "Error while handling UDP stream",
+            "the UDP service \\\"dns@etcd\\\" does not exist",
         ];
         let known = |line: &str| {
             [empty]
