@@ -357,7 +357,10 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
 }
 
 fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
-    let mut head = format!("key {}\n", one_line(about.key.as_str()));
+    let mut head = match about.key.object() {
+        Some(name) => format!("object {}\n", one_line(name)),
+        None => format!("key {}\n", one_line(about.key.as_str())),
+    };
     push(&mut head, "", &of_key_state(about));
     let mut body = String::new();
     if let Some(why) = &about.why {
