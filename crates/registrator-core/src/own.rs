@@ -12,7 +12,7 @@ pub mod session;
 mod who;
 
 pub use decide::decide;
-pub use object::{Part, Sides, dress, in_the_way, stands};
+pub use object::{KnownField, Sides, dress, in_the_way, stands};
 pub use who::Who;
 
 use crate::node::{Key, Value};

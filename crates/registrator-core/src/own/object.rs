@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of a field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct KnownField {
     /// What it is, if that was told.
     pub seen: Option<Option<Held>>,
     /// This process had it while it wished the object: it may replace what no registrator wrote.
@@ -64,7 +64,7 @@ pub fn stands(who: &Who, marker: &Key, view: &View) -> Option<Value> {
 /// A field before and after a transaction.
 struct Change<'a> {
     key: &'a Key,
-    part: Part,
+    part: KnownField,
     /// The leases of those who may have it: the holders of the marker whose definitions have this field.
     owners: [Option<LeaseId>; 2],
     /// Under which lease it is now, if the marker says so.
@@ -126,7 +126,7 @@ pub struct Sides<'a> {
     /// What is seen of it.
     pub view: &'a View,
     /// What is known of a field.
-    pub part: &'a dyn Fn(&Key) -> Part,
+    pub part: &'a dyn Fn(&Key) -> KnownField,
 }
 
 /// The transaction that was decided for a marker, with all that it entails for the object's fields. If none was, one that mends these.

@@ -200,7 +200,10 @@ impl Reconciler {
     /// What the state alone does not say.
     fn why(&self, key: &Key, state: Option<KeyState>, obstacle: Option<&Notice>) -> Option<String> {
         match (state?, obstacle) {
-            (KeyState::Rejected, Some(obstacle)) => Some(obstacle.to_string()),
+            (KeyState::Rejected, Some(obstacle))
+            | (KeyState::Blocked, Some(obstacle @ Notice::ObjectBlocked { .. })) => {
+                Some(obstacle.to_string())
+            }
             (KeyState::Kept, _) => Some(format!(
                 "a wish for it may be hidden: {}",
                 self.what_hides_wishes()

@@ -284,6 +284,9 @@ impl AboutKey {
             KeyState::Registered | KeyState::Pending | KeyState::Shared => return None,
             KeyState::Disputed => "Give one of the two another name, or all of them the same nodes.".to_owned(),
             KeyState::Outvoted => "To have both, give them different keys: the layout \"instances\" puts the container's id into the key.".to_owned(),
+            KeyState::Blocked if self.key.object().is_some() => {
+                "Delete that one, and the object is registered at once.".to_owned()
+            }
             KeyState::Blocked => format!(
                 "Delete it and the node is registered at once:\n  etcdctl del {}",
                 self.key

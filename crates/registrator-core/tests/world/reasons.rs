@@ -73,7 +73,7 @@ fn of_key(about: &AboutKey) -> Option<String> {
         KeyState::Shared => as_wished && other_host,
         KeyState::Outvoted => about.why.is_some() || (other_host && !as_wished),
         KeyState::Disputed => about.candidates.len() > 1 || about.why.is_some(),
-        KeyState::Blocked => held.is_some_and(|held| held.host.is_none()),
+        KeyState::Blocked => about.why.is_some() || held.is_some_and(|held| held.host.is_none()),
         KeyState::Rejected | KeyState::Kept | KeyState::HeldBack => about.why.is_some(),
     };
     (!told).then(|| format!("{about:?}"))

@@ -161,6 +161,8 @@ fn registrator(name: &str, docker: &Dockerd, etcd: &Etcd, services: &Path) -> Pr
         .args(["--docker-host", &docker.host(), "--host-id", name])
         .arg(etcd.flag())
         .args(HOST)
+        // A build without optimisation needs long for a container with hundreds of labels, on a busy machine.
+        .args(["--evaluation-timeout", "20s"])
         .args(["--lease-ttl", &format!("{}s", LEASE_TTL.as_secs())]);
     Process::start("kontena-registrator", &mut command)
 }

@@ -3,7 +3,7 @@
 use super::Keys;
 use crate::node::{Definition, Key, Value};
 use crate::own::session::Wanted;
-use crate::own::{Held, Part, Revision, Who};
+use crate::own::{Held, KnownField, Revision, Who};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -79,7 +79,7 @@ impl Keys {
         marker: &Key,
         wish: Option<&Value>,
         now: Instant,
-    ) -> (BTreeMap<Key, Part>, Option<Instant>) {
+    ) -> (BTreeMap<Key, KnownField>, Option<Instant>) {
         let keys: Vec<Key> = self.ledger.parts_of(marker).cloned().collect();
         let holds = self.ledger.get(marker);
         let holds = holds.is_some_and(|it| it.sight.view.holder() == Some(who.me));
@@ -94,7 +94,7 @@ impl Keys {
                     tracked.wanted = true;
                     self.wanted.insert(key.clone());
                 }
-                Part {
+                KnownField {
                     taken: !is_first,
                     ..tracked.as_part()
                 }

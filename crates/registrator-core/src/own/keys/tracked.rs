@@ -8,7 +8,7 @@ use super::story::{self, Story};
 use super::tests::watches::decided::{decide, dress};
 use crate::node::{Key, Value};
 use crate::own::session::{Rejection, Seen};
-use crate::own::{Held, KeyTxn, LeaseId, Op, Part, Revision, Sides, View, Who, in_the_way};
+use crate::own::{Held, KeyTxn, KnownField, LeaseId, Op, Revision, Sides, View, Who, in_the_way};
 #[cfg(not(test))]
 use crate::own::{decide, dress};
 use crate::tell::notice::{Damage, Notice};
@@ -130,7 +130,7 @@ impl Tracked {
         key: &Key,
         wish: Option<&Value>,
         kept: Kept,
-        part: &dyn Fn(&Key) -> Part,
+        part: &dyn Fn(&Key) -> KnownField,
         now: Instant,
     ) -> Next {
         if let Some(at) = self.look(who, wish.is_some(), now) {
@@ -271,8 +271,8 @@ impl Tracked {
     }
 
     /// What is known of it as a field.
-    pub(super) fn as_part(&self) -> Part {
-        Part {
+    pub(super) fn as_part(&self) -> KnownField {
+        KnownField {
             seen: self.sight.node().cloned(),
             managed: self.managed,
             taken: false,

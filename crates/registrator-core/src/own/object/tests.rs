@@ -41,7 +41,7 @@ fn held(value: Value, lease: &str, mod_revision: i64) -> Held {
 }
 
 /// What is seen of the marker and of the fields.
-fn seen(on_conflict: OnConflict, words: &str) -> (View, BTreeMap<Key, Part>) {
+fn seen(on_conflict: OnConflict, words: &str) -> (View, BTreeMap<Key, KnownField>) {
     let (mut view, mut parts) = (View::default(), BTreeMap::new());
     for (at, word) in words.split_whitespace().enumerate() {
         let revision = at as i64 + 10;
@@ -49,10 +49,10 @@ fn seen(on_conflict: OnConflict, words: &str) -> (View, BTreeMap<Key, Part>) {
             let node = what.split_once('@');
             let node =
                 node.map(|(value, lease)| held(Value::parse(value).unwrap(), lease, revision));
-            let part = Part {
+            let part = KnownField {
                 managed: node.as_ref().is_some_and(|node| node.lease.is_none()),
                 seen: Some(node),
-                ..Part::default()
+                ..KnownField::default()
             };
             parts.insert(field(name), part);
         } else if let Some((value, lease)) = word.split_once('@') {

@@ -306,7 +306,7 @@ fn detail(about: &AboutKey, now: WallTime) -> String {
                 .unwrap_or_default(),
             held.revision
         ),
-        (Some(KeyState::Blocked), Some(held)) => format!(
+        (Some(KeyState::Blocked), Some(held)) if about.key.object().is_none() => format!(
             "{} is there, which no registrator wrote: {}, revision {}",
             held.value,
             lease(held),
@@ -367,6 +367,9 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
         KeyState::Outvoted => {
             "of different values the smallest is registered everywhere, so this host waits"
         }
+        KeyState::Blocked if about.key.object().is_some() => {
+            "one of its nodes is somebody else's, so none of them is written"
+        }
         KeyState::Blocked => "etcd holds a value that no registrator wrote, so it is left alone",
         KeyState::Rejected => "etcd refuses it",
         KeyState::Kept => {
@@ -380,13 +383,18 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
 }
 
 fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
-    let mut head = format!("key {}\n", one_line(about.key.as_str()));
+    let mut head = match about.key.object() {
+        Some(name) => format!("object {}\n", one_line(name)),
+        None => format!("key {}\n", one_line(about.key.as_str())),
+    };
     push(&mut head, "", &of_key_state(about));
     let mut body = String::new();
     if let Some(why) = &about.why {
         push(&mut body, "", why);
     }
-    let held = about.held.as_ref();
+    // Of an object that is blocked there is but the marker.
+    let is_there = about.key.object().is_none() || about.state != Some(KeyState::Blocked);
+    let held = about.held.as_ref().filter(|_| is_there);
     if let Some(held) = held {
         let word = if held.host.is_some() {
             "registered"
@@ -407,7 +415,7 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
                 held.revision
             ),
         );
-    } else if about.connected {
+    } else if about.connected && is_there {
         row(&mut body, "there", "nothing");
     }
     for candidate in &about.candidates {

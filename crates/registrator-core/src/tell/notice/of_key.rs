@@ -69,6 +69,17 @@ impl fmt::Display for OfKey<'_> {
                 )
             }
             Notice::Removed(key) => write!(f, "removed {}", named(key)),
+            _ => OfHosts(self.0).fmt(f),
+        }
+    }
+}
+
+/// What other hosts have to do with.
+struct OfHosts<'a>(&'a Notice);
+
+impl fmt::Display for OfHosts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Notice::HandedOver { key, value, to } => {
                 let (key, value) = (named(key), shown(key, value));
                 write!(f, "handed {key} over to host {to}, as {value}")
@@ -103,6 +114,17 @@ impl fmt::Display for OfKey<'_> {
                 let (key, value) = (named(key), shown(key, value));
                 write!(f, "one value for {key} on all hosts again: {value}")
             }
+            _ => OfObstacle(self.0).fmt(f),
+        }
+    }
+}
+
+/// What was, or is, in the way.
+struct OfObstacle<'a>(&'a Notice);
+
+impl fmt::Display for OfObstacle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Notice::Repaired { key, damage } => {
                 write!(f, "somebody {}: written again", damage.done_to(key))
             }

@@ -5,7 +5,7 @@
 const PAGE = 100;
 const LINES = 150;
 const STATES = ['registered', 'pending', 'shared', 'outvoted', 'disputed', 'blocked', 'rejected', 'kept', 'held back'];
-const SIGNS = { registered: '✓', shared: '✓', pending: '…', outvoted: '!', disputed: '!', blocked: '✗', rejected: '✗', kept: '!', 'held back': '!' };
+const SIGNS = { registered: '✓', shared: '✓', pending: '…', outvoted: '!', disputed: '?', blocked: '✗', rejected: '✗', kept: '!', 'held back': '!' };
 
 const $ = (id) => document.getElementById(id);
 const view = { section: 'overview', after: '', more: '', paused: false, failed: null, wanted: 0 };

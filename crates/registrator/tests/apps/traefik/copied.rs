@@ -308,6 +308,11 @@ fn nobody_gets_another_ones_answer() {
         }
         expect_told(copies, &world.registrator.log());
     }
+    // Whose router uses what nobody has is told, too.
+    let log = world.registrator.log();
+    let parts = ["middlewares/lan", "refer to it", "routers/list-a"];
+    let told = |line: &str| parts.iter().all(|part| line.contains(part));
+    assert!(log.lines().any(told), "{log}");
     // It was no accident of the order in which all came.
     for (host, answers) in COPIES.iter().flat_map(|copies| copies.answers) {
         assert_eq!(asked(&traefik, host), words(answers), "{host}");
