@@ -144,7 +144,12 @@ fn wished(
         standing.ops = own::decide(who, key, Some(wish), view, managed)
             .map(|txn| txn.ops)
             .unwrap_or_default();
-        return KeyState::Disputed;
+        let mut next = view.clone();
+        next.apply(&standing.ops, 0);
+        return match is_disputed(who, key, &next) {
+            true => KeyState::Disputed,
+            false => KeyState::Pending,
+        };
     }
     if matches!(standing.obstacle, Some(Notice::ObjectBlocked { .. })) {
         return KeyState::Blocked;
