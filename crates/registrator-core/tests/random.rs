@@ -528,3 +528,28 @@ proptest! {
         prop_assert_eq!(world.store.revision(), revision, "nothing is written at rest");
     }
 }
+
+/// Of a host that a claim told of, and nothing else yet.
+#[test]
+fn an_object_passes_to_a_host_that_is_not_known_yet() {
+    let mut world = World::new();
+    HOSTS.iter().for_each(|host| world.start(host, true));
+    let apply = |host, container, asked: &[(u8, u8)]| Step::Apply {
+        host,
+        container,
+        asked: asked.to_vec(),
+    };
+    for step in [
+        apply(0, 1, &[(4, 8)]),
+        Step::Run { host: 0, steps: 3 },
+        apply(0, 0, &[]),
+        apply(0, 1, &[]),
+        apply(1, 0, &[(4, 8)]),
+        Step::Run { host: 1, steps: 1 },
+        Step::Settle,
+    ] {
+        perform(&mut world, &step);
+    }
+    let is_field = |key: &Key| !key.as_str().contains("/m/");
+    assert_eq!(record::mixtures(&world.store, is_field), []);
+}

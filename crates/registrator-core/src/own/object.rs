@@ -32,9 +32,15 @@ struct Side {
 }
 
 impl Side {
+    /// What there is, if a registrator wrote it.
     fn of(who: &Who, marker: &Key, view: &View) -> Option<Side> {
+        Side::decided(marker, view).filter(|side| who.knows(side.lease))
+    }
+
+    /// What a decision leads to. One may be for a registrator of which only a claim was told so far.
+    fn decided(marker: &Key, view: &View) -> Option<Side> {
         let node = view.node.as_ref()?;
-        let lease = node.lease.filter(|lease| who.knows(*lease))?;
+        let lease = node.lease?;
         let definition = Definition::parse(marker, &node.value)?;
         let strict = definition.on_conflict == OnConflict::None;
         let differs = |claim: &Held| strict && claim.value != node.value;
@@ -159,9 +165,13 @@ fn complete(known: &Sides<'_>, mut txn: KeyTxn) -> KeyTxn {
     let mut view = known.view.clone();
     view.apply(&txn.ops, 0);
     let before = Side::of(known.who, known.marker, known.view);
-    let after = Side::of(known.who, known.marker, &view);
+    let is_moved = txn.ops.iter().any(is_of_node);
+    let after = match is_moved {
+        true => Side::decided(known.marker, &view),
+        false => Side::of(known.who, known.marker, &view),
+    };
     let against = |side: &Option<Side>| side.as_ref().map(|side| side.against.clone());
-    if !txn.ops.iter().any(is_of_node) && against(&before) == against(&after) {
+    if !is_moved && against(&before) == against(&after) {
         return txn;
     }
     let changes = changes(known, before.as_ref(), after.as_ref());
