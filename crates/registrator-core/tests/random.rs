@@ -256,7 +256,10 @@ fn perform_on(world: &mut World, host: &str, step: &Step) {
         Step::Forget { forgetful, .. } => world.host(host).forgetful = *forgetful,
         Step::Freeze { frozen, .. } => world.freeze(host, *frozen),
         Step::Cut { cut, .. } => world.cut(host, *cut),
-        Step::LoseLease { .. } if world.reachable => world.revoke(host),
+        // It may never have had one.
+        Step::LoseLease { .. } if world.reachable && world.host(host).lease.is_some() => {
+            world.revoke(host);
+        }
         Step::LoseAnswer { .. } => world.host(host).deaf = true,
         Step::Slow { slow, .. } => world.host(host).slow = *slow,
         Step::Late { late, .. } => world.host(host).late = *late,

@@ -72,7 +72,8 @@ fn of_key(about: &AboutKey) -> Option<String> {
         KeyState::Pending => about.hint().is_none(),
         KeyState::Shared => as_wished && other_host,
         KeyState::Outvoted => about.why.is_some() || (other_host && !as_wished),
-        KeyState::Disputed => about.candidates.len() > 1 || about.why.is_some(),
+        // Who else defines it may be told a little later than that somebody does.
+        KeyState::Disputed => about.hint().is_some(),
         KeyState::Blocked => about.why.is_some() || held.is_some_and(|held| held.host.is_none()),
         KeyState::Rejected | KeyState::Kept | KeyState::HeldBack => about.why.is_some(),
     };

@@ -28,6 +28,7 @@ mod events;
 mod floor;
 mod hundred;
 mod many;
+mod objects;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod process;
@@ -41,11 +42,11 @@ mod watches;
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 /// What can be measured. A start comes before each, so it is measured anyway.
-const PARTS: [&str; 7] = [
-    "start", "events", "burst", "rest", "hundred", "many", "watches",
+const PARTS: [&str; 8] = [
+    "start", "events", "burst", "rest", "objects", "hundred", "many", "watches",
 ];
 /// Those that need no single host.
-const FLEETS: [&str; 3] = ["hundred", "many", "watches"];
+const FLEETS: [&str; 4] = ["objects", "hundred", "many", "watches"];
 /// Starts of the program of which the median is taken.
 const ROUNDS: usize = 3;
 
@@ -122,6 +123,9 @@ fn measure(wanted: &Wanted) -> Option<()> {
         if wanted.has("rest") && (wanted.sizes.len() < 3 || *size != SIZES[1]) {
             rest::rest(&stage);
         }
+    }
+    if wanted.has("objects") {
+        objects::one_at_a_time()?;
     }
     if wanted.has("hundred") {
         hundred::at_rest()?;

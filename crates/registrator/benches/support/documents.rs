@@ -60,12 +60,20 @@ pub(crate) struct Templates {
 
 impl Templates {
     pub(crate) fn new() -> Templates {
+        Templates::labelled(&[])
+    }
+
+    /// With more labels.
+    pub(crate) fn labelled(more: &[(&str, &str)]) -> Templates {
         let mut inspect: Value = serde_json::from_str(INSPECT).expect("a document");
         inspect["Name"] = "/@name@".into();
         inspect["State"]["Status"] = "@status@".into();
         inspect["State"]["Running"] = "@running@".into();
         inspect["Config"]["Env"] = (0..MEMBERS).map(variable).collect();
         inspect["Config"]["Labels"] = labels();
+        for (name, value) in more {
+            inspect["Config"]["Labels"][*name] = (*value).into();
+        }
         inspect["NetworkSettings"]["IPAddress"] = "@address@".into();
         inspect["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = "@address@".into();
         let ports =

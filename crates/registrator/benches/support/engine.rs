@@ -59,6 +59,16 @@ impl Engine {
     /// Starts one with this id and these containers, which run. `padding` is what all inspect documents begin with: members, each with
     /// a comma after it.
     pub(crate) fn start_with(id: &str, running: std::ops::Range<usize>, padding: String) -> Engine {
+        Engine::start_templates(id, running, padding, Templates::new())
+    }
+
+    /// The same, whose containers are like these.
+    pub(crate) fn start_templates(
+        id: &str,
+        running: std::ops::Range<usize>,
+        padding: String,
+        templates: Templates,
+    ) -> Engine {
         let state = State {
             id: id.to_owned(),
             containers: BTreeMap::new(),
@@ -70,7 +80,7 @@ impl Engine {
             asked: 0,
         };
         let shared = Arc::new(Shared {
-            templates: Templates::new(),
+            templates,
             padding,
             state: Mutex::new(state),
         });
