@@ -43,6 +43,7 @@ mod drain;
 mod dynamic;
 mod embedded;
 mod ends;
+mod explained;
 mod memory;
 mod plan;
 mod podman;
