@@ -37,7 +37,7 @@ impl Side {
         Side::decided(marker, view).filter(|side| who.knows(side.lease))
     }
 
-    /// What a decision leads to. One may be for a registrator of which only a claim was told so far.
+    /// What there is, or what a decision leads to, whoever's it is.
     fn decided(marker: &Key, view: &View) -> Option<Side> {
         let node = view.node.as_ref()?;
         let lease = node.lease?;
@@ -164,12 +164,13 @@ pub fn in_the_way(known: &Sides<'_>) -> Option<(Key, Held)> {
 fn complete(known: &Sides<'_>, mut txn: KeyTxn) -> KeyTxn {
     let mut view = known.view.clone();
     view.apply(&txn.ops, 0);
-    let before = Side::of(known.who, known.marker, known.view);
     let is_moved = txn.ops.iter().any(is_of_node);
-    let after = match is_moved {
-        true => Side::decided(known.marker, &view),
-        false => Side::of(known.who, known.marker, &view),
+    // What is taken away may be of a registrator of which nothing was told so far.
+    let side = |view: &View| match is_moved {
+        true => Side::decided(known.marker, view),
+        false => Side::of(known.who, known.marker, view),
     };
+    let (before, after) = (side(known.view), side(&view));
     let against = |side: &Option<Side>| side.as_ref().map(|side| side.against.clone());
     if !is_moved && against(&before) == against(&after) {
         return txn;

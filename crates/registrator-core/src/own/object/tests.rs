@@ -152,6 +152,7 @@ fn the_smallest_definition_counts() {
             (None, "b@2 1=a"),
             // 7 is a registrator that is not known yet.
             (None, "a@1 7=b"),
+            (Some("b"), "a@7"),
         ],
         expect![[r#"
             wish a |  | if absent, no claims, x absent, y absent: put a@1, x:=a@1, y:=a@1
@@ -165,6 +166,7 @@ fn the_smallest_definition_counts() {
             wish b | a@2 1=b | nothing
             wish - | b@2 1=a | if unchanged since 10: drop claim 1
             wish - | a@1 7=b | if unchanged since 10, claim 7 unchanged since 11, x@1, y@1: put b@7, drop claim 7, x:=b@7, delete y
+            wish b | a@7 | if unchanged since 10, no claims, x@7, y@7: put b@1, x:=b@1, delete y
         "#]],
     );
 }
