@@ -219,4 +219,4 @@ fn guards(me: LeaseId, view: &View, ops: &[Op], managed: bool) -> Vec<Guard> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,7 +4,7 @@
 //! `lease=value` for each claim.
 
 use super::*;
-use crate::own::Held;
+use crate::own::{FieldGuard, Held};
 use expect_test::{Expect, expect};
 
 fn value(text: &str) -> Value {
@@ -47,7 +47,10 @@ fn with_beacons(lit: &[i64]) -> Who {
     }
 }
 
-fn shown(txn: &KeyTxn) -> String {
+/// A transaction as a line of a table, with values as `name` has them and fields by the last part of their keys.
+pub(in crate::own) fn shown(txn: &KeyTxn, name: &dyn Fn(&Value) -> String) -> String {
+    let last = |key: &Key| key.as_str().rsplit('/').next().unwrap().to_owned();
+    let bound = |lease: &Option<LeaseId>| lease.map_or(String::new(), |lease| lease.0.to_string());
     let guards = txn.guards.iter().map(|guard| match guard {
         Guard::Absent => "absent".to_owned(),
         Guard::HeldBy(lease) => format!("held by {}", lease.0),
@@ -56,16 +59,25 @@ fn shown(txn: &KeyTxn) -> String {
         Guard::ClaimUnchanged(lease, revision) => {
             format!("claim {} unchanged since {revision}", lease.0)
         }
+        Guard::ClaimsAre(after, before, value) => {
+            let value = value.as_ref().map_or("none".to_owned(), name);
+            format!("claims {}..{} {value}", bound(after), bound(before))
+        }
+        Guard::Field(key, FieldGuard::Absent) => format!("{} absent", last(key)),
+        Guard::Field(key, FieldGuard::HeldBy(lease)) => format!("{}@{}", last(key), lease.0),
+        Guard::Field(key, FieldGuard::Unchanged(revision)) => {
+            format!("{} unchanged since {revision}", last(key))
+        }
         Guard::Lit(lease) => format!("{} is alive", lease.0),
         Guard::Out(lease) => format!("{} seems dead", lease.0),
-        Guard::ClaimsAre(..) | Guard::Field(..) => unreachable!("of an object"),
     });
     let ops = txn.ops.iter().map(|op| match op {
-        Op::Put(value, lease) => format!("put {value}@{}", lease.0),
+        Op::Put(value, lease) => format!("put {}@{}", name(value), lease.0),
         Op::Delete => "delete".to_owned(),
-        Op::PutClaim(value, lease) => format!("claim {}={value}", lease.0),
+        Op::PutClaim(value, lease) => format!("claim {}={}", lease.0, name(value)),
         Op::DeleteClaim(lease) => format!("drop claim {}", lease.0),
-        Op::PutField(..) | Op::DeleteField(_) => unreachable!("of an object"),
+        Op::PutField(key, value, lease) => format!("{}:={value}@{}", last(key), lease.0),
+        Op::DeleteField(key) => format!("delete {}", last(key)),
     });
     format!(
         "if {}: {}",
@@ -93,7 +105,7 @@ fn check_as(who: &Who, rows: &[(Option<&str>, &str, bool)], expected: Expect) {
     for (wish, seen, managed) in rows {
         let txn = decided(who, *wish, &view(seen), *managed);
         let managed = if *managed { " (managed)" } else { "" };
-        let answer = txn.as_ref().map_or("nothing".to_owned(), shown);
+        let answer = txn.map_or("nothing".to_owned(), |txn| shown(&txn, &Value::to_string));
         table += &format!(
             "wish {} | {}{managed} | {answer}\n",
             wish.unwrap_or("-"),

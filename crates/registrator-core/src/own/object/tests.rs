@@ -8,6 +8,7 @@
 use super::*;
 use crate::node::Object;
 use crate::own::decide;
+use crate::own::decide::tests::shown;
 use expect_test::{Expect, expect};
 
 fn marker() -> Key {
@@ -71,45 +72,6 @@ fn name(on_conflict: OnConflict, value: &Value) -> String {
     known.next().map_or(value.to_string(), str::to_owned)
 }
 
-fn shown(on_conflict: OnConflict, txn: &KeyTxn) -> String {
-    let name = |value: &Value| name(on_conflict, value);
-    let last = |key: &Key| key.as_str().rsplit('/').next().unwrap().to_owned();
-    let bound = |lease: &Option<LeaseId>| lease.map_or(String::new(), |lease| lease.0.to_string());
-    let guards = txn.guards.iter().map(|guard| match guard {
-        Guard::Absent => "absent".to_owned(),
-        Guard::HeldBy(lease) => format!("held by {}", lease.0),
-        Guard::Unchanged(revision) => format!("unchanged since {revision}"),
-        Guard::NoClaims => "no claims".to_owned(),
-        Guard::ClaimUnchanged(lease, revision) => {
-            format!("claim {} unchanged since {revision}", lease.0)
-        }
-        Guard::ClaimsAre(after, before, value) => {
-            let value = value.as_ref().map_or("none".to_owned(), name);
-            format!("claims {}..{} {value}", bound(after), bound(before))
-        }
-        Guard::Field(key, FieldGuard::Absent) => format!("{} absent", last(key)),
-        Guard::Field(key, FieldGuard::HeldBy(lease)) => format!("{}@{}", last(key), lease.0),
-        Guard::Field(key, FieldGuard::Unchanged(revision)) => {
-            format!("{} unchanged since {revision}", last(key))
-        }
-        Guard::Lit(lease) => format!("{} is alive", lease.0),
-        Guard::Out(lease) => format!("{} seems dead", lease.0),
-    });
-    let ops = txn.ops.iter().map(|op| match op {
-        Op::Put(value, lease) => format!("put {}@{}", name(value), lease.0),
-        Op::Delete => "delete".to_owned(),
-        Op::PutClaim(value, lease) => format!("claim {}={}", lease.0, name(value)),
-        Op::DeleteClaim(lease) => format!("drop claim {}", lease.0),
-        Op::PutField(key, value, lease) => format!("{}:={value}@{}", last(key), lease.0),
-        Op::DeleteField(key) => format!("delete {}", last(key)),
-    });
-    format!(
-        "if {}: {}",
-        guards.collect::<Vec<_>>().join(", "),
-        ops.collect::<Vec<_>>().join(", ")
-    )
-}
-
 fn check(on_conflict: OnConflict, rows: &[(Option<&str>, &str)], expected: Expect) {
     let who = Who {
         me: LeaseId(1),
@@ -129,7 +91,9 @@ fn check(on_conflict: OnConflict, rows: &[(Option<&str>, &str)], expected: Expec
             part: &|key| parts.get(key).cloned().unwrap_or_default(),
         };
         let txn = dress(&known, txn);
-        let answer = txn.map_or("nothing".to_owned(), |txn| shown(on_conflict, &txn));
+        let answer = txn.map_or("nothing".to_owned(), |txn| {
+            shown(&txn, &|value| name(on_conflict, value))
+        });
         table += &format!("wish {} | {words} | {answer}\n", wish.unwrap_or("-"));
     }
     expected.assert_eq(&table);
