@@ -78,16 +78,18 @@ impl Rights {
         self.etcdctl(&[&right[..], &[prefix]].concat());
     }
 
+    /// One reading tells all of it: between two the key may go or come.
     fn find(&self, key: &str) -> Option<Found> {
-        let value = self.etcdctl(&["get", "--print-value-only", key]);
-        let json = self.etcdctl(&["get", "-w", "json", key]);
-        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-        let kv = json.get("kvs")?.get(0)?;
-        let number = |name: &str| kv.get(name).and_then(serde_json::Value::as_i64);
+        let fields = self.etcdctl(&["get", "-w", "fields", key]);
+        let field = |name: &str| {
+            let mut lines = fields.lines().filter_map(|line| line.split_once(" : "));
+            lines.find_map(|(field, value)| (field == name).then_some(value))
+        };
+        let number = |name: &str| field(name).and_then(|text| text.parse().ok());
         Some(Found {
-            value: value.trim().to_owned(),
-            lease: number("lease").unwrap_or_default(),
-            created: number("create_revision").unwrap_or_default(),
+            value: field("\"Value\"")?.trim_matches('"').to_owned(),
+            lease: number("\"Lease\"").expect("a lease"),
+            created: number("\"CreateRevision\"").expect("a revision"),
         })
     }
 
