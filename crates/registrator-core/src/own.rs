@@ -12,12 +12,13 @@ pub mod session;
 mod who;
 
 pub use decide::decide;
-pub use object::{KnownField, Sides, dress, in_the_way, stands};
+pub use object::{KnownField, Sides, dress, in_the_way, stands, stands_after, while_stands};
 pub use who::Who;
 
 use crate::node::{Key, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// An etcd lease. The process's lease stands for the process: the key that it holds is the process's key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,7 +135,8 @@ impl KeyTxn {
             | Guard::NoClaims
             | Guard::ClaimUnchanged(..)
             | Guard::ClaimsAre(..)
-            | Guard::Field(..) => None,
+            | Guard::Field(..)
+            | Guard::With(_) => None,
         })
     }
 
@@ -179,6 +181,8 @@ pub enum Guard {
     Lit(LeaseId),
     /// The beacon of this lease is not there: its process seems dead.
     Out(LeaseId),
+    /// All guards of another transaction hold as well. If that is of the same commit, this one happens only if that one does.
+    With(Arc<KeyTxn>),
 }
 
 /// How a field of an object is.

@@ -11,7 +11,7 @@
 use proptest::prelude::*;
 use registrator_core::evaluate::origin::Origin;
 use registrator_core::merge::desired::Desired;
-use registrator_core::node::{Key, Nodes, Value};
+use registrator_core::node::{Key, Nodes, Object, OnConflict, Value};
 use registrator_core::observe::container::ContainerId;
 use registrator_core::observe::instance::InstanceId;
 use registrator_core::observe::spec::PolicyName;
@@ -69,4 +69,59 @@ proptest! {
             prop_assert_eq!(&mirror, &expected);
         }
     }
+
+    /// What is told of an object that might stand is what is asked for once it does.
+    #[test]
+    fn what_would_stand_is_known_before(steps in prop::collection::vec((0u8..4, prop::collection::vec(member(), 0..4), 0u8..4), 1..30)) {
+        let (mut desired, mut all) = (Desired::default(), BTreeMap::new());
+        for (number, asked, standing) in steps {
+            let new = with_members(&asked);
+            let before = all.insert(origin(number), new.clone()).unwrap_or_default();
+            desired.replace(&origin(number), &before, &new);
+            let object = definition(0);
+            let text = (standing > 0).then(|| definition(standing).text().clone());
+            let told = desired.if_stood(object.marker(), text.as_ref());
+            let keys = (0..3).map(|number| Key::parse(&format!("/o/m/{number}")).unwrap());
+            let before: Vec<(Key, Option<Value>)> = keys.map(|key| (key.clone(), desired.winner(&key).cloned())).collect();
+            desired.stand(object.marker(), text.clone());
+            for (key, before) in before {
+                let now = desired.winner(&key).cloned();
+                let expected = (now != before).then(|| now.clone());
+                prop_assert_eq!(told.get(&key), expected.as_ref(), "{}", key);
+                let plain = all.values().any(|nodes| nodes.iter().any(|(of, values)| *of == key && values.first() == now.as_ref()));
+                let owner = desired.object_of_member(&key);
+                prop_assert!(now.is_none() == owner.is_none() || plain, "{}", key);
+            }
+        }
+    }
+}
+
+/// A node that is asked for by itself (0) or as a member of a definition (1 to 3) of one object.
+fn member() -> impl Strategy<Value = (u8, u8, u8)> {
+    (0u8..4, 0u8..3, 8u8..11)
+}
+
+fn definition(number: u8) -> Object {
+    let field = Key::parse("/o/x").unwrap();
+    let fields = [(field, Value::parse(&number.to_string()).unwrap())];
+    Object::new(
+        &Key::parse("/o").unwrap(),
+        OnConflict::Smallest,
+        fields.into(),
+    )
+    .unwrap()
+}
+
+fn with_members(asked: &[(u8, u8, u8)]) -> Nodes {
+    let mut members: BTreeMap<u8, BTreeMap<Key, Value>> = BTreeMap::new();
+    for (number, key, value) in asked {
+        let key = Key::parse(&format!("/o/m/{key}")).unwrap();
+        let value = Value::parse(&value.to_string()).unwrap();
+        members.entry(*number).or_default().insert(key, value);
+    }
+    let mut nodes: Nodes = members.remove(&0).unwrap_or_default().into_iter().collect();
+    for (number, members) in members {
+        nodes.insert_object(definition(number).with_members(members).unwrap());
+    }
+    nodes
 }

@@ -110,7 +110,7 @@ fn guard(guard: &Guard) -> String {
         Guard::ClaimUnchanged(lease, _) => format!("{}'s claim is unchanged", name(*lease)),
         Guard::Lit(lease) => format!("{} is alive", name(*lease)),
         Guard::Out(lease) => format!("{} seems dead", name(*lease)),
-        Guard::ClaimsAre(..) | Guard::Field(..) => panic!("of an object"),
+        Guard::ClaimsAre(..) | Guard::Field(..) | Guard::With(_) => panic!("of an object"),
     }
 }
 

@@ -82,6 +82,40 @@ impl Desired {
         changed
     }
 
+    /// What would win for the members of an object if this definition of it stood, or none: those for which that is something else than
+    /// now.
+    pub fn if_stood(&self, marker: &Key, text: Option<&Value>) -> BTreeMap<Key, Option<Value>> {
+        let before = self.standing.get(marker);
+        let Some(all) = self.members.get(marker).filter(|_| before != text) else {
+            return BTreeMap::new();
+        };
+        let nothing = BTreeMap::new();
+        let of = |text: Option<&Value>| text.and_then(|text| all.get(text)).unwrap_or(&nothing);
+        let (gone, new) = (of(before), of(text));
+        let goes = |member: &Member| {
+            let times = 1 + self.again.get(member).copied().unwrap_or(0);
+            gone.get(member).is_some_and(|gone| *gone >= times)
+        };
+        let mut then: BTreeMap<&Key, Option<&Value>> = BTreeMap::new();
+        for (key, ..) in gone.keys() {
+            let candidates = self.candidates.get(key).into_iter().flatten();
+            let stays = |(value, origins): &(&Value, &BTreeSet<Origin>)| {
+                let member = |origin: &Origin| (key.clone(), (*value).clone(), origin.clone());
+                !origins.iter().map(member).all(|member| goes(&member))
+            };
+            let stay = candidates.filter(stays).map(|(value, _)| value);
+            then.entry(key).or_insert_with(|| conflict::resolve(stay));
+        }
+        for (key, value, _) in new.keys() {
+            let winner = then.entry(key).or_insert_with(|| self.winner(key));
+            *winner = conflict::resolve((*winner).into_iter().chain([value]));
+        }
+        then.retain(|key, then| *then != self.winner(key));
+        let then = then.into_iter();
+        then.map(|(key, then)| (key.clone(), then.cloned()))
+            .collect()
+    }
+
     fn ask(&mut self, origin: &Origin, key: &Key, value: &Value) {
         let is_new = !self.candidates.contains_key(key);
         self.markers += usize::from(is_new && key.object().is_some());
@@ -188,6 +222,28 @@ impl Desired {
     /// The values asked for under `key`.
     pub fn candidates(&self, key: &Key) -> Option<&Candidates> {
         self.candidates.get(key)
+    }
+
+    /// The marker of the object because of which a key is asked for as its member.
+    pub fn object_of_member(&self, key: &Key) -> Option<Key> {
+        if self.members.is_empty() {
+            return None;
+        }
+        let (value, origins) = self.candidates.get(key)?.first_key_value()?;
+        let ends = key.as_str().match_indices('/').skip(1);
+        let above = ends.filter_map(|(end, _)| Key::parse(key.as_str().get(..end)?).ok());
+        above.map(|name| name.marker()).find(|marker| {
+            let standing = self.standing.get(marker);
+            let all = self.members.get(marker).zip(standing);
+            let members = all.and_then(|(all, text)| all.get(text));
+            let of = |origin: &Origin| (key.clone(), value.clone(), origin.clone());
+            let has = |members: &BTreeMap<Member, usize>| {
+                origins
+                    .iter()
+                    .any(|origin| members.contains_key(&of(origin)))
+            };
+            members.is_some_and(has)
+        })
     }
 
     /// The marker of the object that has a field of this name, if one does.

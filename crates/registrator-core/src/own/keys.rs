@@ -25,10 +25,13 @@ use alarms::Alarms;
 use flights::Flights;
 use ledger::Ledger;
 pub(crate) use looking::AboutTracked;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use tracked::Tracked;
+
+/// What is wished for some keys.
+type WishedFor = BTreeMap<Key, Option<Value>>;
 
 /// What a decision needs to know of the world outside etcd.
 pub(crate) struct Wishes<'a> {
@@ -36,6 +39,11 @@ pub(crate) struct Wishes<'a> {
     pub(crate) of: &'a dyn Fn(&Key) -> Option<Value>,
     /// Whether a node that nobody wishes any more is not to be deleted yet. It passes to another registrator that claims it.
     pub(crate) stays: &'a dyn Fn(&Key) -> bool,
+    /// What would be wished for the members of an object if this definition of it stood, or none: those for which that is something
+    /// else than now.
+    pub(crate) members: &'a dyn Fn(&Key, Option<&Value>) -> WishedFor,
+    /// The marker of the object because of which a key is wished as its member.
+    pub(crate) object_of: &'a dyn Fn(&Key) -> Option<Key>,
     /// Keys that this process never wished stay as they are, because a wish for them may be missing by a fault.
     pub(crate) keep_orphans: bool,
 }

@@ -67,6 +67,29 @@ pub fn stands(who: &Who, marker: &Key, view: &View) -> Option<Value> {
     side.fields().map(|_| side.text.clone())
 }
 
+/// The same once a transaction for the marker has happened.
+pub fn stands_after(view: &View, txn: &KeyTxn) -> Option<Value> {
+    let mut view = view.clone();
+    view.apply(&txn.ops, 0);
+    let side = Side::decided(&txn.key, &view)?;
+    side.fields().map(|_| side.text.clone())
+}
+
+/// Changes nothing, and has the guards of what happens only while an object stands as it is seen to.
+pub fn while_stands(who: &Who, marker: &Key, view: &View) -> Option<KeyTxn> {
+    let side = Side::of(who, marker, view)?;
+    side.fields()?;
+    let mut txn = KeyTxn {
+        key: marker.clone(),
+        guards: Vec::new(),
+        ops: Vec::new(),
+    };
+    exactly(&mut txn, view);
+    let guards = agreement(&side, view, &txn);
+    txn.guards.extend(guards);
+    Some(txn)
+}
+
 /// A field before and after a transaction.
 struct Change<'a> {
     key: &'a Key,
@@ -90,19 +113,20 @@ enum Holder {
 
 impl Change<'_> {
     /// Who has the field, as far as is seen; else as the marker says.
-    fn holder(&self, me: LeaseId) -> Holder {
+    fn holder(&self, who: &Who) -> Holder {
         let held = match (&self.part.seen, self.before) {
             (Some(Some(held)), _) => held,
             (Some(None), _) | (None, None) => return Holder::Nobody,
             (None, Some(lease)) => return Holder::Ours(FieldGuard::HeldBy(lease)),
         };
-        let is_for_me = self.after.is_some_and(|(_, lease)| lease == me);
+        let is_for_me = self.after.is_some_and(|(_, lease)| lease == who.me);
+        let is_known = held.lease.is_some_and(|lease| who.knows(lease));
         match held.lease {
             _ if self.part.taken => Holder::Others(held.clone()),
             Some(lease) if self.owners.contains(&Some(lease)) => {
                 Holder::Ours(FieldGuard::HeldBy(lease))
             }
-            _ if self.part.managed && is_for_me => {
+            _ if self.part.managed && is_for_me && !is_known => {
                 Holder::Ours(FieldGuard::Unchanged(held.mod_revision))
             }
             _ => Holder::Others(held.clone()),
@@ -154,7 +178,7 @@ pub fn in_the_way(known: &Sides<'_>) -> Option<(Key, Held)> {
     let changes = changes(known, Some(&side), Some(&side));
     changes.iter().find_map(|change| {
         change.after?;
-        match change.holder(known.who.me) {
+        match change.holder(known.who) {
             Holder::Others(held) => Some((change.key.clone(), held)),
             Holder::Nobody | Holder::Ours(_) => None,
         }
@@ -181,7 +205,7 @@ fn complete(known: &Sides<'_>, mut txn: KeyTxn) -> KeyTxn {
         let guards = agreement(after, known.view, &txn);
         txn.guards.extend(guards);
     }
-    write(known.who.me, changes, false, &mut txn);
+    write(known.who, changes, false, &mut txn);
     txn
 }
 
@@ -189,7 +213,8 @@ fn is_of_node(op: &Op) -> bool {
     matches!(op, Op::Put(..) | Op::Delete)
 }
 
-/// Who holds the marker sees to the fields; whoever else has one of them, and wishes the object, takes it away.
+/// Who holds the marker sees to the fields, and to claims that no registrator wrote; whoever else has one of the fields, and wishes the
+/// object, takes it away.
 fn mend(known: &Sides<'_>) -> Option<KeyTxn> {
     let (me, wish) = (known.who.me, known.wish?);
     let side = Side::of(known.who, known.marker, known.view)?;
@@ -200,15 +225,27 @@ fn mend(known: &Sides<'_>) -> Option<KeyTxn> {
     };
     exactly(&mut txn, known.view);
     if side.lease == me {
+        // Until they are gone they count as claims that do not agree.
+        let strays = side.against.iter().filter_map(|lease| {
+            let claim = known.view.claims.get(lease)?;
+            (claim.lease != Some(*lease)).then_some((*lease, claim.mod_revision))
+        });
+        for (lease, revision) in strays {
+            txn.guards.push(Guard::ClaimUnchanged(lease, revision));
+            txn.ops.push(Op::DeleteClaim(lease));
+        }
+        if !txn.ops.is_empty() {
+            return Some(txn);
+        }
         let mut changes = changes(known, Some(&side), Some(&side));
         // All or nothing: what is not known yet was asked for.
         if changes.iter().any(|change| change.part.seen.is_none()) {
             return None;
         }
-        let blocked = block(me, &mut changes);
+        let blocked = block(known.who, &mut changes);
         txn.guards.extend(agreement(&side, known.view, &txn));
         txn.guards.extend(blocked);
-        write(me, changes, true, &mut txn);
+        write(known.who, changes, true, &mut txn);
     } else {
         let own = Definition::parse(known.marker, wish);
         let own = own.iter().flat_map(|own| own.fields.keys());
@@ -249,10 +286,10 @@ fn changes<'a>(
 }
 
 /// If somebody else has a field that would be written, nothing is: what was found is compared then.
-fn block(me: LeaseId, changes: &mut [Change<'_>]) -> Option<Guard> {
+fn block(who: &Who, changes: &mut [Change<'_>]) -> Option<Guard> {
     let blocked = changes.iter().find_map(|change| {
         change.after?;
-        match change.holder(me) {
+        match change.holder(who) {
             Holder::Others(held) => {
                 let unchanged = FieldGuard::Unchanged(held.mod_revision);
                 Some(Guard::Field(change.key.clone(), unchanged))
@@ -268,11 +305,11 @@ fn block(me: LeaseId, changes: &mut [Change<'_>]) -> Option<Guard> {
 
 /// Makes fields what they are to be, and compares what they are with what they are believed to be: all of them, or only those that are
 /// `wrong`.
-fn write(me: LeaseId, mut changes: Vec<Change<'_>>, wrong: bool, txn: &mut KeyTxn) {
-    txn.guards.extend(block(me, &mut changes));
+fn write(who: &Who, mut changes: Vec<Change<'_>>, wrong: bool, txn: &mut KeyTxn) {
+    txn.guards.extend(block(who, &mut changes));
     for change in changes {
         let key = || change.key.clone();
-        let (guard, exists) = match change.holder(me) {
+        let (guard, exists) = match change.holder(who) {
             // Or it was somebody else's, and is this object's now.
             Holder::Others(held) => {
                 let unchanged = FieldGuard::Unchanged(held.mod_revision);

@@ -361,6 +361,11 @@ impl Reconciler {
             let wishes = Wishes {
                 of: &of,
                 stays: &|key| departures.holds(key),
+                members: &|marker, text| match releasing {
+                    true => BTreeMap::new(),
+                    false => desired.if_stood(marker, text),
+                },
+                object_of: &|key| desired.object_of_member(key),
                 keep_orphans,
             };
             let commit = self.keys.next_commit(&wishes, now);

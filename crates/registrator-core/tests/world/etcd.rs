@@ -133,46 +133,54 @@ fn lit(lease: LeaseId) -> Compare {
     }
 }
 
-/// The beacons that a transaction's guards name.
+/// What a transaction's guards compare.
+fn compares(txn: &KeyTxn) -> Vec<Compare> {
+    let node = || KeyRange::key(name_of(&txn.key));
+    let compare = |guard: &Guard| {
+        vec![match guard {
+            Guard::Absent => equal(node(), Target::CreateRevision(0)),
+            Guard::HeldBy(lease) => equal(node(), Target::Lease(lease.0)),
+            Guard::Unchanged(revision) => equal(node(), Target::ModRevision(*revision)),
+            Guard::NoClaims => equal(
+                KeyRange::prefix(claims(&txn.key)),
+                Target::CreateRevision(0),
+            ),
+            Guard::ClaimUnchanged(lease, revision) => equal(
+                KeyRange::key(claim(&txn.key, *lease)),
+                Target::ModRevision(*revision),
+            ),
+            Guard::Out(lease) => equal(KeyRange::key(beacon(*lease)), Target::CreateRevision(0)),
+            Guard::Lit(lease) => lit(*lease),
+            Guard::ClaimsAre(after, before, value) => {
+                let all = claims(&txn.key);
+                let end = all.trim_end_matches('/').to_owned() + "0";
+                let start = after.map(|lease| claim(&txn.key, lease) + "\0");
+                let end = before.map_or(end, |lease| claim(&txn.key, lease));
+                let start = start.unwrap_or(all);
+                equal(
+                    KeyRange::new(start.into_bytes(), end.into_bytes()),
+                    match value {
+                        Some(value) => Target::Value(value.as_str().into()),
+                        None => Target::CreateRevision(0),
+                    },
+                )
+            }
+            Guard::Field(key, guard) => equal(
+                KeyRange::key(key.as_str()),
+                match guard {
+                    FieldGuard::Absent => Target::CreateRevision(0),
+                    FieldGuard::HeldBy(lease) => Target::Lease(lease.0),
+                    FieldGuard::Unchanged(revision) => Target::ModRevision(*revision),
+                },
+            ),
+            Guard::With(txn) => return compares(txn),
+        }]
+    };
+    txn.guards.iter().flat_map(compare).collect()
+}
+
 fn child(txn: &KeyTxn) -> Txn {
     let node = || KeyRange::key(name_of(&txn.key));
-    let compare = txn.guards.iter().map(|guard| match guard {
-        Guard::Absent => equal(node(), Target::CreateRevision(0)),
-        Guard::HeldBy(lease) => equal(node(), Target::Lease(lease.0)),
-        Guard::Unchanged(revision) => equal(node(), Target::ModRevision(*revision)),
-        Guard::NoClaims => equal(
-            KeyRange::prefix(claims(&txn.key)),
-            Target::CreateRevision(0),
-        ),
-        Guard::ClaimUnchanged(lease, revision) => equal(
-            KeyRange::key(claim(&txn.key, *lease)),
-            Target::ModRevision(*revision),
-        ),
-        Guard::Out(lease) => equal(KeyRange::key(beacon(*lease)), Target::CreateRevision(0)),
-        Guard::Lit(lease) => lit(*lease),
-        Guard::ClaimsAre(after, before, value) => {
-            let all = claims(&txn.key);
-            let end = all.trim_end_matches('/').to_owned() + "0";
-            let start = after.map(|lease| claim(&txn.key, lease) + "\0");
-            let end = before.map_or(end, |lease| claim(&txn.key, lease));
-            let start = start.unwrap_or(all);
-            equal(
-                KeyRange::new(start.into_bytes(), end.into_bytes()),
-                match value {
-                    Some(value) => Target::Value(value.as_str().into()),
-                    None => Target::CreateRevision(0),
-                },
-            )
-        }
-        Guard::Field(key, guard) => equal(
-            KeyRange::key(key.as_str()),
-            match guard {
-                FieldGuard::Absent => Target::CreateRevision(0),
-                FieldGuard::HeldBy(lease) => Target::Lease(lease.0),
-                FieldGuard::Unchanged(revision) => Target::ModRevision(*revision),
-            },
-        ),
-    });
     let put = |name: String, value: &Value, lease: LeaseId| {
         StoreOp::Put(Put {
             lease: lease.0,
@@ -196,7 +204,7 @@ fn child(txn: &KeyTxn) -> Txn {
         .chain(fields)
         .map(|range| StoreOp::Range(Range::new(range)));
     Txn {
-        compare: compare.collect(),
+        compare: compares(txn),
         success: success.collect(),
         failure: reads.collect(),
     }

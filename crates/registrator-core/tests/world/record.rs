@@ -67,39 +67,83 @@ pub fn gaps(store: &Store, others: &Others, exempt: Exempt) -> Vec<(i64, Key)> {
     gaps
 }
 
-/// The revisions at which an object had a part of a definition, or several, or one that did not count, or lacked one that did; `is_field`
-/// tells fields from members.
-pub fn mixtures(store: &Store, is_field: impl Fn(&Key) -> bool) -> Vec<(i64, Key)> {
-    let mut nodes: BTreeMap<Key, Held> = BTreeMap::new();
-    let mut claims: BTreeMap<Key, BTreeMap<LeaseId, Value>> = BTreeMap::new();
+/// What there is of objects, their nodes and their members.
+#[derive(Default)]
+struct Objects {
+    nodes: BTreeMap<Key, Held>,
+    claims: BTreeMap<Key, BTreeMap<LeaseId, Value>>,
+}
+
+impl Objects {
+    /// Takes in an event; gives the node that was not there before, or had another value.
+    fn take(&mut self, event: &Event) -> Option<Key> {
+        let name = String::from_utf8(event.kv.key.clone()).unwrap();
+        let held = (event.kind == EventKind::Put).then(|| etcd::held(&event.kv));
+        if let Some((key, lease)) = etcd::parse_claim(&name) {
+            let claims = self.claims.entry(key).or_default();
+            match held {
+                Some(held) => claims.insert(lease, held.value),
+                None => claims.remove(&lease),
+            };
+            return None;
+        }
+        let key = etcd::parse_node(&name)?;
+        let value = held.as_ref().map(|held| held.value.clone());
+        let before = match held {
+            Some(held) => self.nodes.insert(key.clone(), held),
+            None => self.nodes.remove(&key),
+        };
+        let is_new = value.is_some() && before.map(|held| held.value) != value;
+        is_new.then_some(key)
+    }
+
+    fn markers(&self) -> impl Iterator<Item = &Key> {
+        let all: BTreeSet<&Key> = self.nodes.keys().chain(self.claims.keys()).collect();
+        all.into_iter().filter(|key| key.object().is_some())
+    }
+
+    /// The definition that counts, and whether all agree with it.
+    fn definition(&self, marker: &Key) -> Option<(Definition, bool)> {
+        let node = self.nodes.get(marker)?;
+        let mut claims = self.claims.get(marker).into_iter().flatten();
+        let agree = claims.all(|(_, claim)| *claim == node.value);
+        Some((Definition::parse(marker, &node.value).unwrap(), agree))
+    }
+}
+
+/// The revisions at which an object had a part of a definition, or several, or one that did not count, or lacked one that did, and those
+/// at which a member was written beside another definition than its own. `owner` gives a node of the definition that a member belongs
+/// to; of a field it gives nothing.
+pub fn mixtures(store: &Store, owner: impl Fn(&Key) -> Option<(Key, Value)>) -> Vec<(i64, Key)> {
+    let mut objects = Objects::default();
     let mut mixtures = Vec::new();
     for (revision, events) in history(store) {
+        let mut written = Vec::new();
         for event in events {
-            let name = String::from_utf8(event.kv.key.clone()).unwrap();
-            let held = (event.kind == EventKind::Put).then(|| etcd::held(&event.kv));
-            if let Some((key, lease)) = etcd::parse_claim(&name) {
-                let claims = claims.entry(key).or_default();
-                match held {
-                    Some(held) => claims.insert(lease, held.value),
-                    None => claims.remove(&lease),
-                };
-            } else if let Some(key) = etcd::parse_node(&name) {
-                match held {
-                    Some(held) => nodes.insert(key, held),
-                    None => nodes.remove(&key),
-                };
-            }
+            written.extend(objects.take(&event));
         }
-        let markers: BTreeSet<&Key> = nodes.keys().chain(claims.keys()).collect();
-        for marker in markers.into_iter().filter(|key| key.object().is_some()) {
-            let below = nodes.iter().filter(|(key, _)| {
-                key != &marker && key.as_str().starts_with(marker.as_str()) && is_field(key)
-            });
+        for marker in objects.markers() {
+            let is_below = |key: &&Key| *key != marker && key.as_str().starts_with(marker.as_str());
+            let below = objects.nodes.iter();
+            let below = below.filter(|(key, _)| is_below(key) && owner(key).is_none());
             let found: BTreeMap<Key, (Value, Option<LeaseId>)> = below
                 .map(|(key, held)| (key.clone(), (held.value.clone(), held.lease)))
                 .collect();
-            if !is_whole(marker, nodes.get(marker), claims.get(marker), &found) {
+            if !is_whole(&objects, marker, &found) {
                 mixtures.push((revision, marker.clone()));
+            }
+            for member in written.iter().filter(is_below) {
+                let counts = objects.definition(marker);
+                let counts = counts.filter(|(definition, agree)| {
+                    *agree || definition.on_conflict == OnConflict::Smallest
+                });
+                let fields = counts.map(|(definition, _)| definition.fields);
+                let is_of = |(key, value): (Key, Value)| {
+                    fields.is_some_and(|fields| fields.get(&key) == Some(&value))
+                };
+                if owner(member).is_some_and(|node| !is_of(node)) {
+                    mixtures.push((revision, member.clone()));
+                }
             }
         }
     }
@@ -107,22 +151,17 @@ pub fn mixtures(store: &Store, is_field: impl Fn(&Key) -> bool) -> Vec<(i64, Key
 }
 
 fn is_whole(
+    objects: &Objects,
     marker: &Key,
-    node: Option<&Held>,
-    claims: Option<&BTreeMap<LeaseId, Value>>,
     found: &BTreeMap<Key, (Value, Option<LeaseId>)>,
 ) -> bool {
-    let Some(node) = node else {
+    let Some((definition, agree)) = objects.definition(marker) else {
         return found.is_empty();
     };
-    let definition = Definition::parse(marker, &node.value).unwrap();
-    let mut claims = claims.into_iter().flat_map(BTreeMap::values);
-    let agree = claims.all(|claim| *claim == node.value);
+    let lease = objects.nodes.get(marker).and_then(|node| node.lease);
     let strict = definition.on_conflict == OnConflict::None;
     let fields = definition.fields.into_iter();
-    let expected: BTreeMap<_, _> = fields
-        .map(|(key, value)| (key, (value, node.lease)))
-        .collect();
+    let expected: BTreeMap<_, _> = fields.map(|(key, value)| (key, (value, lease))).collect();
     match (strict, agree) {
         (true, false) => found.is_empty(),
         // A claim may go with its lease, and who holds the object sees it a moment later.

@@ -70,6 +70,7 @@ pub(in crate::own) fn shown(txn: &KeyTxn, name: &dyn Fn(&Value) -> String) -> St
         }
         Guard::Lit(lease) => format!("{} is alive", lease.0),
         Guard::Out(lease) => format!("{} seems dead", lease.0),
+        Guard::With(txn) => format!("with {}", txn.key),
     });
     let ops = txn.ops.iter().map(|op| match op {
         Op::Put(value, lease) => format!("put {}@{}", name(value), lease.0),

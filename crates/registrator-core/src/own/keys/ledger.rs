@@ -31,8 +31,11 @@ impl Ledger {
         self.by_lease.clear();
         self.parts.clear();
         self.objects.clear();
-        for tracked in self.tracked.values_mut() {
+        for (key, tracked) in &mut self.tracked {
             *tracked = tracked.carried_over();
+            if key.object().is_some() {
+                self.changed_objects.insert(key.clone());
+            }
         }
     }
 

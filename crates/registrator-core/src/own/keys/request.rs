@@ -2,7 +2,7 @@
 
 use crate::node::Key;
 use crate::own::session::MAX_TXNS;
-use crate::own::{KeyTxn, Op};
+use crate::own::{Guard, KeyTxn, Op};
 use std::collections::{BTreeSet, VecDeque};
 
 /// The most operations of one request, of which each may have nested ones. etcd refuses more than 128, and the fence has some.
@@ -15,6 +15,8 @@ const MAX_BYTES: usize = 512 << 10;
 pub(super) struct Request {
     pub(super) txns: Vec<KeyTxn>,
     keys: BTreeSet<Key>,
+    /// The objects that a transaction of members compares.
+    compared: BTreeSet<Key>,
     bytes: usize,
     /// The most comparisons or operations of one transaction.
     widest: usize,
@@ -49,12 +51,18 @@ impl Request {
         self.fill(vec![txn]).is_empty()
     }
 
+    /// All is compared before anything happens: what rests on an object as it is does not travel with a change of it.
+    fn rests_on_another(&self, txn: &KeyTxn) -> bool {
+        let changed = |of: &KeyTxn| self.has(&of.key) && !self.txns.contains(of);
+        self.compared.contains(&txn.key) || with(txn).any(changed)
+    }
+
     fn fill(&mut self, batch: Vec<KeyTxn>) -> BTreeSet<Key> {
         let mut rest = BTreeSet::new();
         for txn in batch {
             let (bytes, widest) = (size(&txn), self.widest.max(width(&txn)));
             // etcd writes a key only once in a request.
-            let is_twice = txn.keys().any(|key| self.has(key));
+            let is_twice = txn.keys().any(|key| self.has(key)) || self.rests_on_another(&txn);
             let full = self.txns.len() >= room(widest) || self.bytes + bytes > MAX_BYTES;
             if !rest.is_empty() || ((full || is_twice) && !self.txns.is_empty()) {
                 rest.insert(txn.key);
@@ -63,6 +71,7 @@ impl Request {
             self.bytes += bytes;
             self.widest = widest;
             self.keys.extend(txn.keys().cloned());
+            self.compared.extend(with(&txn).map(|it| it.key.clone()));
             self.txns.push(txn);
         }
         rest
@@ -77,7 +86,17 @@ fn room(widest: usize) -> usize {
 /// How many comparisons or operations etcd counts, with what it reads if it refuses.
 fn width(txn: &KeyTxn) -> usize {
     let reads = 2 + txn.fields().len() + txn.beacons().count();
-    txn.guards.len().max(txn.ops.len()).max(reads)
+    let with = with(txn).map(|it| it.guards.len());
+    let guards = txn.guards.len() + with.sum::<usize>();
+    guards.max(txn.ops.len()).max(reads)
+}
+
+/// The transaction without which this one does not happen.
+fn with(txn: &KeyTxn) -> impl Iterator<Item = &KeyTxn> {
+    txn.guards.iter().filter_map(|guard| match guard {
+        Guard::With(txn) => Some(txn.as_ref()),
+        _ => None,
+    })
 }
 
 fn bytes_of(txns: &[KeyTxn]) -> usize {
@@ -96,5 +115,6 @@ fn size(txn: &KeyTxn) -> usize {
         })
         .sum();
     let fields: usize = txn.fields().iter().map(|key| key.as_str().len() * 3).sum();
-    txn.key.as_str().len() * (txn.guards.len() + txn.ops.len() + 2) + fields + values
+    let with: usize = with(txn).map(size).sum();
+    txn.key.as_str().len() * (txn.guards.len() + txn.ops.len() + 2) + fields + values + with
 }

@@ -1,5 +1,6 @@
 //! Tests of [`super::Keys`].
 
+mod members;
 pub(super) mod watches;
 
 use super::*;
@@ -49,6 +50,8 @@ fn commit(keys: &mut Keys, wished: &[&str], now: Instant) -> Option<Commit> {
     let wishes = Wishes {
         of: &of,
         stays: &|_| false,
+        members: &|_, _| BTreeMap::new(),
+        object_of: &|_| None,
         keep_orphans: false,
     };
     keys.next_commit(&wishes, now)

@@ -7,9 +7,12 @@ use super::tracked::{Kept, Next};
 use super::{Keys, Wishes};
 use crate::node::{Key, Value};
 use crate::own::session::{Commit, KeyResult, Outcome, Rejection};
-use crate::own::{FieldGuard, Guard, Held, KeyTxn, LeaseId, Op, Revision, Who};
+use crate::own::{
+    FieldGuard, Guard, Held, KeyTxn, LeaseId, Op, Revision, Who, stands_after, while_stands,
+};
 use crate::tell::notice::Notice;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Keys {
@@ -129,9 +132,14 @@ impl Keys {
         wishes: &Wishes<'_>,
         now: Instant,
     ) -> Vec<KeyTxn> {
-        let mut txns = Vec::new();
+        let mut txns: Vec<KeyTxn> = Vec::new();
         let single = batch.len() == 1;
+        let mut members = BTreeSet::new();
         for key in batch {
+            // A member comes behind the marker of its object.
+            if members.contains(&key) {
+                continue;
+            }
             let Some(txn) = self.decide_key(who, &key, wishes, now) else {
                 continue;
             };
@@ -141,8 +149,13 @@ impl Keys {
             let alone = self.was_rejected(&key);
             if alone && !single {
                 self.queue.push_back([key].into());
-            } else if alone || !needs_other_lease(who.me, &txn) {
+            } else if alone {
                 txns.push(txn);
+            } else if !needs_other_lease(who.me, &txn) {
+                let with = self.members_with(who, &txn, wishes, now);
+                members.extend(with.iter().map(|txn| txn.key.clone()));
+                txns.push(txn);
+                txns.extend(with);
             } else {
                 self.apart.push_back(key);
             }
@@ -150,18 +163,50 @@ impl Keys {
         txns
     }
 
+    /// What becomes of an object's members by a transaction for its marker, as far as nobody else has to do with them: that travels
+    /// along, and happens only if the object's does. The rest follows when the answer tells whether the object stands.
+    fn members_with(
+        &mut self,
+        who: &Who,
+        txn: &KeyTxn,
+        wishes: &Wishes<'_>,
+        now: Instant,
+    ) -> Vec<KeyTxn> {
+        if txn.key.object().is_none() {
+            return Vec::new();
+        }
+        let view = self.ledger.get(&txn.key).map(|it| &it.sight.view);
+        let then = view.and_then(|view| stands_after(view, txn));
+        let with = Arc::new(txn.clone());
+        let mut txns = Vec::new();
+        for (key, wish) in (wishes.members)(&txn.key, then.as_ref()) {
+            if self.is_simple(who, &key, wish.as_ref(), now) {
+                let txn = self.decide_as(who, &key, wish, wishes, now);
+                txns.extend(txn.map(|mut txn| {
+                    txn.guards.push(Guard::With(Arc::clone(&with)));
+                    txn
+                }));
+            }
+        }
+        txns
+    }
+
+    /// Whether a key is free, or this process's own, and can be written at once.
+    fn is_simple(&self, who: &Who, key: &Key, wish: Option<&Value>, now: Instant) -> bool {
+        let Some(tracked) = self.ledger.get(key) else {
+            return wish.is_some();
+        };
+        let view = &tracked.sight.view;
+        let waits = tracked.flying.is_some() || tracked.patience.until(now).is_some();
+        let apart = tracked.alone || self.ledger.is_part(key) || self.orphans.contains(key);
+        let is_free = view.node.is_none() && wish.is_some();
+        view.claims.is_empty() && (is_free || view.holder() == Some(who.me)) && !waits && !apart
+    }
+
     /// A field may be under way for another object, or by itself. Then its object waits for that answer.
     fn waits_for_parts(&mut self, txn: &KeyTxn) -> bool {
-        let Some(flying) = txn.fields().into_iter().find(|field| self.flies(field)) else {
-            return false;
-        };
-        let batch = [txn.key.clone()].into();
-        self.ledger.change(flying, |tracked| {
-            if let Some(flying) = &mut tracked.flying {
-                flying.batches.push(batch);
-            }
-        });
-        true
+        let flying = txn.fields().into_iter().find(|field| self.flies(field));
+        flying.is_some_and(|flying| self.waits_for(flying, &txn.key))
     }
 
     fn decide_key(
@@ -175,7 +220,43 @@ impl Keys {
         if self.ledger.is_part(key) {
             return None;
         }
-        let wish = (wishes.of)(key);
+        let txn = self.decide_as(who, key, (wishes.of)(key), wishes, now)?;
+        let writes = |op: &Op| matches!(op, Op::Put(_, lease) if *lease == who.me);
+        match (wishes.object_of)(key).filter(|_| txn.ops.iter().any(writes)) {
+            Some(object) => self.while_stands(who, &object, txn),
+            None => Some(txn),
+        }
+    }
+
+    /// A member is written while its object stands. If that is about to change, what comes of it is waited for.
+    fn while_stands(&mut self, who: &Who, object: &Key, mut txn: KeyTxn) -> Option<KeyTxn> {
+        if self.waits_for(object, &txn.key) {
+            return None;
+        }
+        let view = self.ledger.get(object).map(|it| &it.sight.view);
+        let with = view.and_then(|view| while_stands(who, object, view));
+        let with = with.map(|with| Guard::With(Arc::new(with)));
+        txn.guards.extend(with);
+        Some(txn)
+    }
+
+    /// Whether a transaction is under way for `other`, whose answer then asks for a decision of `key`.
+    fn waits_for(&mut self, other: &Key, key: &Key) -> bool {
+        let waits = self.ledger.change(other, |tracked| {
+            let flying = tracked.flying.as_mut();
+            flying.map(|flying| flying.batches.push([key.clone()].into()))
+        });
+        waits.flatten().is_some()
+    }
+
+    fn decide_as(
+        &mut self,
+        who: &Who,
+        key: &Key,
+        wish: Option<Value>,
+        wishes: &Wishes<'_>,
+        now: Instant,
+    ) -> Option<KeyTxn> {
         if wish.is_some() {
             self.ledger.track(key);
             self.orphans.remove(key);

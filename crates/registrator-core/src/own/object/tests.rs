@@ -1,9 +1,9 @@
 //! What [`super::dress`] makes of decisions.
 //!
 //! Process 1 decides; 2 and 3 are other registrators, 9 is not one. A view is written `value@lease` for the marker, then `lease=value`
-//! for each claim, then `field:value@lease` for each field that was seen, `field:-` if it was seen not to be there. Values are
-//! definitions: `a` has the fields `x` and `y` of value `a`, `b` has `x` of value `b`, and `!` is one host's that does not agree with
-//! itself.
+//! for each claim (`lease~value` for one that somebody wrote by hand), then `field:value@lease` for each field that was seen, `field:-` if
+//! it was seen not to be there, with `!` behind it if the process had it while it wished the object. Values are definitions: `a` has the fields `x` and `y` of value `a`, `b` has `x` of value `b`, and `!` is
+//! one host's that does not agree with itself.
 
 use super::*;
 use crate::node::Object;
@@ -47,19 +47,21 @@ fn seen(on_conflict: OnConflict, words: &str) -> (View, BTreeMap<Key, KnownField
     for (at, word) in words.split_whitespace().enumerate() {
         let revision = at as i64 + 10;
         if let Some((name, what)) = word.split_once(':') {
-            let node = what.split_once('@');
+            let had = what.ends_with('!');
+            let node = what.trim_end_matches('!').split_once('@');
             let node =
                 node.map(|(value, lease)| held(Value::parse(value).unwrap(), lease, revision));
             let part = KnownField {
-                managed: node.as_ref().is_some_and(|node| node.lease.is_none()),
+                managed: had || node.as_ref().is_some_and(|node| node.lease.is_none()),
                 seen: Some(node),
                 ..KnownField::default()
             };
             parts.insert(field(name), part);
         } else if let Some((value, lease)) = word.split_once('@') {
             view.node = Some(held(text(on_conflict, value), lease, revision));
-        } else if let Some((lease, value)) = word.split_once('=') {
-            let claim = held(text(on_conflict, value), lease, revision);
+        } else if let Some((lease, value)) = word.split_once(['=', '~']) {
+            let by = if word.contains('~') { "0" } else { lease };
+            let claim = held(text(on_conflict, value), by, revision);
             view.claims.insert(LeaseId(lease.parse().unwrap()), claim);
         }
     }
@@ -153,6 +155,10 @@ fn none_counts_until_all_agree() {
             (None, "a@1 2=b 3=b x:- y:-"),
             (Some("a"), "a@1 2=a x:- y:-"),
             (Some("a"), "a@1 2=b x:a@1 y:a@1"),
+            (Some("a"), "a@1 2~b x:- y:-"),
+            (Some("a"), "a@1 2~b 3=b x:- y:-"),
+            (Some("a"), "a@1 2~a x:a@1 y:a@1"),
+            (Some("a"), "a@3 1=a 2~b"),
             (Some("!"), "a@1 2=a x:a@1 y:a@1"),
             (Some("!"), ""),
         ],
@@ -170,6 +176,10 @@ fn none_counts_until_all_agree() {
             wish - | a@1 2=b 3=b x:- y:- | if unchanged since 10, claim 2 unchanged since 11, 2 is alive, claims ..2 none, claims 2.. b, x absent, y absent: put b@2, drop claim 2, x:=b@2
             wish a | a@1 2=a x:- y:- | if unchanged since 10, claims .. a, x absent, y absent: x:=a@1, y:=a@1
             wish a | a@1 2=b x:a@1 y:a@1 | if unchanged since 10, claim 2 unchanged since 11, x@1, y@1: delete x, delete y
+            wish a | a@1 2~b x:- y:- | if unchanged since 10, claim 2 unchanged since 11: drop claim 2
+            wish a | a@1 2~b 3=b x:- y:- | if unchanged since 10, claim 2 unchanged since 11: drop claim 2
+            wish a | a@1 2~a x:a@1 y:a@1 | nothing
+            wish a | a@3 1=a 2~b | nothing
             wish ! | a@1 2=a x:a@1 y:a@1 | if unchanged since 10, claim 2 unchanged since 11, x@1, y@1: put !@1, delete x, delete y
             wish ! |  | if absent, no claims: put !@1
         "#]],
@@ -188,6 +198,9 @@ fn fields_are_mended_and_those_of_others_are_left() {
             (Some("a"), "a@1 x:z@2 y:a@1"),
             (Some("a"), "a@1 x:z@2 y:-"),
             (Some("a"), "x:z@9"),
+            // It had x while it wished the object, and then another registrator took it as a plain node.
+            (Some("a"), "a@1 x:z@2! y:a@1"),
+            (Some("a"), "a@1 x:z@9! y:a@1"),
             (Some("a"), "b@2 x:b@3"),
             (Some("b"), "a@2 1=b x:a@1"),
             (None, "a@1 2=b x:z@3"),
@@ -200,6 +213,8 @@ fn fields_are_mended_and_those_of_others_are_left() {
             wish a | a@1 x:z@2 y:a@1 | if unchanged since 10, x unchanged since 11, y@1: delete y
             wish a | a@1 x:z@2 y:- | nothing
             wish a | x:z@9 | if absent, no claims, x unchanged since 10, y absent: put a@1
+            wish a | a@1 x:z@2! y:a@1 | if unchanged since 10, x unchanged since 11, y@1: delete y
+            wish a | a@1 x:z@9! y:a@1 | if unchanged since 10, x unchanged since 11, y@1: x:=a@1
             wish a | b@2 x:b@3 | if unchanged since 10, no claims, x unchanged since 11, y absent: put a@1, claim 2=b
             wish b | a@2 1=b x:a@1 | if unchanged since 10, x@1: delete x
             wish - | a@1 2=b x:z@3 | if unchanged since 10, claim 2 unchanged since 11, 2 is alive, x unchanged since 12, y@1: put b@2, drop claim 2, delete y

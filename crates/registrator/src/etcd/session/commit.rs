@@ -204,7 +204,6 @@ fn fence_of(layout: &Layout, lease: LeaseId, fence: Revision) -> Vec<Compare> {
 }
 
 fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
-    let guards = txn.guards.iter();
     let ops = txn.ops.iter();
     let beacons = txn.beacons().map(|lease| {
         let range = KeyRange::exact(&layout.beacon(lease));
@@ -216,15 +215,22 @@ fn nested(layout: &Layout, txn: &KeyTxn) -> RequestOp {
         operation(Operation::RequestRange(range.request(0)))
     });
     operation(Operation::RequestTxn(TxnRequest {
-        compare: guards.map(|one| guard(layout, &txn.key, one)).collect(),
+        compare: compares(layout, txn),
         success: ops.map(|one| op(layout, &txn.key, one)).collect(),
         failure: reads.into_iter().chain(fields).chain(beacons).collect(),
     }))
 }
 
-fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
+fn compares(layout: &Layout, txn: &KeyTxn) -> Vec<Compare> {
+    let guards = txn.guards.iter();
+    guards
+        .flat_map(|guard| compares_of(layout, &txn.key, guard))
+        .collect()
+}
+
+fn compares_of(layout: &Layout, key: &Key, guard: &Guard) -> Vec<Compare> {
     let node = KeyRange::exact(&layout.node(key));
-    match guard {
+    let compare = match guard {
         Guard::Absent => equal(node, created_at(0)),
         Guard::HeldBy(lease) => equal(node, attached_to(*lease)),
         Guard::Unchanged(revision) => equal(node, changed_at(*revision)),
@@ -261,7 +267,9 @@ fn guard(layout: &Layout, key: &Key, guard: &Guard) -> Compare {
         }
         Guard::Lit(lease) => exists(&layout.beacon(*lease)),
         Guard::Out(lease) => equal(KeyRange::exact(&layout.beacon(*lease)), created_at(0)),
-    }
+        Guard::With(txn) => return compares(layout, txn),
+    };
+    vec![compare]
 }
 
 fn attached_to(lease: LeaseId) -> (CompareTarget, TargetUnion) {

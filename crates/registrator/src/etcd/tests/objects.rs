@@ -5,12 +5,15 @@ use super::server::Etcd;
 use crate::etcd::SessionUpdate;
 use registrator_core::node::{Key, Object, OnConflict, Value};
 use registrator_core::own::session::{KeyResult, Outcome, Seen, Session, SessionEvent};
-use registrator_core::own::{FieldGuard, Guard, KeyTxn, LeaseId, Op};
+use registrator_core::own::{FieldGuard, Guard, KeyTxn, LeaseId, Op, View};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 on_each_etcd! {
     an_object_is_written_with_its_fields
+    a_member_is_written_with_its_object
     claims_are_compared_as_a_whole
     markers_and_fields_are_watched
     what_is_wanted_is_read_and_watched
@@ -97,6 +100,45 @@ async fn an_object_is_written_with_its_fields(program: PathBuf) {
     }
     assert_eq!(held(&etcd, MARKER).await, None);
     assert_eq!(held(&etcd, "/r/web/a").await, None);
+}
+
+async fn a_member_is_written_with_its_object(program: PathBuf) {
+    let etcd = Etcd::start(&program).await;
+    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    let me = session.who.me;
+    let member = |name: &str, object: &KeyTxn| KeyTxn {
+        key: key(name),
+        guards: vec![Guard::Absent, Guard::With(Arc::new(object.clone()))],
+        ops: vec![Op::Put(value("m"), me)],
+    };
+    let object = written("1", me);
+    let txns = vec![object.clone(), member("/r/web/m", &object)];
+    let Outcome::Done { revision, results } = run.commit(&session, txns).await else {
+        panic!("not done")
+    };
+    assert_eq!(results, [KeyResult::Applied, KeyResult::Applied]);
+    assert!(held(&etcd, "/r/web/m").await.is_some());
+    // The object is there already: neither happens, and only what is of the member is told of it.
+    let txns = vec![object.clone(), member("/r/web/n", &object)];
+    let Outcome::Done { results, .. } = run.commit(&session, txns).await else {
+        panic!("not done")
+    };
+    let refused = KeyResult::Refused {
+        view: View::default(),
+        fields: BTreeMap::new(),
+        beacons: BTreeMap::new(),
+    };
+    assert!(
+        matches!(results[0], KeyResult::Refused { .. }),
+        "{results:?}"
+    );
+    assert_eq!(results[1], refused);
+    for (at, applies) in [(revision - 1, false), (revision, true)] {
+        let stands = of_marker(vec![Guard::Unchanged(at)], Vec::new());
+        let result = one(&mut run, &session, member("/r/web/o", &stands)).await;
+        assert_eq!(result == KeyResult::Applied, applies, "{result:?}");
+    }
+    assert_eq!(held(&etcd, "/r/web/n").await, None);
 }
 
 async fn claims_are_compared_as_a_whole(program: PathBuf) {

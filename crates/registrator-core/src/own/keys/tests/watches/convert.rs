@@ -171,6 +171,7 @@ pub fn txn(txn: &KeyTxn) -> (u8, Txn) {
         }
         Guard::Lit(lease) => Compare::Lit(lease_number(*lease)),
         Guard::Out(lease) => Compare::Out(lease_number(*lease)),
+        Guard::With(_) => panic!("no object here has members"),
     });
     let changes = txn.ops.iter().map(|op| match op {
         Op::Put(value, lease) => Change::Put(number(key, value), lease_number(*lease)),

@@ -224,6 +224,8 @@ fn tell(keys: &mut Keys, input: &Input, protocol: &Protocol) -> Option<Vec<(u8, 
                     let number = key_number(key);
                     wishes[usize::from(number)] == HELD_BACK
                 },
+                members: &|_, _| BTreeMap::new(),
+                object_of: &|_| None,
                 keep_orphans: false,
             };
             let commit = keys.next_commit(&wishes, now())?;
