@@ -83,7 +83,7 @@ proptest! {
             let told = desired.if_stood(object.marker(), text.as_ref());
             let keys = (0..3).map(|number| Key::parse(&format!("/o/m/{number}")).unwrap());
             let before: Vec<(Key, Option<Value>)> = keys.map(|key| (key.clone(), desired.winner(&key).cloned())).collect();
-            desired.stand(object.marker(), text.clone());
+            desired.stand(object.marker(), text.clone().into());
             for (key, before) in before {
                 let now = desired.winner(&key).cloned();
                 let expected = (now != before).then(|| now.clone());

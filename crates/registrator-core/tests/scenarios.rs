@@ -40,6 +40,7 @@
 //! hand attach /k v               the same, with a lease of their own
 //! pass 10                        seconds pass
 //! show keys|notices a|writes     etcd's content, what was told since the last time, revisions since the last time
+//! show deleted                   nodes that were deleted since the last `show writes`
 //! show gaps                      keys that vanished while somebody waited for them, at the end of a lease too
 //! ```
 
@@ -217,6 +218,7 @@ fn show(world: &mut World, words: &[&str], written: &mut i64) -> Vec<String> {
             let before = std::mem::replace(written, world.store.revision());
             vec![(*written - before).to_string()]
         }
+        ["deleted"] => record::deleted_after(&world.store, *written),
         ["gaps"] => record::gaps(&world.store, &world.others, Exempt::ByHand)
             .iter()
             .map(|(_, key)| key.to_string())

@@ -11,6 +11,23 @@ pub type Candidates = BTreeMap<Value, BTreeSet<Origin>>;
 /// A node that belongs to an object, and who asks for it.
 type Member = (Key, Value, Origin);
 
+/// Whether an object stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing was told of it yet.
+    Unknown,
+    /// None of its definitions counts.
+    Fallen,
+    /// This definition counts for everybody.
+    As(Value),
+}
+
+impl From<Option<Value>> for Standing {
+    fn from(text: Option<Value>) -> Standing {
+        text.map_or(Standing::Fallen, Standing::As)
+    }
+}
+
 /// The merged set. It changes only by what one origin asks for, and costs nothing for the keys that stay.
 ///
 /// An object is one key here, its marker, and one value, the text of its definition. Its members are asked for while that definition
@@ -22,8 +39,8 @@ pub struct Desired {
     again: BTreeMap<Member, usize>,
     /// The members of objects, by marker and definition.
     members: BTreeMap<Key, BTreeMap<Value, BTreeMap<Member, usize>>>,
-    /// The definitions that stand.
-    standing: BTreeMap<Key, Value>,
+    /// The definitions that stand, of the objects of which that is known.
+    standing: BTreeMap<Key, Option<Value>>,
     /// The objects on which this process does not agree with itself, and of which none counts then.
     disputed: BTreeMap<Key, Value>,
     /// The objects that have a field of this name in any definition, and in how many.
@@ -54,11 +71,18 @@ impl Desired {
     }
 
     /// Takes in which definition of an object stands, if one does; tells which keys have other candidates now.
-    pub fn stand(&mut self, marker: &Key, text: Option<Value>) -> BTreeSet<Key> {
-        let before = match &text {
-            Some(text) => self.standing.insert(marker.clone(), text.clone()),
-            None => self.standing.remove(marker),
+    pub fn stand(&mut self, marker: &Key, standing: Standing) -> BTreeSet<Key> {
+        let known = match standing {
+            Standing::Unknown => None,
+            Standing::Fallen => Some(None),
+            Standing::As(text) => Some(Some(text)),
         };
+        let text = known.clone().flatten();
+        let before = match known {
+            None => self.standing.remove(marker),
+            Some(text) => self.standing.insert(marker.clone(), text),
+        };
+        let before = before.flatten();
         if before == text {
             return BTreeSet::new();
         }
@@ -82,10 +106,25 @@ impl Desired {
         changed
     }
 
+    /// The definition that stands.
+    fn text_of(&self, marker: &Key) -> Option<&Value> {
+        self.standing.get(marker)?.as_ref()
+    }
+
+    /// Whether members of an object are asked for, of which nothing is known yet.
+    pub fn is_undecided(&self, marker: &Key) -> bool {
+        self.members.contains_key(marker) && !self.standing.contains_key(marker)
+    }
+
+    /// Whether a key is below such an object.
+    pub fn is_below_undecided(&self, key: &Key) -> bool {
+        !self.members.is_empty() && markers_above(key).any(|marker| self.is_undecided(&marker))
+    }
+
     /// What would win for the members of an object if this definition of it stood, or none: those for which that is something else than
     /// now.
     pub fn if_stood(&self, marker: &Key, text: Option<&Value>) -> BTreeMap<Key, Option<Value>> {
-        let before = self.standing.get(marker);
+        let before = self.text_of(marker);
         let Some(all) = self.members.get(marker).filter(|_| before != text) else {
             return BTreeMap::new();
         };
@@ -154,7 +193,7 @@ impl Desired {
             let objects = self.fields.entry(field.clone()).or_default();
             *objects.entry(marker.clone()).or_default() += 1;
         }
-        let stands = self.standing.get(marker) == Some(text);
+        let stands = self.text_of(marker) == Some(text);
         for (key, value) in object.members() {
             let members = self.members.entry(marker.clone()).or_default();
             let members = members.entry(text.clone()).or_default();
@@ -179,7 +218,7 @@ impl Desired {
                 self.fields.remove(field);
             }
         }
-        let stands = self.standing.get(marker) == Some(text);
+        let stands = self.text_of(marker) == Some(text);
         for (key, value) in object.members() {
             let member = (key.clone(), value.clone(), origin.clone());
             if let Some(all) = self.members.get_mut(marker)
@@ -230,11 +269,8 @@ impl Desired {
             return None;
         }
         let (value, origins) = self.candidates.get(key)?.first_key_value()?;
-        let ends = key.as_str().match_indices('/').skip(1);
-        let above = ends.filter_map(|(end, _)| Key::parse(key.as_str().get(..end)?).ok());
-        above.map(|name| name.marker()).find(|marker| {
-            let standing = self.standing.get(marker);
-            let all = self.members.get(marker).zip(standing);
+        markers_above(key).find(|marker| {
+            let all = self.members.get(marker).zip(self.text_of(marker));
             let members = all.and_then(|(all, text)| all.get(text));
             let of = |origin: &Origin| (key.clone(), value.clone(), origin.clone());
             let has = |members: &BTreeMap<Member, usize>| {
@@ -278,6 +314,13 @@ impl Desired {
     pub fn is_empty(&self) -> bool {
         self.candidates.is_empty()
     }
+}
+
+/// The markers of the objects to which a key may belong by its name.
+fn markers_above(key: &Key) -> impl Iterator<Item = Key> {
+    let ends = key.as_str().match_indices('/');
+    let names = ends.filter_map(|(end, _)| Key::parse(key.as_str().get(..end)?).ok());
+    names.map(|name| name.marker())
 }
 
 /// Counts one less; tells whether there was one.

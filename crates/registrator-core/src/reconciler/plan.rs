@@ -69,7 +69,7 @@ impl Reconciler {
             let ops = self.standing(&marker, sight).ops;
             view.apply(&ops, 0);
             self.desired
-                .stand(&marker, own::stands(who, &marker, &view));
+                .stand(&marker, own::stands(who, &marker, &view).into());
         }
     }
 }

@@ -360,7 +360,9 @@ impl Reconciler {
             };
             let wishes = Wishes {
                 of: &of,
-                stays: &|key| departures.holds(key),
+                stays: &|key| {
+                    departures.holds(key) || (!releasing && desired.is_below_undecided(key))
+                },
                 members: &|marker, text| match releasing {
                     true => BTreeMap::new(),
                     false => desired.if_stood(marker, text),
@@ -404,14 +406,24 @@ impl Reconciler {
         })
     }
 
-    /// Members of objects are wished while these stand.
+    /// Members of objects are wished while these stand. What is below an object of which nothing is known yet may be one of them.
     fn follow_objects(&mut self) {
         if !self.keys.connected() {
             return;
         }
         for marker in self.keys.take_changed_objects() {
-            let members = self.desired.stand(&marker, self.keys.stands(&marker));
+            let was_undecided = self.desired.is_undecided(&marker);
+            let standing = self.keys.standing(&marker);
+            let members = self.desired.stand(&marker, standing);
             self.flush(members);
+            if was_undecided && !self.desired.is_undecided(&marker) {
+                let below = self.keys.below(&marker);
+                let unwished = below.filter(|key| self.desired.winner(key).is_none());
+                let unwished: Vec<Key> = unwished.cloned().collect();
+                for key in unwished {
+                    self.keys.mark([key].into());
+                }
+            }
         }
     }
 

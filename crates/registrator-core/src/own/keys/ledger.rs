@@ -4,6 +4,7 @@ use super::tracked::Tracked;
 use crate::node::Key;
 use crate::own::{LeaseId, View};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// The keys by their names, and by those who hold or claim them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +54,13 @@ impl Ledger {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Tracked)> {
         self.tracked.iter()
+    }
+
+    /// The keys that begin with this one.
+    pub(super) fn below(&self, marker: &Key) -> impl Iterator<Item = &Key> {
+        let after = (Bound::Excluded(marker), Bound::Unbounded);
+        let keys = self.tracked.range::<Key, _>(after).map(|(key, _)| key);
+        keys.take_while(|key| key.as_str().starts_with(marker.as_str()))
     }
 
     /// Takes interest in a key.

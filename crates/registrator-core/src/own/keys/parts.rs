@@ -1,6 +1,7 @@
 //! The fields of objects: keys that are seen as any other, and decided with the marker of their object.
 
 use super::Keys;
+use crate::merge::desired::Standing;
 use crate::node::{Definition, Key, Value};
 use crate::own::session::Wanted;
 use crate::own::{Held, KnownField, Revision, Who};
@@ -23,11 +24,20 @@ impl Keys {
         std::mem::take(&mut self.ledger.changed_objects)
     }
 
-    /// The definition of an object that counts for everybody, if it stands as far as is known.
-    pub(crate) fn stands(&self, marker: &Key) -> Option<Value> {
-        let (_, who) = self.session.as_ref()?;
-        let tracked = self.ledger.get(marker)?;
-        crate::own::stands(who, marker, &tracked.sight.view)
+    /// Whether an object stands, as far as is known.
+    pub(crate) fn standing(&self, marker: &Key) -> Standing {
+        let told = self.ledger.get(marker).filter(|tracked| tracked.sight.told);
+        match (&self.session, told) {
+            (Some((_, who)), Some(tracked)) => {
+                crate::own::stands(who, marker, &tracked.sight.view).into()
+            }
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// The nodes below an object that are of interest.
+    pub(crate) fn below(&self, marker: &Key) -> impl Iterator<Item = &Key> {
+        self.ledger.below(marker)
     }
 
     /// Asks for a decision of a key; of a field, for one of its object.

@@ -271,19 +271,20 @@ impl Keys {
             Kept::No
         };
         self.alarms.cancel(key);
-        let (mut parts, mut until) = (BTreeMap::new(), None);
+        let mut parts = BTreeMap::new();
         if key.object().is_some() && self.ledger.contains(key) {
             self.keep_parts(key, wish.as_ref());
-            (parts, until) = self.parts(who, key, wish.as_ref(), now);
+            let (known, until) = self.parts(who, key, wish.as_ref(), now);
+            if let Some(at) = until {
+                self.alarms.set(key, at);
+                return None;
+            }
+            parts = known;
         }
         let part = |key: &Key| parts.get(key).cloned().unwrap_or_default();
         let next = self.ledger.change(key, |tracked| {
             tracked.next(who, key, wish.as_ref(), kept, &part, now)
         })?;
-        let next = match (next, until) {
-            (Next::Act(_), Some(until)) => Next::Wait(until),
-            (next, _) => next,
-        };
         match next {
             Next::Act(txn) => return Some(txn),
             Next::Wait(at) => self.alarms.set(key, at),
