@@ -12,137 +12,158 @@ fn star(expression: &str) -> Result<String, String> {
     evaluate(&text).map(|done| common::lines(&done))
 }
 
-/// The call in both languages has a message with this part.
-#[track_caller]
-fn refused(in_starlark: &str, in_ruby: &str, part: &str) {
-    refused_with(in_starlark, part, in_ruby, part);
-}
+/// What is wrong in Starlark, the same in Ruby, and a part of the message of both, or of each.
+type Wrong = (&'static str, &'static str, &'static [&'static str]);
 
-/// The same, where each language has words of its own.
-#[track_caller]
-fn refused_with(in_starlark: &str, of_starlark: &str, in_ruby: &str, of_ruby: &str) {
-    let error = star(in_starlark).expect_err(in_starlark);
-    assert!(error.contains(of_starlark), "{in_starlark}: {error}");
-    if ruby::is_there() {
-        let error = ruby::outcome(&ruby::body(in_ruby), "{}").expect_err(in_ruby);
-        assert!(error.starts_with("type: "), "{in_ruby}: {error}");
-        assert!(error.contains(of_ruby), "{in_ruby}: {error}");
+const NO_OBJECTS: &[Wrong] = &[
+    (
+        r#"object("/lb/", {"a": 1})"#,
+        "object '/lb/', { 'a' => 1 }",
+        &[r#"the name of an object: key "/lb/" ends with a slash"#],
+    ),
+    (
+        r#"object("/lb", {})"#,
+        "object '/lb', {}",
+        &["object /lb has no nodes: give it at least one"],
+    ),
+    (
+        r#"object("/lb", {"a": None}, members = {"b": 1})"#,
+        "object '/lb', { 'a' => nil }, members: { 'b' => 1 }",
+        &["object /lb has no nodes: give it at least one"],
+    ),
+    (
+        r#"object("/lb", {"/lb/a": 1})"#,
+        "object '/lb', { '/lb/a' => 1 }",
+        &[
+            r#"object /lb: the key "/lb/a" begins with a slash: keys of an object's nodes go on from its name, so that "port" stands for /lb/port"#,
+        ],
+    ),
+    (
+        r#"object("/lb", {"../other": 1})"#,
+        "object '/lb', { '../other' => 1 }",
+        &[r#"object /lb: key "/lb/../other" has the component "..""#],
+    ),
+    (
+        r#"object("/lb", {"a": 1}, members = {"x//y": 1})"#,
+        "object '/lb', { 'a' => 1 }, members: { 'x//y' => 1 }",
+        &[r#"object /lb: key "/lb/x//y" has the component """#],
+    ),
+    (
+        r#"object("/lb", {"a": 1}, members = {"a": 2})"#,
+        "object '/lb', { 'a' => 1 }, members: { 'a' => 2 }",
+        &["/lb/a is a node of object /lb and a member of it: it can only be one of them"],
+    ),
+    (
+        r#"object("/lb", {"a": 1}, conflict = "first")"#,
+        "object '/lb', { 'a' => 1 }, conflict: 'first'",
+        &[
+            r#"object /lb: conflict must be "smallest" or "none", not "first""#,
+            r#"object /lb: conflict must be 'smallest' or 'none', not "first""#,
+        ],
+    ),
+    (
+        r#"object("/lb", {"a": 1}, uses = ["x/"])"#,
+        "object '/lb', { 'a' => 1 }, uses: ['/x/']",
+        &[
+            r#"object /lb: uses must name objects: key "x/" ends with a slash"#,
+            r#"object /lb: uses must name objects: key "/x/" ends with a slash"#,
+        ],
+    ),
+    (
+        r#"object("/lb", {"a": 1}, uses = "/x")"#,
+        "object '/lb', { 'a' => 1 }, uses: '/x'",
+        &[
+            "Type of parameter `uses` doesn't match",
+            r#"object /lb: uses must be an Array of names, not "/x""#,
+        ],
+    ),
+];
+
+/// One transaction replaces all of an object's nodes, and etcd bounds it.
+const TOO_LARGE: &[Wrong] = &[
+    (
+        r#"object("/lb", {str(n): n for n in range(41)})"#,
+        "object '/lb', (0..40).map { |n| [n.to_s, n] }.to_h",
+        &["object /lb has more than 40 nodes"],
+    ),
+    (
+        r#"object("/lb", {"a": "x" * 140000})"#,
+        "object '/lb', { 'a' => 'x' * 140_000 }",
+        &["the nodes of object /lb have more than 131072 bytes"],
+    ),
+];
+
+const OF_ANOTHER_TYPE: &[Wrong] = &[
+    (
+        r#"object("/lb", [("a", 1)])"#,
+        "object '/lb', [['a', 1]]",
+        &[
+            "Type of parameter `nodes` doesn't match",
+            r#"object /lb: nodes must be a Hash, not Array: [["a", 1]]"#,
+        ],
+    ),
+    (
+        r#"object("/lb", {1: 1})"#,
+        "object '/lb', { 1 => 1 }",
+        &[
+            "Type of parameter `nodes` doesn't match",
+            "object /lb: a key must be a String or a Symbol, not Integer: 1",
+        ],
+    ),
+    (
+        r#"object("/lb", {"a": 1}, members = [])"#,
+        "object '/lb', { 'a' => 1 }, members: []",
+        &[
+            "Type of parameter `members` doesn't match",
+            "object /lb: members must be a Hash, not Array: []",
+        ],
+    ),
+    (
+        r#"object(7, {"a": 1})"#,
+        "object 7, { 'a' => 1 }",
+        &[
+            "Type of parameter `name` doesn't match",
+            "the name of an object must be a String or a Symbol, an absolute path in etcd, not Integer: 7",
+        ],
+    ),
+    (
+        r#"object("/lb", {"a": len})"#,
+        "object '/lb', { 'a' => Object.new }",
+        &[
+            r#"object /lb: the value of "a": a value of type function cannot be written as JSON: call it"#,
+            "the value of /lb/a is of class Object",
+        ],
+    ),
+    (
+        r#"object("/lb", {"a": ["x" * (1 << 20)]})"#,
+        "object '/lb', { 'a' => 'x' * (2 << 20) }",
+        &[
+            r#"object /lb: the value of "a": the value is larger than 1048576 bytes as JSON"#,
+            r#"object /lb: the value of "a": a value has at most"#,
+        ],
+    ),
+];
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let all = [NO_OBJECTS, TOO_LARGE, OF_ANOTHER_TYPE];
+    for (in_starlark, in_ruby, told) in all.into_iter().flatten() {
+        let (of_starlark, of_ruby) = (told[0], told[told.len() - 1]);
+        let error = star(in_starlark).expect_err(in_starlark);
+        assert!(error.contains(of_starlark), "{in_starlark}: {error}");
+        if ruby::is_there() {
+            let error = ruby::outcome(&ruby::body(in_ruby), "{}").expect_err(in_ruby);
+            assert!(error.starts_with("type: "), "{in_ruby}: {error}");
+            assert!(error.contains(of_ruby), "{in_ruby}: {error}");
+        }
     }
 }
 
 #[test]
-fn what_is_no_object_is_refused() {
-    refused(
-        r#"object("/lb/", {"a": 1})"#,
-        "object '/lb/', { 'a' => 1 }",
-        r#"the name of an object: key "/lb/" ends with a slash"#,
-    );
-    refused(
-        r#"object("/lb", {})"#,
-        "object '/lb', {}",
-        "object /lb has no nodes: give it at least one",
-    );
-    refused(
-        r#"object("/lb", {"a": None}, members = {"b": 1})"#,
-        "object '/lb', { 'a' => nil }, members: { 'b' => 1 }",
-        "object /lb has no nodes: give it at least one",
-    );
-    refused(
-        r#"object("/lb", {"/lb/a": 1})"#,
-        "object '/lb', { '/lb/a' => 1 }",
-        r#"object /lb: the key "/lb/a" begins with a slash: keys of an object's nodes go on from its name, so that "port" stands for /lb/port"#,
-    );
-    refused(
-        r#"object("/lb", {"../other": 1})"#,
-        "object '/lb', { '../other' => 1 }",
-        r#"object /lb: key "/lb/../other" has the component "..""#,
-    );
-    refused(
-        r#"object("/lb", {"a": 1}, members = {"x//y": 1})"#,
-        "object '/lb', { 'a' => 1 }, members: { 'x//y' => 1 }",
-        r#"object /lb: key "/lb/x//y" has the component """#,
-    );
-    refused(
-        r#"object("/lb", {"a": 1}, members = {"a": 2})"#,
-        "object '/lb', { 'a' => 1 }, members: { 'a' => 2 }",
-        "/lb/a is a node of object /lb and a member of it: it can only be one of them",
-    );
-    refused_with(
-        r#"object("/lb", {"a": 1}, conflict = "first")"#,
-        r#"object /lb: conflict must be "smallest" or "none", not "first""#,
-        "object '/lb', { 'a' => 1 }, conflict: 'first'",
-        r#"object /lb: conflict must be 'smallest' or 'none', not "first""#,
-    );
-    refused_with(
-        r#"object("/lb", {"a": 1}, uses = ["x/"])"#,
-        r#"object /lb: uses must name objects: key "x/" ends with a slash"#,
-        "object '/lb', { 'a' => 1 }, uses: ['/x/']",
-        r#"object /lb: uses must name objects: key "/x/" ends with a slash"#,
-    );
-    refused_with(
-        r#"object("/lb", {"a": 1}, uses = "/x")"#,
-        "Type of parameter `uses` doesn't match",
-        "object '/lb', { 'a' => 1 }, uses: '/x'",
-        r#"object /lb: uses must be an Array of names, not "/x""#,
-    );
-}
-
-/// One transaction replaces all of an object's nodes, and etcd bounds it. Members are not of that.
-#[test]
-fn an_object_has_a_size() {
-    refused(
-        r#"object("/lb", {str(n): n for n in range(41)})"#,
-        "object '/lb', (0..40).map { |n| [n.to_s, n] }.to_h",
-        "object /lb has more than 40 nodes",
-    );
-    refused(
-        r#"object("/lb", {"a": "x" * 140000})"#,
-        "object '/lb', { 'a' => 'x' * 140_000 }",
-        "the nodes of object /lb have more than 131072 bytes",
-    );
+fn members_do_not_count_for_its_size() {
     let many = r#"object("/lb", {"a": 1}, members = {str(n): "x" * 4000 for n in range(41)})"#;
     let found = star(many).unwrap();
     assert_eq!(found.matches("  member ").count(), 41);
-}
-
-#[test]
-fn what_has_another_type_is_refused() {
-    refused_with(
-        r#"object("/lb", [("a", 1)])"#,
-        "Type of parameter `nodes` doesn't match",
-        "object '/lb', [['a', 1]]",
-        r#"object /lb: nodes must be a Hash, not Array: [["a", 1]]"#,
-    );
-    refused_with(
-        r#"object("/lb", {1: 1})"#,
-        "Type of parameter `nodes` doesn't match",
-        "object '/lb', { 1 => 1 }",
-        "object /lb: a key must be a String or a Symbol, not Integer: 1",
-    );
-    refused_with(
-        r#"object("/lb", {"a": 1}, members = [])"#,
-        "Type of parameter `members` doesn't match",
-        "object '/lb', { 'a' => 1 }, members: []",
-        "object /lb: members must be a Hash, not Array: []",
-    );
-    refused_with(
-        r#"object(7, {"a": 1})"#,
-        "Type of parameter `name` doesn't match",
-        "object 7, { 'a' => 1 }",
-        "the name of an object must be a String or a Symbol, an absolute path in etcd, not Integer: 7",
-    );
-    refused_with(
-        r#"object("/lb", {"a": len})"#,
-        r#"object /lb: the value of "a": a value of type function cannot be written as JSON: call it"#,
-        "object '/lb', { 'a' => Object.new }",
-        "the value of /lb/a is of class Object",
-    );
-    refused_with(
-        r#"object("/lb", {"a": ["x" * (1 << 20)]})"#,
-        r#"object /lb: the value of "a": the value is larger than 1048576 bytes as JSON"#,
-        "object '/lb', { 'a' => 'x' * (2 << 20) }",
-        r#"object /lb: the value of "a": a value has at most"#,
-    );
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod generated;
 mod help;
 #[path = "cli/host_facts.rs"]
 mod host_facts;
+#[path = "cli/objects.rs"]
+mod objects;
 #[path = "cli/places.rs"]
 mod places;
 #[path = "cli/terminal.rs"]

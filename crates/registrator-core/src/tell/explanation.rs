@@ -282,10 +282,13 @@ impl AboutKey {
     pub fn hint(&self) -> Option<String> {
         Some(match self.state? {
             KeyState::Registered | KeyState::Pending | KeyState::Shared => return None,
-            KeyState::Disputed => "Give one of the two another name, or all of them the same nodes.".to_owned(),
+            KeyState::Disputed | KeyState::Outvoted if self.key.object().is_some() => {
+                "Make their definitions the same, or give one of them another name.".to_owned()
+            }
+            KeyState::Disputed => return None,
             KeyState::Outvoted => "To have both, give them different keys: the layout \"instances\" puts the container's id into the key.".to_owned(),
             KeyState::Blocked if self.key.object().is_some() => {
-                "Delete that one, and the object is registered at once.".to_owned()
+                "Delete that node, or have its host ask for it no more, and the object is registered at once.".to_owned()
             }
             KeyState::Blocked => format!(
                 "Delete it and the node is registered at once:\n  etcdctl del {}",

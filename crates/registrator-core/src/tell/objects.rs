@@ -1,6 +1,7 @@
 //! Objects as people read them: by name, with what differs between definitions, and without the text that registrators compare.
 
 use crate::node::{Definition, Key, OnConflict, Value};
+use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -10,6 +11,22 @@ pub fn named(key: &Key) -> Cow<'_, str> {
         Some(name) => format!("object {name}").into(),
         None => key.as_str().into(),
     }
+}
+
+/// The same, as programs read it.
+pub fn name(key: &Key) -> &str {
+    key.object().unwrap_or(key.as_str())
+}
+
+/// What programs read of a key, with the nodes of the object that it is the marker of.
+pub fn with_object(key: &Key, value: Option<&Value>, mut json: Json) -> Json {
+    let definition = value.and_then(|value| Definition::parse(key, value));
+    if let Some((definition, members)) = definition.zip(json.as_object_mut()) {
+        let nodes = definition.fields.into_iter();
+        let nodes = nodes.map(|(key, value)| (key.to_string(), Json::from(value.as_str())));
+        members.insert("object".to_owned(), Json::Object(nodes.collect()));
+    }
+    json
 }
 
 /// A value, or how many nodes a definition has.
@@ -23,50 +40,72 @@ pub fn shown<'a>(key: &Key, value: &'a Value) -> Cow<'a, str> {
     }
 }
 
-/// That there are different definitions of an object: the first field that differs, with each definition's value, and whose it is.
+/// As [`shown`], with what the definition has for one of the nodes.
+pub fn shown_with<'a>(marker: &Key, text: &'a Value, node: Option<&Key>) -> Cow<'a, str> {
+    let all = shown(marker, text);
+    let Some((node, definition)) = node.zip(whole(marker, text)) else {
+        return all;
+    };
+    match definition.fields.get(node) {
+        Some(value) => format!("{all}, with {node} = {value}").into(),
+        None => format!("{all}, without {node}").into(),
+    }
+}
+
+/// A value and the one before; of an object with what is different, or else they might look the same.
+pub fn changed<'a>(key: &Key, value: &'a Value, old: &'a Value) -> [Cow<'a, str>; 2] {
+    let node = difference(key, [value, old]);
+    [value, old].map(|text| shown_with(key, text, node.as_ref()))
+}
+
+/// The first node in which definitions of an object differ.
+pub fn difference<'a>(marker: &Key, texts: impl IntoIterator<Item = &'a Value>) -> Option<Key> {
+    let texts = texts.into_iter();
+    let all: Vec<Definition> = texts.filter_map(|text| whole(marker, text)).collect();
+    let keys: BTreeSet<&Key> = all.iter().flat_map(|it| it.fields.keys()).collect();
+    let differs = |key: &&Key| {
+        let values: BTreeSet<Option<&Value>> = all.iter().map(|it| it.fields.get(*key)).collect();
+        values.len() > 1
+    };
+    keys.into_iter().find(differs).cloned()
+}
+
+/// That there are different definitions of an object, and what differs.
 pub fn definitions(marker: &Key, sides: &[(Value, String)]) -> String {
-    let parsed: Vec<Option<Definition>> = sides
-        .iter()
-        .map(|(text, _)| Definition::parse(marker, text))
-        .collect();
-    let all = parsed.iter().flatten();
-    let strict = all.clone().any(|it| it.on_conflict == OnConflict::None);
-    let counts = match strict {
+    let texts = sides.iter().map(|(text, _)| text);
+    let mut all = texts.filter_map(|text| Definition::parse(marker, text));
+    let counts = match all.any(|it| it.on_conflict == OnConflict::None) {
         true => "none counts until they agree",
         false => "the smallest counts",
     };
-    let keys: BTreeSet<&Key> = all.flat_map(|it| it.fields.keys()).collect();
-    let value = |side: &Option<Definition>, key: &Key| -> Option<Value> {
-        side.as_ref().and_then(|it| it.fields.get(key).cloned())
-    };
-    // One that does not agree with itself has no fields at all.
-    let whole = || parsed.iter().filter(|it| has_fields(it));
-    let differs = |key: &&&Key| {
-        let values: BTreeSet<Option<Value>> = whole().map(|side| value(side, key)).collect();
-        values.len() > 1
-    };
-    let first = keys.iter().find(differs).copied();
-    let sides = sides.iter().zip(&parsed).map(|((_, whose), side)| {
-        if !has_fields(side) {
+    format!(
+        "different definitions of {}, {counts}: {}",
+        named(marker),
+        differences(marker, sides)
+    )
+}
+
+/// The first node in which definitions of an object differ, with each definition's value, and whose it is.
+pub fn differences(marker: &Key, sides: &[(Value, String)]) -> String {
+    let first = difference(marker, sides.iter().map(|(text, _)| text));
+    let told = sides.iter().map(|(text, whose)| {
+        let Some(definition) = whole(marker, text) else {
             return format!("several {whose}");
-        }
-        match first.map(|key| value(side, key)) {
+        };
+        match first.as_ref().map(|key| definition.fields.get(key)) {
             Some(Some(value)) => format!("{value} {whose}"),
             Some(None) => format!("nothing {whose}"),
             None => format!("one {whose}"),
         }
     });
-    let sides: Vec<String> = sides.collect();
+    let told: Vec<String> = told.collect();
     let first = first.map_or(String::new(), |key| format!("{key} is "));
-    format!(
-        "different definitions of {}, {counts}: {first}{}",
-        named(marker),
-        sides.join("; ")
-    )
+    first + &told.join("; ")
 }
 
-fn has_fields(side: &Option<Definition>) -> bool {
-    side.as_ref().is_some_and(|it| !it.fields.is_empty())
+/// A definition that agrees with itself. One that does not has no nodes at all.
+fn whole(marker: &Key, text: &Value) -> Option<Definition> {
+    Definition::parse(marker, text).filter(|it| !it.fields.is_empty())
 }
 
 #[cfg(test)]
@@ -124,5 +163,26 @@ mod tests {
             "none, since its definitions differ"
         );
         assert_eq!(shown(&Key::parse("r/web/a").unwrap(), &two), two.as_str());
+    }
+
+    #[test]
+    fn definitions_are_shown_with_what_differs() {
+        let marker = Key::parse("r/web").unwrap().marker();
+        let one = text(OnConflict::None, &[("a", "1"), ("b", "1")]);
+        let other = text(OnConflict::None, &[("a", "1")]);
+        let all = [Definition::disputed(), one, other];
+        let node = difference(&marker, &all);
+        let shown = all
+            .iter()
+            .map(|text| shown_with(&marker, text, node.as_ref()));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                "none, since its definitions differ",
+                "2 nodes, with r/web/b = 1",
+                "1 node, without r/web/b"
+            ]
+        );
+        assert_eq!(difference(&marker, &all[..2]), None);
     }
 }

@@ -1,9 +1,9 @@
 //! What would be written, as people and programs read it. `reconciler::plan` derives it.
 
 use crate::host::HostId;
-use crate::node::{Definition, Key, Value};
+use crate::node::{Key, Value};
 use crate::tell::notice::Asker;
-use crate::tell::objects::{definitions, named, shown};
+use crate::tell::objects::{changed, definitions, name, named, shown, with_object};
 use crate::tell::printable::{indented, one_line};
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -148,15 +148,15 @@ impl Plan {
     /// object has the nodes of this in its `object`.
     pub fn to_json(&self) -> Json {
         json!({
-            "nodes": self.nodes.iter().map(|node| with_object(&node.key, &node.value, json!({
-                "key": node.key.object().unwrap_or(node.key.as_str()),
+            "nodes": self.nodes.iter().map(|node| with_object(&node.key, Some(&node.value), json!({
+                "key": name(&node.key),
                 "value": node.value.as_str(),
                 "action": node.action.name(),
                 "origins": origins(&node.askers),
             }))).collect::<Vec<_>>(),
             "conflicts": self.conflicts.iter().map(|conflict| json!({
-                "key": conflict.key.object().unwrap_or(conflict.key.as_str()),
-                "candidates": conflict.candidates.iter().map(|candidate| with_object(&conflict.key, &candidate.value, json!({
+                "key": name(&conflict.key),
+                "candidates": conflict.candidates.iter().map(|candidate| with_object(&conflict.key, Some(&candidate.value), json!({
                     "value": candidate.value.as_str(),
                     "origins": origins(&candidate.askers),
                     "hosts": candidate.hosts.iter().map(|host| &**host).collect::<Vec<_>>(),
@@ -180,18 +180,6 @@ impl Plan {
             "held_back": self.held_back,
         })
     }
-}
-
-/// The same, with the nodes that an object has in all, if it is one.
-fn with_object(key: &Key, value: &Value, mut json: Json) -> Json {
-    if let Some(definition) = Definition::parse(key, value)
-        && let Some(members) = json.as_object_mut()
-    {
-        let nodes = definition.fields.iter();
-        let nodes = nodes.map(|(key, value)| (key.to_string(), Json::from(value.as_str())));
-        members.insert("object".to_owned(), Json::Object(nodes.collect()));
-    }
-    json
 }
 
 fn origins(askers: &[Asker]) -> Vec<Json> {
@@ -277,14 +265,18 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for PlannedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, value) = (named(&self.key), shown(&self.key, &self.value));
-        write!(f, "{} {key} {value}", self.action.sign())?;
+        write!(f, "{} {} ", self.action.sign(), named(&self.key))?;
         match (&self.old, self.action) {
             (Some(old), Action::Blocked) => {
-                write!(f, " (there is {old}, which no registrator wrote)")?
+                let value = shown(&self.key, &self.value);
+                write!(f, "{value} (there is {old}, which no registrator wrote)")?
             }
-            (Some(old), _) => write!(f, " (was {})", shown(&self.key, old))?,
-            (None, _) => {}
+            // What is there is what somebody else wants, and does not count either.
+            (Some(old), action) if action != Action::Disputed => {
+                let [now, before] = changed(&self.key, &self.value, old);
+                write!(f, "{now} (was {before})")?
+            }
+            _ => f.write_str(&shown(&self.key, &self.value))?,
         }
         f.write_str(&listed(&self.askers))
     }

@@ -19,8 +19,11 @@ use crate::world::{World, eventually};
 
 mod addresses;
 mod copied;
+mod datagrams;
 mod differential;
+mod doors;
 mod routes;
+mod streams;
 mod transports;
 
 /// The policy's defaults.

@@ -45,6 +45,7 @@ impl Host {
         Host::start_at(self.etcd, "host-b", containers, config, &endpoint)
     }
 
+    /// One of this name, with a configuration of the policy `skydns`, if that is not empty.
     pub(crate) fn start_at(
         etcd: SocketAddr,
         name: &str,
@@ -54,7 +55,10 @@ impl Host {
     ) -> Host {
         let folder = tempfile::tempdir().unwrap();
         let docker = Docker::start(folder.path(), name, containers);
-        configure(folder.path(), Some(config));
+        std::fs::create_dir(folder.path().join("services")).unwrap();
+        if !config.is_empty() {
+            configure(folder.path(), Some(config));
+        }
         let socket = folder.path().join("admin.sock");
         let policies = concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -15,6 +15,7 @@ mod etcd;
 mod explained;
 mod health;
 mod host;
+mod objects;
 mod page;
 #[path = "../support/program.rs"]
 mod program;

@@ -3,6 +3,7 @@
 use super::{
     About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, LastOutcome, Recent,
 };
+use crate::tell::objects::{name, with_object};
 use crate::tell::printable::one_line;
 use crate::tell::state::KeyState;
 use crate::tell::walltime::WallTime;
@@ -13,7 +14,7 @@ pub(super) fn of(explanation: &Explanation, now: WallTime) -> Json {
     let mut json = match &explanation.about {
         About::Container(container) => of_container(container, now),
         About::Key(key) => json!({
-            "subject": {"kind": "key", "key": key.key.as_str()},
+            "subject": {"kind": "key", "key": name(&key.key)},
             "text": super::text::of_key_state(key),
             "key": of_key(key, now),
         }),
@@ -105,15 +106,16 @@ pub(super) fn of_key(about: &AboutKey, now: WallTime) -> Json {
             .askers
             .iter()
             .map(|asker| json!({"instance": asker.instance.to_string(), "container": asker.name}));
-        json!({
+        let json = json!({
             "value": candidate.value.as_str(),
             "origins": origins.collect::<Vec<_>>(),
             "more": candidate.more,
             "hosts": candidate.hosts.iter().map(|host| &**host).collect::<Vec<_>>(),
-        })
+        });
+        with_object(&about.key, Some(&candidate.value), json)
     });
-    json!({
-        "key": about.key.as_str(),
+    let json = json!({
+        "key": name(&about.key),
         "state": about.state.map_or("not asked for", KeyState::name),
         "value": about.value.as_ref().map(|value| value.as_str()),
         "since": about.since.map(|age| now.before(age).stamp()),
@@ -123,7 +125,8 @@ pub(super) fn of_key(about: &AboutKey, now: WallTime) -> Json {
         "why": about.why,
         "hint": about.hint(),
         "help": about.help(),
-    })
+    });
+    with_object(&about.key, about.value.as_ref(), json)
 }
 
 fn of_instance(instance: &AboutInstance) -> Json {
@@ -158,7 +161,8 @@ impl Recent {
             "at": self.at.stamp(),
             "level": self.level,
             "text": one_line(&self.text),
-            "key": self.key,
+            // The name of an object, of which it is the marker.
+            "key": self.key.as_deref().map(|key| key.strip_suffix('/').unwrap_or(key)),
         })
     }
 }

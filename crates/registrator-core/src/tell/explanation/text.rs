@@ -3,8 +3,9 @@
 use super::{
     About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, InEtcd, LastOutcome,
 };
+use crate::node::Definition;
 use crate::tell::notice::Asker;
-use crate::tell::objects::{named, shown};
+use crate::tell::objects::{difference, differences, named, shown, shown_with};
 use crate::tell::printable::{lines, one_line};
 use crate::tell::state::KeyState;
 use crate::tell::walltime::{WallTime, span};
@@ -277,12 +278,25 @@ fn node_part(
     if !detail.is_empty() || !others.is_empty() {
         push(text, &indent, &one_line(&(detail + &others)));
     }
-    if let Some(why) = &about.why {
+    if let Some(differences) = of_definitions(about) {
+        push(text, &indent, &one_line(&differences));
+    } else if let Some(why) = &about.why {
         push(text, &indent, why);
     }
     if let Some(hint) = about.hint() {
         push(text, &indent, &hint);
     }
+}
+
+/// In what the definitions differ of an object that is not there as it is asked for.
+fn of_definitions(about: &AboutKey) -> Option<String> {
+    about.key.object()?;
+    let differ = matches!(about.state?, KeyState::Disputed | KeyState::Outvoted);
+    let sides = about.candidates.iter().map(|it| {
+        let whose = wishers(&it.askers, it.more, &it.hosts);
+        (it.value.clone(), whose)
+    });
+    differ.then(|| differences(&about.key, &sides.collect::<Vec<_>>()))
 }
 
 /// What else is to be said of a node, on one line.
@@ -296,16 +310,20 @@ fn detail(about: &AboutKey, now: WallTime) -> String {
         (Some(KeyState::Shared), Some(held)) => {
             format!("{since}by {}, revision {}", host(held), held.revision)
         }
-        (Some(KeyState::Outvoted), Some(held)) => format!(
-            "{} is there, by {}{}, revision {}: of different values the smallest is registered everywhere",
-            held.value,
-            host(held),
-            about
-                .since
-                .map(|age| format!(" since {}", now.since(age)))
-                .unwrap_or_default(),
-            held.revision
-        ),
+        (Some(KeyState::Outvoted), Some(held)) => {
+            let since = about.since.map(|age| format!(" since {}", now.since(age)));
+            let what = match about.key.object() {
+                Some(_) => "another definition".into(),
+                None => shown(&about.key, &held.value),
+            };
+            format!(
+                "{what} is there, by {}{}, revision {}: {}",
+                host(held),
+                since.unwrap_or_default(),
+                held.revision,
+                outvoted(about)
+            )
+        }
         (Some(KeyState::Blocked), Some(held)) if about.key.object().is_none() => format!(
             "{} is there, which no registrator wrote: {}, revision {}",
             held.value,
@@ -360,13 +378,14 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
         KeyState::Pending if about.unwished => "nobody asks for it any more: it is deleted next",
         KeyState::Pending if !about.connected => "it is written when etcd is back",
         KeyState::Pending => "it is written next",
+        KeyState::Shared if about.key.object().is_some() => {
+            "another registrator holds it, as it is asked for here too"
+        }
         KeyState::Shared => {
             "another registrator holds it, with the value that is asked for here too"
         }
         KeyState::Disputed => "there are different definitions, and none counts until they agree",
-        KeyState::Outvoted => {
-            "of different values the smallest is registered everywhere, so this host waits"
-        }
+        KeyState::Outvoted => return format!("{state}: {}, so this host waits", outvoted(about)),
         KeyState::Blocked if about.key.object().is_some() => {
             "one of its nodes is somebody else's, so none of them is written"
         }
@@ -382,6 +401,13 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
     format!("{state}: {words}")
 }
 
+fn outvoted(about: &AboutKey) -> &'static str {
+    match about.key.object() {
+        Some(_) => "of different definitions the smallest is registered everywhere",
+        None => "of different values the smallest is registered everywhere",
+    }
+}
+
 fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
     let mut head = match about.key.object() {
         Some(name) => format!("object {}\n", one_line(name)),
@@ -392,9 +418,7 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
     if let Some(why) = &about.why {
         push(&mut body, "", why);
     }
-    // Of an object that is blocked there is but the marker.
-    let is_there = about.key.object().is_none() || about.state != Some(KeyState::Blocked);
-    let held = about.held.as_ref().filter(|_| is_there);
+    let held = about.held.as_ref().filter(|_| !is_marker_alone(about));
     if let Some(held) = held {
         let word = if held.host.is_some() {
             "registered"
@@ -415,9 +439,14 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
                 held.revision
             ),
         );
-    } else if about.connected && is_there {
+        for node in nodes_of(about, held) {
+            row(&mut body, "", &node);
+        }
+    } else if about.connected && !is_marker_alone(about) {
         row(&mut body, "there", "nothing");
     }
+    let texts = about.candidates.iter().map(|it| &it.value);
+    let differs = difference(&about.key, texts);
     for candidate in &about.candidates {
         let holder = held.filter(|held| held.host.is_some());
         let is_held = holder.is_some_and(|held| held.value == candidate.value);
@@ -433,13 +462,31 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
         row(
             &mut body,
             word,
-            &format!("{}  {whom}", shown(&about.key, &candidate.value)),
+            &format!(
+                "{}  {whom}",
+                shown_with(&about.key, &candidate.value, differs.as_ref())
+            ),
         );
     }
     if let Some(hint) = about.hint() {
         push(&mut body, "", &hint);
     }
     (head, body)
+}
+
+/// Whether there is nothing of an object but its marker.
+fn is_marker_alone(about: &AboutKey) -> bool {
+    let alone = matches!(about.state, Some(KeyState::Blocked | KeyState::Disputed));
+    alone && about.key.object().is_some()
+}
+
+/// What there is of an object, node by node.
+fn nodes_of(about: &AboutKey, held: &InEtcd) -> Vec<String> {
+    let definition = Definition::parse(&about.key, &held.value);
+    let nodes = definition.into_iter().flat_map(|it| it.fields);
+    nodes
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect()
 }
 
 fn row(text: &mut String, word: &str, rest: &str) {

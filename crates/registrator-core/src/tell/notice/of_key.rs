@@ -2,7 +2,7 @@
 
 use super::{Askers, Notice};
 use crate::node::{Key, Value};
-use crate::tell::objects::{definitions, named, shown};
+use crate::tell::objects::{changed, definitions, named, shown};
 use std::fmt;
 
 fn conflict(key: &Key, candidates: &[(Value, Askers)]) -> String {
@@ -60,7 +60,7 @@ impl fmt::Display for OfKey<'_> {
                 askers,
                 ..
             } => {
-                let (now, old) = (shown(key, value), shown(key, old));
+                let [now, old] = changed(key, value, old);
                 write!(
                     f,
                     "changed {} = {now} (was {old}){}",

@@ -108,8 +108,15 @@ function nodeRow(node) {
   const origins = node.candidates.flatMap((it) => it.origins.map((origin) => origin.container));
   const names = [...new Set(origins)].join(', ');
   const rest = node.candidates.reduce((sum, it) => sum + it.more, 0);
-  row.append(stateCell(node.state), key, element('td', node.value, 'value'), element('td', names + (rest ? ' and ' + rest + ' more' : '')));
+  row.append(stateCell(node.state), key, element('td', shown(node), 'value'), element('td', names + (rest ? ' and ' + rest + ' more' : '')));
   return row;
+}
+
+// A value, or the nodes of an object.
+function shown(node) {
+  if (!node.object) return node.value;
+  const nodes = Object.entries(node.object);
+  return nodes.length ? nodes.map(([key, value]) => key + ' = ' + value).join(', ') : 'its definitions differ';
 }
 
 async function loadContainers() {
