@@ -63,6 +63,8 @@ pub(crate) struct Host {
     /// What each container asks for.
     containers: BTreeMap<String, Wishes>,
     program: Option<Program>,
+    /// What `program` is.
+    running: PathBuf,
     /// Logs of processes that have ended.
     past: String,
 }
@@ -94,6 +96,7 @@ impl Host {
             folder,
             containers: BTreeMap::new(),
             program: None,
+            running: PathBuf::new(),
             past: String::new(),
         }
     }
@@ -126,7 +129,13 @@ impl Host {
             format!("--on-exit={on_exit}"),
         ]);
         self.program = Some(Program::spawn(&self.folder, command));
+        self.running.clone_from(&self.installed);
         self.counts = true;
+    }
+
+    /// Whether the program lives, and is the one that it is to run.
+    pub(crate) fn runs_what_is_installed(&self) -> bool {
+        self.counts && self.running == self.installed
     }
 
     /// Waits until the program that was started has said that it is in sync.

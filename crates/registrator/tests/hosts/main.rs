@@ -33,6 +33,7 @@ mod objects;
 mod partitions;
 mod sharing;
 mod storm;
+mod upgrades;
 
 use etcd::Version;
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +70,7 @@ fn hosts_share_keys_on_every_version_of_etcd() {
     assert!(failed.is_empty(), "failed, see above: {failed:?}");
 }
 
-/// A rolling upgrade: some hosts have the version before watches of single keys still, some have this one.
+/// A rolling upgrade: some hosts have the version before watches of single keys, and before objects, still; some have this one.
 #[test]
 fn mixed_versions_share_keys() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,6 +88,11 @@ fn mixed_versions_share_keys() {
         sharing::different_values(&mut world);
         crashes::killed_and_started_again(&mut world);
     }
+    upgrades::nodes_first(&mut world, &former);
+    upgrades::an_object_first(&mut world, &former);
+    upgrades::one_after_the_other(&mut world, &former);
+    upgrades::back_and_release(&mut world, &former);
+    upgrades::back_and_keep(&mut world, &former);
 }
 
 /// As in `3.5`.

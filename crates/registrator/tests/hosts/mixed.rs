@@ -1,12 +1,23 @@
 //! Hosts with different versions of the program.
 
-use crate::host::HOSTS;
+use crate::host::{HOSTS, Host};
+use crate::objects;
 use crate::sharing::{expect_untouched, restart, shared_and_own};
 use crate::world::{LONG, World};
 use std::path::{Path, PathBuf};
 
 /// Names the program of the version before: `scripts/fetch-former.sh` builds it.
 const VARIABLE: &str = "REGISTRATOR_FORMER_BIN";
+
+/// The former version has no objects: what is one here has the same keys there, each by itself.
+const NODES: &str = r#"
+def docker_container(container, config):
+    text = container.label("object")
+    if text and container.label("world") == "WORLD":
+        object = json.decode(text)
+        nodes = object["nodes"].items() + object["members"].items()
+        return {object["name"] + "/" + key: value for key, value in nodes}
+"#;
 
 /// The program of the version before. `None`, after a loud line, where there is none.
 pub(crate) fn former() -> Option<PathBuf> {
@@ -27,13 +38,8 @@ pub(crate) fn former() -> Option<PathBuf> {
 /// Gives these hosts the other program, and all others this one, from their next start on, which comes now.
 #[track_caller]
 pub(crate) fn install(world: &mut World, other: &Path, on: &[usize]) {
-    let this = env!("CARGO_BIN_EXE_kontena-registrator");
     for (number, host) in world.hosts.iter_mut().enumerate() {
-        let program = if on.contains(&number) {
-            other
-        } else {
-            Path::new(this)
-        };
+        let program = if on.contains(&number) { other } else { this() };
         program.clone_into(&mut host.installed);
     }
     for number in 0..HOSTS {
@@ -41,6 +47,30 @@ pub(crate) fn install(world: &mut World, other: &Path, on: &[usize]) {
             restart(world, &[number]);
         }
     }
+}
+
+/// The program under test.
+pub(crate) fn this() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_kontena-registrator"))
+}
+
+/// Gives a host a program, from its next start on, and the policy with objects that fits it.
+pub(crate) fn equip(host: &mut Host, program: &Path) {
+    let is_this = program == this();
+    program.clone_into(&mut host.installed);
+    host.add_policy(
+        "objects.star",
+        if is_this { objects::POLICY } else { NODES },
+    );
+}
+
+/// Ends the program of a host in order, and starts another.
+#[track_caller]
+pub(crate) fn replace(world: &mut World, host: usize, program: &Path) {
+    world.hosts[host].ask_to_end();
+    world.hosts[host].wait_for_end();
+    equip(&mut world.hosts[host], program);
+    world.start_host(host);
 }
 
 /// All hosts have the former version, and get this one by one, and the former one back: no node is written again.

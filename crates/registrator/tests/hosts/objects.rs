@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// What a container defines stands in its label.
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 def docker_container(container, config):
     text = container.label("object")
     if text and container.label("world") == "WORLD":
@@ -15,13 +15,13 @@ def docker_container(container, config):
 "#;
 
 /// Two definitions: they differ in a value, and each has a field that the other has not.
-const A: Fields = &[("rule", "a"), ("service", "x"), ("tls", "true")];
-const B: Fields = &[("rule", "b"), ("service", "x"), ("weight", "7")];
+pub(crate) const A: Fields = &[("rule", "a"), ("service", "x"), ("tls", "true")];
+pub(crate) const B: Fields = &[("rule", "b"), ("service", "x"), ("weight", "7")];
 
-type Fields = &'static [(&'static str, &'static str)];
+pub(crate) type Fields = &'static [(&'static str, &'static str)];
 
 /// What is below an object: keys without its name, and values.
-type Below = BTreeMap<String, String>;
+pub(crate) type Below = BTreeMap<String, String>;
 
 /// Gives the hosts the policy. Before their programs begin.
 pub(crate) fn install(world: &World) {
@@ -91,18 +91,18 @@ pub(crate) fn none_counts(world: &mut World) {
 }
 
 /// An object of a test.
-struct SharedObject {
-    name: &'static str,
+pub(crate) struct SharedObject {
+    pub(crate) name: &'static str,
     conflict: &'static str,
 }
 
 impl SharedObject {
-    fn new(name: &'static str, conflict: &'static str) -> SharedObject {
+    pub(crate) fn new(name: &'static str, conflict: &'static str) -> SharedObject {
         SharedObject { name, conflict }
     }
 
     /// Runs a container that defines it so, and has a server.
-    fn run(&self, world: &mut World, host: usize, container: &str, definition: Fields) {
+    pub(crate) fn run(&self, world: &mut World, host: usize, container: &str, definition: Fields) {
         let member = format!("servers/{host}-{container}");
         let text = json!({
             "name": self.name,
@@ -115,7 +115,7 @@ impl SharedObject {
 
     /// Waits until this definition is in etcd, with these servers.
     #[track_caller]
-    fn wait(&self, world: &World, what: &str, definition: Fields, servers: &[&str]) {
+    pub(crate) fn wait(&self, world: &World, what: &str, definition: Fields, servers: &[&str]) {
         let prefix = format!("{}/", self.name);
         let mut expected = below(definition);
         let value = definition.first().map_or("", |(_, value)| value);
@@ -141,7 +141,7 @@ impl SharedObject {
     }
 
     /// All there ever was below it, by the revisions that changed it.
-    fn history(&self, world: &World) -> Vec<(i64, Below)> {
+    pub(crate) fn history(&self, world: &World) -> Vec<(i64, Below)> {
         let prefix = format!("{}/", self.name);
         let (mut now, mut all) = (Below::new(), Vec::<(i64, Below)>::new());
         for change in world.recorder.since(0).0 {
@@ -195,7 +195,7 @@ impl SharedObject {
 
     /// All containers go, and with them all that was written for the object.
     #[track_caller]
-    fn end(&self, world: &mut World) {
+    pub(crate) fn end(&self, world: &mut World) {
         crate::host::at_once(&mut world.hosts, Host::clear);
         world.settle("the end of the object");
         let left = |state: &crate::history::State| {
@@ -206,7 +206,8 @@ impl SharedObject {
     }
 }
 
-fn below(definition: Fields) -> Below {
+/// What there is if this definition is.
+pub(crate) fn below(definition: Fields) -> Below {
     let all = definition.iter();
     all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect()

@@ -74,7 +74,8 @@ impl World {
         title.clone_into(&mut self.title);
         at_once(&mut self.hosts, Host::clear);
         self.settle("an empty etcd");
-        if (self.ttl, self.on_exit) != (ttl, on_exit) || !self.hosts.iter().all(|host| host.counts)
+        if (self.ttl, self.on_exit) != (ttl, on_exit)
+            || !self.hosts.iter().all(Host::runs_what_is_installed)
         {
             self.restart_all(ttl, on_exit);
         }
