@@ -90,6 +90,7 @@ fn mixed_versions_share_keys() {
     }
     upgrades::nodes_first(&mut world, &former);
     upgrades::an_object_first(&mut world, &former);
+    upgrades::smaller_nodes(&mut world, &former);
     upgrades::one_after_the_other(&mut world, &former);
     upgrades::back_and_release(&mut world, &former);
     upgrades::back_and_keep(&mut world, &former);

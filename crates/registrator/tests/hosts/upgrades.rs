@@ -102,6 +102,38 @@ pub(crate) fn an_object_first(world: &mut World, former: &Path) {
     end(world, &object, &others, &[2]);
 }
 
+/// A node of smaller value takes its key from an object, which yields, and has it back from who goes or dies.
+pub(crate) fn smaller_nodes(world: &mut World, former: &Path) {
+    let title = "smaller nodes that come to an object";
+    let others = begin(world, title, (SHORT, "keep"), former, &[0]);
+    let object = SharedObject::new("/objects/smaller-nodes", "none");
+    let ours = [(1, B), (2, B)];
+    let all = [(0, A), (1, B), (2, B)];
+    both_have(world, &object);
+    object.run(world, 0, "one", A);
+    wait_for(world, &object, "a smaller node", (0, A), &all);
+    expect_blocked_once(world, 1);
+    world.expect_rest();
+    expect_blocked_once(world, 1);
+    let mark = world.recorder.catch_up();
+    world.hosts[0].kill();
+    world.hosts[0].counts = false;
+    wait_for(world, &object, "its host dies", (1, B), &ours);
+    expect_written_whole(world, &object, mark, 1, B);
+    world.start_host(0);
+    wait_for(world, &object, "it is back", (0, A), &all);
+    world.hosts[0].rm("one");
+    wait_for(world, &object, "its container goes", (1, B), &ours);
+    world.expect_rest();
+
+    object.run(world, 0, "one", A);
+    wait_for(world, &object, "a smaller one again", (0, A), &all);
+    (1..3).for_each(|host| world.hosts[host].rm("one"));
+    wait_for(world, &object, "the object goes", (0, A), &[(0, A)]);
+    expect_no_warnings(world, 0, &[CONFLICT]);
+    end(world, &object, &others, &[1, 2]);
+}
+
 /// All hosts get this version. If the holder of the nodes is the first, no node is ever absent; if it is not the first it takes its nodes
 /// away when it gets it, and who has the marker writes the object when it has seen that. In no case is a node absent twice.
 pub(crate) fn one_after_the_other(world: &mut World, former: &Path) {
