@@ -29,7 +29,17 @@ impl Keys {
         let told = self.ledger.get(marker).filter(|tracked| tracked.sight.told);
         match (&self.session, told) {
             (Some((_, who)), Some(tracked)) => {
-                crate::own::stands(who, marker, &tracked.sight.view).into()
+                let view = &tracked.sight.view;
+                let is_mine = view.holder() == Some(who.me);
+                match tracked
+                    .blocked
+                    .filter(|_| is_mine)
+                    .or((!is_mine).then_some(false))
+                {
+                    None => Standing::Unknown,
+                    Some(true) => Standing::Fallen,
+                    Some(false) => crate::own::stands(who, marker, view).into(),
+                }
             }
             _ => Standing::Unknown,
         }
