@@ -183,10 +183,22 @@ pub struct Obstacle {
 /// What keeps the object of this process from being written, if something does.
 pub fn in_the_way(known: &Sides<'_>) -> Option<Obstacle> {
     let side = Side::of(known.who, known.marker, known.view)?;
-    if side.lease != known.who.me {
+    obstacle(known, Some(&side), &side)
+}
+
+/// The same for what a decision for the marker would do.
+pub fn would_be_in_the_way(known: &Sides<'_>, ops: &[Op]) -> Option<Obstacle> {
+    let before = Side::of(known.who, known.marker, known.view);
+    let mut view = known.view.clone();
+    view.apply(ops, 0);
+    obstacle(known, before.as_ref(), &Side::decided(known.marker, &view)?)
+}
+
+fn obstacle(known: &Sides<'_>, before: Option<&Side>, after: &Side) -> Option<Obstacle> {
+    if after.lease != known.who.me {
         return None;
     }
-    let changes = changes(known, Some(&side), Some(&side));
+    let changes = changes(known, before, Some(after));
     let as_defined = |change: &Change<'_>| {
         let seen = change.part.seen.iter().flatten().next();
         change.after.map(|(value, _)| value) == seen.map(|held| &held.value)

@@ -1,7 +1,7 @@
 //! The fields of objects: keys that are seen as any other, and decided with the marker of their object.
 
 use super::Keys;
-use crate::merge::desired::Standing;
+use crate::merge::desired::ObjectStanding;
 use crate::node::{Definition, Key, Value};
 use crate::own::session::Wanted;
 use crate::own::{Held, KnownField, Revision, Who};
@@ -25,7 +25,7 @@ impl Keys {
     }
 
     /// Whether an object stands, as far as is known.
-    pub(crate) fn standing(&self, marker: &Key) -> Standing {
+    pub(crate) fn standing(&self, marker: &Key) -> ObjectStanding {
         let told = self.ledger.get(marker).filter(|tracked| tracked.sight.told);
         match (&self.session, told) {
             (Some((_, who)), Some(tracked)) => {
@@ -36,12 +36,12 @@ impl Keys {
                     .filter(|_| is_mine)
                     .or((!is_mine).then_some(false))
                 {
-                    None => Standing::Unknown,
-                    Some(true) => Standing::Fallen,
+                    None => ObjectStanding::Unknown,
+                    Some(true) => ObjectStanding::Fallen,
                     Some(false) => crate::own::stands(who, marker, view).into(),
                 }
             }
-            _ => Standing::Unknown,
+            _ => ObjectStanding::Unknown,
         }
     }
 
