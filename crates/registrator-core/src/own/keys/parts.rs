@@ -24,6 +24,11 @@ impl Keys {
         std::mem::take(&mut self.ledger.changed_objects)
     }
 
+    /// Whether there are such markers, in a session.
+    pub(crate) fn objects_changed(&self) -> bool {
+        self.connected() && !self.ledger.changed_objects.is_empty()
+    }
+
     /// Whether an object stands, as far as is known.
     pub(crate) fn standing(&self, marker: &Key) -> ObjectStanding {
         let told = self.ledger.get(marker).filter(|tracked| tracked.sight.told);
