@@ -44,13 +44,9 @@ impl Reconciler {
         now: Instant,
     ) -> Result<Explanation, Unfound> {
         let at = Now { sight, now };
-        let about = match self.find(asked)? {
+        let about = match self.find(asked, sight)? {
             find::Meant::Container(id) => self.about_container(&id, at).map(About::Container),
-            find::Meant::Key(key) => {
-                // A field is explained by its object.
-                let key = self.desired.object_of(&key).unwrap_or(&key);
-                Some(About::Key(Box::new(self.about_key(key, at))))
-            }
+            find::Meant::Key(key) => Some(About::Key(Box::new(self.about_key(&key, at)))),
             find::Meant::Instance(name) => {
                 Some(About::Instance(Box::new(self.about_instance(&name, at))))
             }

@@ -137,6 +137,12 @@ fn agreed_on() {
           TIME  registered object /lb/web = 2 nodes for one (lb), two (lb)
     "#]],
     );
+    let of_a_node = hosts.first().says(&["explain", "/lb/web/hosts"]);
+    for name in ["/lb/web", "/lb/web/"] {
+        assert_eq!(hosts.first().says(&["explain", name]), of_a_node, "{name}");
+        let key = format!("--key={name}");
+        assert_eq!(hosts.first().says(&["explain", &key]), of_a_node, "{key}");
+    }
     hosts.first().explains(
         "/lb/web/servers/one",
         expect![[r#"
@@ -195,8 +201,8 @@ fn agreed_on() {
                           since TIME (AGE), by this host, revision N
 
             recently
-              TIME  registered /lb/web/servers/three = 172.17.0.3 for three (lb)
               TIME  host host-a holds object /lb/web with the same value
+              TIME  registered /lb/web/servers/three = 172.17.0.3 for three (lb)
         "#]],
     );
     let other = labelled(
