@@ -284,6 +284,31 @@ fn disputed() {
         recently
           TIME  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test for two (lb); web.test for one (lb)
     "#]]);
+    hosts.first().explains(
+        "/lb/web/servers/one",
+        expect![[r#"
+        key /lb/web/servers/one
+        disputed: it goes with its object
+
+        a member of object /lb/web, which is disputed
+          there       nothing
+          wished      172.17.0.1  for one (lb) on this host
+    "#]],
+    );
+    hosts.first().explains("one", expect![[r#"
+        container one (1f1c2a9b7d3e): running, bridge 172.17.0.1
+        none of its 2 nodes is in etcd as it is asked for
+
+        lb: 2 nodes
+          disputed    object /lb/web = 2 nodes
+                      /lb/web/hosts is two.test for two (lb) on this host; web.test for one (lb) on this host
+                      Make their definitions the same, or give one of them another name.
+          disputed    /lb/web/servers/one = 172.17.0.1
+                      a member of object /lb/web, which is disputed
+
+        recently
+          TIME  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test for two (lb); web.test for one (lb)
+    "#]]);
     hosts.expect_plan(
         "host-a",
         &[random('1', "one")],
@@ -315,6 +340,23 @@ fn disputed() {
           TIME  registered object /lb/web = 2 nodes for one (lb)
           TIME  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test of host host-b; web.test of host host-a
     "#]]);
+    let member = ["explain", "/lb/web/servers/one"];
+    hosts.first().wait_until_it_says(&member, "removed");
+    hosts.first().explains(
+        "/lb/web/servers/one",
+        expect![[r#"
+        key /lb/web/servers/one
+        disputed: it goes with its object
+
+        a member of object /lb/web, which is disputed
+          there       nothing
+          wished      172.17.0.1  for one (lb) on this host
+
+        recently
+          TIME  registered /lb/web/servers/one = 172.17.0.1 for one (lb)
+          TIME  removed /lb/web/servers/one
+    "#]],
+    );
     hosts.second().explains("/lb/web/port", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree
@@ -386,6 +428,42 @@ fn outvoted() {
           TIME  registered object /lb/web = 1 node for two (lb)
           TIME  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even of host host-a; turns of host host-b
     "#]]);
+    hosts.first().explains(
+        "/lb/web/servers/one",
+        expect![[r#"
+        key /lb/web/servers/one
+        outvoted: it goes with its object
+
+        a member of object /lb/web, of which another definition counts
+          there       nothing
+          wished      172.17.0.1  for one (lb) on this host
+    "#]],
+    );
+    hosts.first().explains("one", expect![[r#"
+        container one (1f1c2a9b7d3e): running, bridge 172.17.0.1
+        none of its 2 nodes is in etcd as it is asked for
+
+        lb: 2 nodes
+          outvoted    object /lb/web = 1 node
+                      another definition is there, by this host since TIME (AGE), revision N: of different definitions the smallest is registered everywhere
+                      /lb/web/balance is even for two (lb) on this host; random for one (lb) on this host; turns by host host-b
+                      Make their definitions the same, or give one of them another name.
+          outvoted    /lb/web/servers/one = 172.17.0.1
+                      a member of object /lb/web, of which another definition counts
+
+        recently
+          TIME  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even for two (lb); random for one (lb)
+          TIME  registered object /lb/web = 1 node for two (lb)
+          TIME  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even of host host-a; turns of host host-b
+    "#]]);
+    let said = hosts.first().ask(&["explain", "one", "--json"]);
+    let said: Json = serde_json::from_slice(&said.stdout).unwrap();
+    let nodes = &said["instances"][0]["nodes"];
+    assert_eq!(
+        nodes[0]["why"],
+        "different definitions of object /lb/web, the smallest counts: /lb/web/balance is even for two (lb) on this host; random for one (lb) on this host; turns by host host-b"
+    );
+    assert_eq!(nodes[1]["member_of"], "/lb/web");
     hosts.first().explains("two", expect![[r#"
         container two (2f1c2a9b7d3e): running, bridge 172.17.0.2
         all of its 2 nodes are in etcd
