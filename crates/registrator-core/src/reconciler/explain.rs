@@ -292,7 +292,8 @@ impl Reconciler {
         }
     }
 
-    fn asked_values(
+    /// The values that are asked for, here and by other hosts.
+    pub(super) fn asked_values(
         &self,
         here: Option<&Candidates>,
         view: Option<&View>,

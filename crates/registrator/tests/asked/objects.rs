@@ -111,6 +111,13 @@ impl Hosts {
     }
 }
 
+/// What it says that somebody should look at.
+fn attention(host: &Host) -> String {
+    let status = host.says(&["status"]);
+    let (_, attention) = status.split_once("\nattention\n").unwrap();
+    attention.trim_start().to_owned()
+}
+
 #[test]
 fn agreed_on() {
     let hosts = Hosts::start(&[
@@ -273,6 +280,9 @@ fn disputed() {
     );
     let hosts = Hosts::start(&[&[random('1', "one"), other.clone()]]);
     hosts.first().wait_until_it_says(&["status"], "1 disputed");
+    expect![[r#"
+          disputed  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test for two (lb) on this host; web.test for one (lb) on this host
+    "#]].assert_eq(&attention(hosts.first()));
     hosts.first().explains("/lb/web/hosts", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree
@@ -328,6 +338,9 @@ fn disputed() {
     for host in &hosts.all {
         host.wait_until_it_says(&["status"], "1 disputed");
     }
+    expect![[r#"
+          disputed  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test by host host-b; web.test for one (lb) on this host
+    "#]].assert_eq(&attention(hosts.first()));
     hosts.first().explains("/lb/web/hosts", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree
@@ -409,6 +422,9 @@ fn outvoted() {
     );
     let hosts = Hosts::start(&[&[random(), even.clone()], &[later]]);
     hosts.second().wait_until_it_says(&["status"], "1 outvoted");
+    expect![[r#"
+          outvoted  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even by host host-a; turns for three (lb) on this host
+    "#]].assert_eq(&attention(hosts.second()));
     let first = ["explain", "/lb/web/balance"];
     hosts
         .first()
