@@ -9,7 +9,7 @@ use crate::own::LeaseId;
 use crate::own::keys::AboutTracked;
 use crate::tell::explanation::sides;
 use crate::tell::notice::Askers;
-use crate::tell::objects::{definitions, named};
+use crate::tell::objects::{definitions, name, named};
 use crate::tell::snapshot::{
     Attention, BrakeState, ContainerLine, Counts, NodeFilter, NodePage, PROBLEM_KINDS,
 };
@@ -253,7 +253,7 @@ impl Reconciler {
             };
             Attention {
                 kind: "conflict",
-                about: Some(("key", key.as_str().into())),
+                about: Some(("key", name(key).into())),
                 text,
             }
         });
@@ -311,7 +311,7 @@ impl Reconciler {
 fn of_key(key: &Key, state: KeyState, text: String) -> Attention {
     Attention {
         kind: state.name(),
-        about: Some(("key", key.as_str().into())),
+        about: Some(("key", name(key).into())),
         text,
     }
 }

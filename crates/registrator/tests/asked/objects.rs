@@ -118,6 +118,20 @@ fn attention(host: &Host) -> String {
     attention.trim_start().to_owned()
 }
 
+/// That what it says somebody should look at leads to the object.
+fn leads_to_the_object(host: &Host) {
+    let said = host.ask(&["status", "--json"]);
+    let said: Json = serde_json::from_slice(&said.stdout).unwrap();
+    let about = &said["attention"]["first"][0]["about"];
+    assert_eq!(
+        about,
+        &json!({"kind": "key", "name": "/lb/web"}),
+        "{said:#}"
+    );
+    let explained = host.says(&["explain", "/lb/web"]);
+    assert!(explained.starts_with("object /lb/web\n"), "{explained}");
+}
+
 #[test]
 fn agreed_on() {
     let hosts = Hosts::start(&[
@@ -425,6 +439,7 @@ fn outvoted() {
     expect![[r#"
           outvoted  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even by host host-a; turns for three (lb) on this host
     "#]].assert_eq(&attention(hosts.second()));
+    leads_to_the_object(hosts.second());
     let first = ["explain", "/lb/web/balance"];
     hosts
         .first()
@@ -549,6 +564,7 @@ fn blocked() {
     );
     host.docker.set(&one, "start");
     host.wait_until_it_says(&["status"], "1 blocked");
+    leads_to_the_object(host);
     host.explains("/lb/web/balance", expect![[r#"
         object /lb/web
         blocked: one of its nodes is somebody else's, so none of them is written
