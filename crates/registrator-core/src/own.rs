@@ -12,7 +12,10 @@ pub mod session;
 mod who;
 
 pub use decide::decide;
-pub use object::{KnownField, Sides, dress, in_the_way, stands, stands_after, while_stands};
+pub use object::{
+    KnownField, Obstacle, Sides, dress, in_the_way, stands, stands_after, while_stands,
+    would_be_in_the_way,
+};
 pub use who::Who;
 
 use crate::node::{Key, Value};
@@ -151,6 +154,16 @@ impl KeyTxn {
             Op::Put(..) | Op::Delete | Op::PutClaim(..) | Op::DeleteClaim(_) => None,
         });
         compared.chain(written).collect()
+    }
+
+    /// Whether it writes the node.
+    pub fn puts(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Put(..)))
+    }
+
+    /// Whether it writes fields of an object.
+    pub fn writes_fields(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::PutField(..)))
     }
 
     /// All nodes that it compares or writes.

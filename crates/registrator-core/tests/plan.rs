@@ -275,3 +275,115 @@ fn as_json() {
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&plan.to_json()).unwrap());
 }
+
+/// What would become of an object that a container asks for, with a member.
+fn planned_object(etcd: &[(&str, &str, i64)]) -> String {
+    let mut world = World::new();
+    world.start("a", false);
+    world.handle("a", Event::Container(watch::SourceEvent::Init));
+    let object = json!({"conflict": "none", "nodes": {"a": "1", "b": "2"}, "members": {"m": "3"}});
+    let answer = json!({"objects": {"/r/web": object}});
+    let container = world::container("web", true, answer);
+    world.handle(
+        "a",
+        Event::Container(watch::SourceEvent::InitApply(container)),
+    );
+    world.handle("a", Event::Container(watch::SourceEvent::InitDone));
+    world.reach(false);
+    world.settle();
+    let key = |text: &str| match text.strip_suffix('/') {
+        Some(name) => Key::parse(name).unwrap().marker(),
+        None => Key::parse(text).unwrap(),
+    };
+    let view = |value: &str, lease: i64| View {
+        node: Some(Held {
+            value: Value::parse(value).unwrap(),
+            lease: Some(LeaseId(lease)).filter(|lease| lease.0 != 0),
+            mod_revision: 7,
+        }),
+        claims: BTreeMap::new(),
+    };
+    let views = etcd.iter();
+    let views = views.map(|(name, value, lease)| (key(name), view(value, *lease)));
+    let views: BTreeMap<Key, View> = views.collect();
+    let who = Who {
+        me: LeaseId(1),
+        registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
+        beacons: [LeaseId(2)].into(),
+    };
+    let reconciler = &mut world.host("a").reconciler;
+    reconciler.foresee(&who, &views);
+    reconciler.plan(&who, &views).to_string()
+}
+
+#[test]
+fn objects_are_planned_with_what_is_in_their_way() {
+    let same = r#"{"conflict":"none","nodes":{"a":"1","b":"2"}}"#;
+    let other = r#"{"conflict":"none","nodes":{"a":"1","b":"9"}}"#;
+    let cases: [&[(&str, &str, i64)]; 8] = [
+        &[],
+        &[("/r/web/a", "1", 1), ("/r/web/b", "2", 1)],
+        &[("/r/web/a", "9", 0)],
+        &[("/r/web/a", "1", 2), ("/r/web/b", "2", 2)],
+        &[
+            ("/r/web/", same, 2),
+            ("/r/web/a", "1", 2),
+            ("/r/web/b", "2", 2),
+        ],
+        &[
+            ("/r/web/", other, 2),
+            ("/r/web/a", "1", 2),
+            ("/r/web/b", "9", 2),
+        ],
+        &[
+            ("/r/web/", other, 1),
+            ("/r/web/a", "1", 1),
+            ("/r/web/b", "9", 1),
+        ],
+        &[
+            ("/r/web/", same, 1),
+            ("/r/web/a", "1", 1),
+            ("/r/web/b", "x", 0),
+        ],
+    ];
+    let plans = cases.map(|etcd| format!("{etcd:?}\n{}", planned_object(etcd)));
+    expect![[r#"
+        []
+        + object /r/web 2 nodes  for web (p)
+        + /r/web/m 3  for web (p)
+        2 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
+
+        [("/r/web/a", "1", 1), ("/r/web/b", "2", 1)]
+        + object /r/web 2 nodes  for web (p)
+        + /r/web/m 3  for web (p)
+        2 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
+
+        [("/r/web/a", "9", 0)]
+        ! object /r/web 2 nodes (/r/web/a holds somebody else's 9)  for web (p)
+        0 to create, 0 to change, 0 to delete, 0 to keep, 1 blocked by keys that no registrator wrote; 0 conflicts, 0 errors
+
+        [("/r/web/a", "1", 2), ("/r/web/b", "2", 2)]
+        ! object /r/web 2 nodes (/r/web/a holds somebody else's 1)  for web (p)
+        + /r/web/m 3  for web (p)
+        1 to create, 0 to change, 0 to delete, 0 to keep, 1 blocked by keys that no registrator wrote; 0 conflicts, 0 errors
+
+        [("/r/web/", "{\"conflict\":\"none\",\"nodes\":{\"a\":\"1\",\"b\":\"2\"}}", 2), ("/r/web/a", "1", 2), ("/r/web/b", "2", 2)]
+        < object /r/web 2 nodes  for web (p)
+        + /r/web/m 3  for web (p)
+        1 to create, 0 to change, 0 to delete, 0 to keep, 1 held by other registrators; 0 conflicts, 0 errors
+
+        [("/r/web/", "{\"conflict\":\"none\",\"nodes\":{\"a\":\"1\",\"b\":\"9\"}}", 2), ("/r/web/a", "1", 2), ("/r/web/b", "9", 2)]
+        ? object /r/web 2 nodes  for web (p)
+        conflict: different definitions of object /r/web, none counts until they agree: /r/web/b is 9 for host b; 2 for web (p)
+        0 to create, 0 to change, 0 to delete, 0 to keep, 1 not registered until all agree on them; 1 conflicts, 0 errors
+
+        [("/r/web/", "{\"conflict\":\"none\",\"nodes\":{\"a\":\"1\",\"b\":\"9\"}}", 1), ("/r/web/a", "1", 1), ("/r/web/b", "9", 1)]
+        ~ object /r/web 2 nodes, with /r/web/b = 2 (was 2 nodes, with /r/web/b = 9)  for web (p)
+        + /r/web/m 3  for web (p)
+        1 to create, 1 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
+
+        [("/r/web/", "{\"conflict\":\"none\",\"nodes\":{\"a\":\"1\",\"b\":\"2\"}}", 1), ("/r/web/a", "1", 1), ("/r/web/b", "x", 0)]
+        ! object /r/web 2 nodes (/r/web/b holds somebody else's x)  for web (p)
+        0 to create, 0 to change, 0 to delete, 0 to keep, 1 blocked by keys that no registrator wrote; 0 conflicts, 0 errors
+    "#]].assert_eq(&plans.join("\n"));
+}

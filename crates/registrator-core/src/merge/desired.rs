@@ -13,7 +13,7 @@ type Member = (Key, Value, Origin);
 
 /// Whether an object stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum ObjectStanding {
     /// Nothing was told of it yet.
     Unknown,
     /// None of its definitions counts.
@@ -22,9 +22,9 @@ pub enum Standing {
     As(Value),
 }
 
-impl From<Option<Value>> for Standing {
-    fn from(text: Option<Value>) -> Standing {
-        text.map_or(Standing::Fallen, Standing::As)
+impl From<Option<Value>> for ObjectStanding {
+    fn from(text: Option<Value>) -> ObjectStanding {
+        text.map_or(ObjectStanding::Fallen, ObjectStanding::As)
     }
 }
 
@@ -71,11 +71,11 @@ impl Desired {
     }
 
     /// Takes in which definition of an object stands, if one does; tells which keys have other candidates now.
-    pub fn stand(&mut self, marker: &Key, standing: Standing) -> BTreeSet<Key> {
+    pub fn stand(&mut self, marker: &Key, standing: ObjectStanding) -> BTreeSet<Key> {
         let known = match standing {
-            Standing::Unknown => None,
-            Standing::Fallen => Some(None),
-            Standing::As(text) => Some(Some(text)),
+            ObjectStanding::Unknown => None,
+            ObjectStanding::Fallen => Some(None),
+            ObjectStanding::As(text) => Some(Some(text)),
         };
         let text = known.clone().flatten();
         let before = match known {
@@ -303,6 +303,11 @@ impl Desired {
     /// The marker of the object that has a field of this name, if one does.
     pub fn object_of(&self, field: &Key) -> Option<&Key> {
         self.fields.get(field)?.keys().next()
+    }
+
+    /// The fields of all definitions.
+    pub fn fields(&self) -> impl Iterator<Item = &Key> {
+        self.fields.keys()
     }
 
     /// Whether somebody asks for a node of this key, be it as a field of an object.

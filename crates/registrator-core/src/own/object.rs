@@ -169,20 +169,52 @@ pub fn dress(known: &Sides<'_>, txn: Option<KeyTxn>) -> Option<KeyTxn> {
     }
 }
 
-/// The field that keeps the object of this process from being written, and what somebody else has there.
-pub fn in_the_way(known: &Sides<'_>) -> Option<(Key, Held)> {
+/// What keeps the object of this process from being written.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// A field.
+    pub field: Key,
+    /// What somebody else has there.
+    pub held: Held,
+    /// Whether all fields are there all the same, with the values of the definition.
+    pub is_same: bool,
+}
+
+/// What keeps the object of this process from being written, if something does.
+pub fn in_the_way(known: &Sides<'_>) -> Option<Obstacle> {
     let side = Side::of(known.who, known.marker, known.view)?;
-    if side.lease != known.who.me {
+    obstacle(known, Some(&side), &side)
+}
+
+/// The same for what a decision for the marker would do.
+pub fn would_be_in_the_way(known: &Sides<'_>, ops: &[Op]) -> Option<Obstacle> {
+    let before = Side::of(known.who, known.marker, known.view);
+    let mut view = known.view.clone();
+    view.apply(ops, 0);
+    obstacle(known, before.as_ref(), &Side::decided(known.marker, &view)?)
+}
+
+fn obstacle(known: &Sides<'_>, before: Option<&Side>, after: &Side) -> Option<Obstacle> {
+    if after.lease != known.who.me {
         return None;
     }
-    let changes = changes(known, Some(&side), Some(&side));
-    changes.iter().find_map(|change| {
+    let changes = changes(known, before, Some(after));
+    let as_defined = |change: &Change<'_>| {
+        let seen = change.part.seen.iter().flatten().next();
+        change.after.map(|(value, _)| value) == seen.map(|held| &held.value)
+    };
+    let obstacle = |change: &Change<'_>| {
         change.after?;
         match change.holder(known.who) {
-            Holder::Others(held) => Some((change.key.clone(), held)),
+            Holder::Others(held) => Some(Obstacle {
+                field: change.key.clone(),
+                held,
+                is_same: changes.iter().all(as_defined),
+            }),
             Holder::Nobody | Holder::Ours(_) => None,
         }
-    })
+    };
+    changes.iter().find_map(obstacle)
 }
 
 fn complete(known: &Sides<'_>, mut txn: KeyTxn) -> KeyTxn {

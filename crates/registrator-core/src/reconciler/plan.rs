@@ -1,7 +1,7 @@
 //! What would be written now: the reconciler's own decisions, listed instead of done.
 
 use super::Reconciler;
-use super::standing::{EtcdSight, Standing};
+use super::standing::{EtcdSight, Standing, is_disputed};
 use crate::evaluate::origin::Origin;
 use crate::merge::departures::Cause;
 use crate::node::{Definition, Key, Value};
@@ -66,10 +66,11 @@ impl Reconciler {
         for marker in markers {
             let mut view = views.get(&marker).cloned().unwrap_or_default();
             let sight = EtcdSight::Read { who, views };
-            let ops = self.standing(&marker, sight).ops;
-            view.apply(&ops, 0);
-            self.desired
-                .stand(&marker, own::stands(who, &marker, &view).into());
+            let standing = self.standing(&marker, sight);
+            view.apply(&standing.ops, 0);
+            let is_blocked = standing.in_the_way.is_some_and(|it| !it.is_same);
+            let stands = own::stands(who, &marker, &view).filter(|_| !is_blocked);
+            self.desired.stand(&marker, stands.into());
         }
     }
 }
@@ -90,7 +91,7 @@ fn node(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<Plan
     let wish = standing.wish;
     let held = standing.view.and_then(|view| view.node.as_ref());
     let held = held.map(|held| &held.value);
-    let (action, written) = action(&standing);
+    let (action, written) = action(key, &standing);
     let value = match action {
         Action::Create | Action::Change => written?,
         Action::Blocked => wish?,
@@ -110,17 +111,24 @@ fn node(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<Plan
         key: key.clone(),
         value: value.clone(),
         old: held.filter(|held| *held != value).cloned(),
+        in_the_way: standing
+            .in_the_way
+            .as_ref()
+            .map(|it| (it.field.clone(), it.held.value.clone())),
         action,
         askers: askers(reconciler, origins),
     })
 }
 
 /// The action, and the value that is written: another registrator's if the node passes to it.
-fn action<'a>(standing: &'a Standing<'_>) -> (Action, Option<&'a Value>) {
+fn action<'a>(key: &Key, standing: &'a Standing<'_>) -> (Action, Option<&'a Value>) {
     let is_there = standing.view.is_some_and(|view| view.node.is_some());
     let me = standing.who.map(|who| who.me);
-    if standing.state == Some(KeyState::Disputed) {
+    if standing.state == Some(KeyState::Disputed) || will_be_disputed(key, standing) {
         return (Action::Disputed, None);
+    }
+    if standing.in_the_way.is_some() {
+        return (Action::Blocked, None);
     }
     let written = standing.ops.iter().find_map(|op| match op {
         Op::Put(value, lease) if Some(*lease) == me && !is_there => {
@@ -143,6 +151,14 @@ fn action<'a>(standing: &'a Standing<'_>) -> (Action, Option<&'a Value>) {
         },
     };
     written.unwrap_or((of_state, None))
+}
+
+/// Whether none of an object's definitions counts once that is written.
+fn will_be_disputed(key: &Key, standing: &Standing<'_>) -> bool {
+    let mut next = standing.view.cloned().unwrap_or_default();
+    next.apply(&standing.ops, 0);
+    let who = standing.who.filter(|_| standing.wish.is_some());
+    who.is_some_and(|who| is_disputed(who, key, &next))
 }
 
 fn askers<'a>(
@@ -195,7 +211,7 @@ fn conflicts(
 /// The value of a key after all that is planned.
 fn registered(reconciler: &Reconciler, key: &Key, sight: EtcdSight<'_>) -> Option<Value> {
     let standing = reconciler.standing(key, sight);
-    let (_, written) = action(&standing);
+    let (_, written) = action(key, &standing);
     let held = standing.view.and_then(|view| view.node.as_ref());
     written.or(held.map(|held| &held.value)).cloned()
 }

@@ -3,7 +3,7 @@
 use super::Reconciler;
 use crate::node::{Key, Value};
 use crate::own::keys::AboutTracked;
-use crate::own::{self, LeaseId, Op, View, Who};
+use crate::own::{self, KnownField, LeaseId, Obstacle, Op, Sides, View, Who};
 use crate::tell::notice::Notice;
 use crate::tell::state::KeyState;
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub(super) struct Standing<'a> {
     pub(super) ops: Vec<Op>,
     /// What people were told that is in the way.
     pub(super) obstacle: Option<&'a Notice>,
+    /// The field that would be in the way of an object, if nobody follows etcd.
+    pub(super) in_the_way: Option<Obstacle>,
 }
 
 impl Standing<'_> {
@@ -85,6 +87,7 @@ impl Reconciler {
             who,
             ops: Vec::new(),
             obstacle: known.and_then(|known| known.obstacle),
+            in_the_way: None,
         };
         standing.state = match (who, wish) {
             (None, Some(_)) => Some(KeyState::Pending),
@@ -92,6 +95,12 @@ impl Reconciler {
             (Some(who), None) => self.unwished(who, key, known, &mut standing),
             (Some(who), Some(wish)) => Some(wished(who, key, wish, known, &mut standing)),
         };
+        if let EtcdSight::Read { who, views } = sight
+            && let Some(obstacle) = would_block(who, key, &standing, views)
+        {
+            standing.state = Some(KeyState::Blocked);
+            standing.in_the_way = Some(obstacle);
+        }
         standing
     }
 
@@ -176,8 +185,31 @@ fn wished(
     }
 }
 
+/// What would keep an object from being written as it is decided to be.
+fn would_block(
+    who: &Who,
+    key: &Key,
+    standing: &Standing<'_>,
+    views: &BTreeMap<Key, View>,
+) -> Option<Obstacle> {
+    let nothing = View::default();
+    let part = |field: &Key| KnownField {
+        seen: Some(views.get(field).and_then(|view| view.node.clone())),
+        ..KnownField::default()
+    };
+    let known = Sides {
+        who,
+        marker: key,
+        wish: standing.wish,
+        view: standing.view.unwrap_or(&nothing),
+        part: &part,
+    };
+    key.object()?;
+    own::would_be_in_the_way(&known, &standing.ops)
+}
+
 /// Whether it is an object of which none of its definitions counts.
-fn is_disputed(who: &Who, key: &Key, view: &View) -> bool {
+pub(super) fn is_disputed(who: &Who, key: &Key, view: &View) -> bool {
     let is_held = view.holder().is_some_and(|lease| who.knows(lease));
     key.object().is_some() && is_held && own::stands(who, key, view).is_none()
 }

@@ -375,8 +375,12 @@ impl Reconciler {
             self.commands.extend(forgotten.map(Command::Forget));
             let wanted = self.keys.take_wanted();
             self.commands.extend(wanted.map(Command::Want));
-            let Some(commit) = commit else { break };
-            self.commands.push_back(Command::Commit(commit));
+            match commit {
+                Some(commit) => self.commands.push_back(Command::Commit(commit)),
+                // What was decided may concern members.
+                None if self.keys.objects_changed() => {}
+                None => break,
+            }
         }
         while let Some(notice) = self.keys.next_notice() {
             let mut notice = self.with_askers(notice);

@@ -67,6 +67,8 @@ pub struct PlannedNode {
     pub value: Value,
     /// What etcd holds, if it differs.
     pub old: Option<Value>,
+    /// The field of an object that somebody else has, and its value.
+    pub in_the_way: Option<(Key, Value)>,
     /// What happens.
     pub action: Action,
     /// Who asks for the value.
@@ -267,9 +269,17 @@ impl fmt::Display for PlannedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.action.sign(), named(&self.key))?;
         match (&self.old, self.action) {
-            (Some(old), Action::Blocked) => {
-                let value = shown(&self.key, &self.value);
-                write!(f, "{value} (there is {old}, which no registrator wrote)")?
+            (_, Action::Blocked) => {
+                f.write_str(&shown(&self.key, &self.value))?;
+                match (&self.in_the_way, &self.old) {
+                    (Some((field, value)), _) => {
+                        write!(f, " ({field} holds somebody else's {value})")?
+                    }
+                    (None, Some(old)) => {
+                        write!(f, " (there is {old}, which no registrator wrote)")?
+                    }
+                    (None, None) => {}
+                }
             }
             // What is there is what somebody else wants, and does not count either.
             (Some(old), action) if action != Action::Disputed => {

@@ -286,8 +286,9 @@ async fn compare(
     target: Option<&Target>,
     besides: Option<Key>,
 ) -> anyhow::Result<(Who, BTreeMap<Key, View>)> {
-    let wished = reconciler.desired().iter().map(|(key, _)| key.clone());
-    let wished = wished.chain(besides).collect();
+    let desired = reconciler.desired();
+    let wished = desired.iter().map(|(key, _)| key).chain(desired.fields());
+    let wished = wished.cloned().chain(besides).collect();
     Ok(match target {
         Some(target) => etcd::look(&target.client, &target.layout, wished)
             .await

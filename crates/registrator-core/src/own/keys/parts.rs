@@ -1,7 +1,7 @@
 //! The fields of objects: keys that are seen as any other, and decided with the marker of their object.
 
 use super::Keys;
-use crate::merge::desired::Standing;
+use crate::merge::desired::ObjectStanding;
 use crate::node::{Definition, Key, Value};
 use crate::own::session::Wanted;
 use crate::own::{Held, KnownField, Revision, Who};
@@ -24,14 +24,29 @@ impl Keys {
         std::mem::take(&mut self.ledger.changed_objects)
     }
 
+    /// Whether there are such markers, in a session.
+    pub(crate) fn objects_changed(&self) -> bool {
+        self.connected() && !self.ledger.changed_objects.is_empty()
+    }
+
     /// Whether an object stands, as far as is known.
-    pub(crate) fn standing(&self, marker: &Key) -> Standing {
+    pub(crate) fn standing(&self, marker: &Key) -> ObjectStanding {
         let told = self.ledger.get(marker).filter(|tracked| tracked.sight.told);
         match (&self.session, told) {
             (Some((_, who)), Some(tracked)) => {
-                crate::own::stands(who, marker, &tracked.sight.view).into()
+                let view = &tracked.sight.view;
+                let is_mine = view.holder() == Some(who.me);
+                match tracked
+                    .blocked
+                    .filter(|_| is_mine)
+                    .or((!is_mine).then_some(false))
+                {
+                    None => ObjectStanding::Unknown,
+                    Some(true) => ObjectStanding::Fallen,
+                    Some(false) => crate::own::stands(who, marker, view).into(),
+                }
             }
-            _ => Standing::Unknown,
+            _ => ObjectStanding::Unknown,
         }
     }
 

@@ -8,7 +8,9 @@ use super::story::{self, Story};
 use super::tests::watches::decided::{decide, dress};
 use crate::node::{Key, Value};
 use crate::own::session::{Rejection, Seen};
-use crate::own::{Held, KeyTxn, KnownField, LeaseId, Op, Revision, Sides, View, Who, in_the_way};
+use crate::own::{
+    Held, KeyTxn, KnownField, LeaseId, Obstacle, Op, Revision, Sides, View, Who, in_the_way,
+};
 #[cfg(not(test))]
 use crate::own::{decide, dress};
 use crate::tell::notice::{Damage, Notice};
@@ -31,6 +33,8 @@ pub(super) struct Tracked {
     pub(super) alone: bool,
     /// It was asked what it is.
     pub(super) wanted: bool,
+    /// Whether somebody else has something else in a field of this object, which this process holds, if that is known.
+    pub(super) blocked: Option<bool>,
     /// A transaction for it is under way.
     pub(super) flying: Option<Flying>,
 }
@@ -154,6 +158,7 @@ impl Tracked {
             };
             txn = dress(&known, txn);
             obstacle = in_the_way(&known);
+            self.blocked = Some(obstacle.as_ref().is_some_and(|it| !it.is_same));
         }
         match (txn, wish) {
             (Some(txn), _) => match self.stand_back(who, &txn, now) {
@@ -163,7 +168,7 @@ impl Tracked {
             (None, Some(wish)) => {
                 let view = &self.sight.view;
                 let mut news = self.story.standing(who, key, wish, view);
-                if let Some((field, held)) = obstacle {
+                if let Some(Obstacle { field, held, .. }) = obstacle {
                     let blocked = story::of_obstacle(who, key, field, &held);
                     news.extend(self.story.report(blocked));
                 }
@@ -210,6 +215,9 @@ impl Tracked {
         now: Instant,
     ) -> Option<Notice> {
         self.sight.applied(txn, revision);
+        if txn.puts() {
+            self.blocked = txn.writes_fields().then_some(false);
+        }
         self.patience.applied(self.drift.is_there());
         self.story.went_on();
         self.alone = false;

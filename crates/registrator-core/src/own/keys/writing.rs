@@ -177,6 +177,11 @@ impl Keys {
         }
         let view = self.ledger.get(&txn.key).map(|it| &it.sight.view);
         let then = view.and_then(|view| stands_after(view, txn));
+        // What is in its way is looked at more closely before anything is said of members.
+        let is_blocked = txn.puts() && !txn.writes_fields();
+        if is_blocked && then.is_some() {
+            return Vec::new();
+        }
         let with = Arc::new(txn.clone());
         let mut txns = Vec::new();
         for (key, wish) in (wishes.members)(&txn.key, then.as_ref()) {

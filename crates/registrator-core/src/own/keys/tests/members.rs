@@ -1,7 +1,7 @@
 //! Members travel with their object, or are written while it stands.
 
 use super::*;
-use crate::merge::desired::Standing;
+use crate::merge::desired::ObjectStanding;
 use crate::node::Definition;
 use crate::own::{Guard, KeyTxn, Op};
 
@@ -75,7 +75,7 @@ fn members_travel_with_their_object() {
     };
     assert_eq!(**object, first.txns[0], "all guards of the object");
     keys.committed(first.id, applied(5, 3), |_| None, now);
-    assert_eq!(keys.standing(&marker()), Standing::As(value(TEXT)));
+    assert_eq!(keys.standing(&marker()), ObjectStanding::As(value(TEXT)));
     let stands = Wished {
         stands: true,
         ..not_yet
