@@ -245,11 +245,11 @@ fn agreed_on() {
         "host-a",
         &[other.clone(), random('2', "two")],
         expect![[r#"
-            ~ object /lb/web none, since its definitions differ (was 2 nodes)  for one (lb), two (lb)
+            ? object /lb/web none, since its definitions differ  for one (lb), two (lb)
             - /lb/web/servers/one 172.17.0.1
             - /lb/web/servers/two 172.17.0.2
-            conflict: different definitions of object /lb/web, none counts until they agree: /lb/web/port is 80 for one (lb); nothing for two (lb), host host-b
-            0 to create, 1 to change, 2 to delete, 0 to keep; 1 conflicts, 0 errors
+            conflict: different definitions of object /lb/web, none counts until they agree: /lb/web/port is nothing for two (lb), host host-b; 80 for one (lb)
+            0 to create, 0 to change, 2 to delete, 0 to keep, 1 not registered until all agree on them; 1 conflicts, 0 errors
         "#]],
     );
 }
