@@ -107,7 +107,7 @@ impl Desired {
     }
 
     /// The definition that stands.
-    fn text_of(&self, marker: &Key) -> Option<&Value> {
+    pub fn text_of(&self, marker: &Key) -> Option<&Value> {
         self.standing.get(marker)?.as_ref()
     }
 
@@ -279,6 +279,24 @@ impl Desired {
                     .any(|origin| members.contains_key(&of(origin)))
             };
             members.is_some_and(has)
+        })
+    }
+
+    /// The object because of which a key is not asked for, as its member: its marker, the definition that does not stand, and what is
+    /// asked for by that.
+    pub fn waiting_member(&self, key: &Key) -> Option<(Key, &Value, Candidates)> {
+        markers_above(key).find_map(|marker| {
+            let stands = self.text_of(&marker);
+            let waits = self.members.get(&marker)?.iter();
+            let mut waits = waits.filter(|(text, _)| Some(*text) != stands);
+            let is_it = |member: &&Member| member.0 == *key;
+            let (text, members) = waits.find(|(_, all)| all.keys().any(|it| is_it(&it)))?;
+            let mut candidates = Candidates::new();
+            for (_, value, origin) in members.keys().filter(is_it) {
+                let origins = candidates.entry(value.clone()).or_default();
+                origins.insert(origin.clone());
+            }
+            Some((marker, text, candidates))
         })
     }
 

@@ -9,15 +9,17 @@ use super::{EtcdSight, Reconciler};
 use crate::evaluate::evaluations::AboutEvaluation;
 use crate::evaluate::origin::Origin;
 use crate::merge::desired::Candidates;
-use crate::node::{Key, Nodes, Value};
+use crate::node::{Definition, Key, Nodes, Object, Value};
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::document::{Document, Part};
 use crate::observe::instance::{InstanceId, Problem};
 use crate::own::{Held, View, Who};
 use crate::tell::explanation::{
     About, AboutContainer, AboutKey, AboutOrigin, AskedValue, Explanation, InEtcd, LastOutcome,
+    sides,
 };
 use crate::tell::notice::Notice;
+use crate::tell::objects::{definitions, named};
 use crate::tell::state::KeyState;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -44,13 +46,9 @@ impl Reconciler {
         now: Instant,
     ) -> Result<Explanation, Unfound> {
         let at = Now { sight, now };
-        let about = match self.find(asked)? {
+        let about = match self.find(asked, sight)? {
             find::Meant::Container(id) => self.about_container(&id, at).map(About::Container),
-            find::Meant::Key(key) => {
-                // A field is explained by its object.
-                let key = self.desired.object_of(&key).unwrap_or(&key);
-                Some(About::Key(Box::new(self.about_key(key, at))))
-            }
+            find::Meant::Key(key) => Some(About::Key(Box::new(self.about_key(&key, at)))),
             find::Meant::Instance(name) => {
                 Some(About::Instance(Box::new(self.about_instance(&name, at))))
             }
@@ -148,9 +146,10 @@ impl Reconciler {
             .iter()
             .map(|(key, values)| self.about_asked(key, values.iter().next(), at));
         let of_objects = nodes.objects().flat_map(|object| {
-            let marker = std::iter::once((object.marker(), object.text()));
-            let all = marker.chain(object.members());
-            all.map(|(key, value)| self.about_asked(key, Some(value), at))
+            let itself = self.about_asked(object.marker(), Some(object.text()), at);
+            let members = object.members().iter();
+            let members = members.map(|member| self.about_member(object, member, at));
+            std::iter::once(itself).chain(members)
         });
         single.chain(of_objects).collect()
     }
@@ -158,18 +157,65 @@ impl Reconciler {
     /// A key that a container asks for with this value, which another of this host's containers may outdo.
     fn about_asked(&self, key: &Key, value: Option<&Value>, at: Now<'_>) -> AboutKey {
         let mut about = self.about_key(key, at);
-        if let Some(value) = value
-            && about.value.as_ref() != Some(value)
-        {
-            let winner = about.value.take();
-            let winner = winner.as_ref().map_or("another value", Value::as_str);
-            about.why = Some(format!(
-                "{winner} is asked for under the same key on this host, and of different values the smallest is registered"
-            ));
-            about.state = Some(KeyState::Outvoted);
-            about.value = Some(value.clone());
+        let Some(value) = value.filter(|value| about.value.as_ref() != Some(*value)) else {
+            return about;
+        };
+        let winner = about.value.replace(value.clone());
+        let is_object = key.object().is_some();
+        if about.unwished || (is_object && winner == Some(Definition::disputed())) {
+            return about;
         }
+        about.why = Some(if is_object {
+            definitions(key, &sides(&about.candidates))
+        } else {
+            let winner = winner.as_ref().map_or("another value", Value::as_str);
+            format!(
+                "{winner} is asked for under the same key on this host, and of different values the smallest is registered"
+            )
+        });
+        about.state = Some(KeyState::Outvoted);
         about
+    }
+
+    /// A member of an object that a container asks for. It is asked for under its key only while this definition of the object stands.
+    fn about_member(&self, object: &Object, (key, value): (&Key, &Value), at: Now<'_>) -> AboutKey {
+        let (marker, text) = (object.marker(), object.text());
+        if self.desired.text_of(marker) == Some(text) {
+            return self.about_asked(key, Some(value), at);
+        }
+        let about = AboutKey {
+            value: Some(value.clone()),
+            ..self.about_key(key, at)
+        };
+        self.with_its_object(about, marker, text, at)
+    }
+
+    /// A member of an object whose definition does not stand, and which goes with that one.
+    fn with_its_object(
+        &self,
+        about: AboutKey,
+        marker: &Key,
+        text: &Value,
+        at: Now<'_>,
+    ) -> AboutKey {
+        let object = self.about_asked(marker, Some(text), at);
+        let state = object.state.map(|state| match state {
+            // What follows from that it is there was not decided yet.
+            KeyState::Registered | KeyState::Shared => KeyState::Pending,
+            other => other,
+        });
+        let which = match state {
+            Some(KeyState::Outvoted) => "of which another definition counts".to_owned(),
+            Some(state) => format!("which is {state}"),
+            None => "for which nobody asks any more".to_owned(),
+        };
+        AboutKey {
+            state,
+            why: Some(format!("a member of {}, {which}", named(marker))),
+            member_of: Some(marker.clone()),
+            unwished: false,
+            ..about
+        }
     }
 
     fn about_key(&self, key: &Key, at: Now<'_>) -> AboutKey {
@@ -184,8 +230,9 @@ impl Reconciler {
             let mine = held.as_ref().filter(|held| held.me);
             mine.map(|held| held.value.clone())
         });
-        AboutKey {
+        let about = AboutKey {
             key: key.clone(),
+            member_of: None,
             state: standing.state,
             since: self.times.age(key, at.now).filter(|_| who.is_some()),
             candidates: self.asked_values(self.desired.candidates(key), view, who),
@@ -194,7 +241,18 @@ impl Reconciler {
             connected: self.is_connected(at),
             value,
             held,
-        }
+        };
+        let waiting = about.state.is_none();
+        let waiting = waiting.then(|| self.desired.waiting_member(key)).flatten();
+        let Some((marker, text, candidates)) = waiting else {
+            return about;
+        };
+        let about = AboutKey {
+            value: candidates.keys().next().cloned(),
+            candidates: self.asked_values(Some(&candidates), view, who),
+            ..about
+        };
+        self.with_its_object(about, &marker, text, at)
     }
 
     /// What the state alone does not say.
@@ -234,7 +292,8 @@ impl Reconciler {
         }
     }
 
-    fn asked_values(
+    /// The values that are asked for, here and by other hosts.
+    pub(super) fn asked_values(
         &self,
         here: Option<&Candidates>,
         view: Option<&View>,

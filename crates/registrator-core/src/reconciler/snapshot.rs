@@ -7,8 +7,9 @@ use crate::observe::container::Container;
 use crate::observe::instance::Problem;
 use crate::own::LeaseId;
 use crate::own::keys::AboutTracked;
+use crate::tell::explanation::sides;
 use crate::tell::notice::Askers;
-use crate::tell::objects::{definitions, named};
+use crate::tell::objects::{definitions, name, named};
 use crate::tell::snapshot::{
     Attention, BrakeState, ContainerLine, Counts, NodeFilter, NodePage, PROBLEM_KINDS,
 };
@@ -234,7 +235,9 @@ impl Reconciler {
                 about: Some(("container", asker.container.to_string())),
             }
         });
-        let conflicts = self.conflicts.iter().map(|(key, sides)| {
+        let conflicts = self.conflicts.iter();
+        let conflicts = conflicts.filter(|(key, _)| !self.tells_definitions(key));
+        let conflicts = conflicts.map(|(key, sides)| {
             let sides = sides.iter();
             let text = if key.object().is_some() {
                 let of =
@@ -250,7 +253,7 @@ impl Reconciler {
             };
             Attention {
                 kind: "conflict",
-                about: Some(("key", key.as_str().into())),
+                about: Some(("key", name(key).into())),
                 text,
             }
         });
@@ -269,17 +272,22 @@ impl Reconciler {
         let state = standing.state.filter(|state| state.needs_attention())?;
         let held = standing.view.and_then(|view| view.node.as_ref());
         let held = held.map(|held| held.value.as_str()).unwrap_or_default();
+        let is_object = key.object().is_some();
         let what = match state {
-            KeyState::Blocked if key.object().is_some() => {
-                return standing.obstacle.map(|told| Attention {
-                    kind: state.name(),
-                    about: Some(("key", key.as_str().into())),
-                    text: told.to_string(),
-                });
+            KeyState::Blocked if is_object => {
+                return standing
+                    .obstacle
+                    .map(|told| of_key(key, state, told.to_string()));
             }
             KeyState::Blocked => format!("holds {held}, which no registrator wrote"),
-            KeyState::Disputed => "has different definitions, and none counts".to_owned(),
-            KeyState::Outvoted => format!("holds the smaller value {held} of another host"),
+            KeyState::Outvoted if !is_object => {
+                format!("holds the smaller value {held} of another host")
+            }
+            KeyState::Disputed | KeyState::Outvoted => {
+                let here = self.desired.candidates(key);
+                let asked = self.asked_values(here, standing.view, standing.who);
+                return Some(of_key(key, state, definitions(key, &sides(&asked))));
+            }
             KeyState::Rejected => "is refused by etcd".to_owned(),
             KeyState::Kept => {
                 "was left by the process before, and a wish for it may be hidden".into()
@@ -289,10 +297,21 @@ impl Reconciler {
             }
             KeyState::Registered | KeyState::Pending | KeyState::Shared => return None,
         };
-        Some(Attention {
-            kind: state.name(),
-            about: Some(("key", key.as_str().into())),
-            text: format!("{} {what}", named(key)),
-        })
+        Some(of_key(key, state, format!("{} {what}", named(key))))
+    }
+
+    /// Whether an object is in a state that tells of its definitions, those of other hosts too.
+    fn tells_definitions(&self, key: &Key) -> bool {
+        let state = self.standing(key, EtcdSight::Followed).state;
+        let tells = matches!(state, Some(KeyState::Disputed | KeyState::Outvoted));
+        tells && key.object().is_some()
+    }
+}
+
+fn of_key(key: &Key, state: KeyState, text: String) -> Attention {
+    Attention {
+        kind: state.name(),
+        about: Some(("key", name(key).into())),
+        text,
     }
 }

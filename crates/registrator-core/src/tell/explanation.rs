@@ -3,6 +3,8 @@
 mod json;
 mod text;
 
+pub(crate) use text::sides;
+
 use crate::evaluate::evaluation::EvalError;
 use crate::host::HostId;
 use crate::node::{Key, Value};
@@ -115,6 +117,8 @@ pub enum LastOutcome {
 pub struct AboutKey {
     /// The key.
     pub key: Key,
+    /// The marker of the object that it is a member of, if it waits for that and stands as that does.
+    pub member_of: Option<Key>,
     /// `None` if nobody on this host asks for it.
     pub state: Option<KeyState>,
     /// What is asked for here; or else what this host holds.
@@ -280,6 +284,9 @@ impl AboutContainer {
 impl AboutKey {
     /// What to do about it, if there is something.
     pub fn hint(&self) -> Option<String> {
+        if self.member_of.is_some() {
+            return None;
+        }
         Some(match self.state? {
             KeyState::Registered | KeyState::Pending | KeyState::Shared => return None,
             KeyState::Disputed | KeyState::Outvoted if self.key.object().is_some() => {

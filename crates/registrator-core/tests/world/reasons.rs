@@ -69,6 +69,7 @@ fn of_key(about: &AboutKey) -> Option<String> {
     let other_host = held.is_some_and(|held| held.host.is_some() && !held.me);
     let told = match about.state? {
         KeyState::Registered => as_wished && held.is_some_and(|held| held.me),
+        _ if about.member_of.is_some() => about.why.is_some(),
         KeyState::Pending => about.hint().is_none(),
         KeyState::Shared => as_wished && other_host,
         KeyState::Outvoted => about.why.is_some() || (other_host && !as_wished),

@@ -266,7 +266,9 @@ async fn look_up(api: &Api, explanation: &mut Explanation) {
     let About::Key(key) = &mut explanation.about else {
         return;
     };
-    if key.state.is_some() || key.held.is_some() || !key.connected {
+    // A member that waits for its object is not followed.
+    let followed = key.state.is_some() && key.member_of.is_none();
+    if followed || key.held.is_some() || !key.connected {
         return;
     }
     match api.asking.reader.read(&key.key).await {

@@ -111,6 +111,27 @@ impl Hosts {
     }
 }
 
+/// What it says that somebody should look at.
+fn attention(host: &Host) -> String {
+    let status = host.says(&["status"]);
+    let (_, attention) = status.split_once("\nattention\n").unwrap();
+    attention.trim_start().to_owned()
+}
+
+/// That what it says somebody should look at leads to the object.
+fn leads_to_the_object(host: &Host) {
+    let said = host.ask(&["status", "--json"]);
+    let said: Json = serde_json::from_slice(&said.stdout).unwrap();
+    let about = &said["attention"]["first"][0]["about"];
+    assert_eq!(
+        about,
+        &json!({"kind": "key", "name": "/lb/web"}),
+        "{said:#}"
+    );
+    let explained = host.says(&["explain", "/lb/web"]);
+    assert!(explained.starts_with("object /lb/web\n"), "{explained}");
+}
+
 #[test]
 fn agreed_on() {
     let hosts = Hosts::start(&[
@@ -137,6 +158,12 @@ fn agreed_on() {
           TIME  registered object /lb/web = 2 nodes for one (lb), two (lb)
     "#]],
     );
+    let of_a_node = hosts.first().says(&["explain", "/lb/web/hosts"]);
+    for name in ["/lb/web", "/lb/web/"] {
+        assert_eq!(hosts.first().says(&["explain", name]), of_a_node, "{name}");
+        let key = format!("--key={name}");
+        assert_eq!(hosts.first().says(&["explain", &key]), of_a_node, "{key}");
+    }
     hosts.first().explains(
         "/lb/web/servers/one",
         expect![[r#"
@@ -195,8 +222,8 @@ fn agreed_on() {
                           since TIME (AGE), by this host, revision N
 
             recently
-              TIME  registered /lb/web/servers/three = 172.17.0.3 for three (lb)
               TIME  host host-a holds object /lb/web with the same value
+              TIME  registered /lb/web/servers/three = 172.17.0.3 for three (lb)
         "#]],
     );
     let other = labelled(
@@ -218,11 +245,11 @@ fn agreed_on() {
         "host-a",
         &[other.clone(), random('2', "two")],
         expect![[r#"
-            ~ object /lb/web none, since its definitions differ (was 2 nodes)  for one (lb), two (lb)
+            ? object /lb/web none, since its definitions differ  for one (lb), two (lb)
             - /lb/web/servers/one 172.17.0.1
             - /lb/web/servers/two 172.17.0.2
-            conflict: different definitions of object /lb/web, none counts until they agree: /lb/web/port is 80 for one (lb); nothing for two (lb), host host-b
-            0 to create, 1 to change, 2 to delete, 0 to keep; 1 conflicts, 0 errors
+            conflict: different definitions of object /lb/web, none counts until they agree: /lb/web/port is nothing for two (lb), host host-b; 80 for one (lb)
+            0 to create, 0 to change, 2 to delete, 0 to keep, 1 not registered until all agree on them; 1 conflicts, 0 errors
         "#]],
     );
 }
@@ -267,6 +294,9 @@ fn disputed() {
     );
     let hosts = Hosts::start(&[&[random('1', "one"), other.clone()]]);
     hosts.first().wait_until_it_says(&["status"], "1 disputed");
+    expect![[r#"
+          disputed  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test for two (lb) on this host; web.test for one (lb) on this host
+    "#]].assert_eq(&attention(hosts.first()));
     hosts.first().explains("/lb/web/hosts", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree
@@ -274,6 +304,31 @@ fn disputed() {
           wished      3 nodes, with /lb/web/hosts = two.test  for two (lb) on this host
           wished      2 nodes, with /lb/web/hosts = web.test  for one (lb) on this host
         Make their definitions the same, or give one of them another name.
+
+        recently
+          TIME  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test for two (lb); web.test for one (lb)
+    "#]]);
+    hosts.first().explains(
+        "/lb/web/servers/one",
+        expect![[r#"
+        key /lb/web/servers/one
+        disputed: it goes with its object
+
+        a member of object /lb/web, which is disputed
+          there       nothing
+          wished      172.17.0.1  for one (lb) on this host
+    "#]],
+    );
+    hosts.first().explains("one", expect![[r#"
+        container one (1f1c2a9b7d3e): running, bridge 172.17.0.1
+        none of its 2 nodes is in etcd as it is asked for
+
+        lb: 2 nodes
+          disputed    object /lb/web = 2 nodes
+                      /lb/web/hosts is two.test for two (lb) on this host; web.test for one (lb) on this host
+                      Make their definitions the same, or give one of them another name.
+          disputed    /lb/web/servers/one = 172.17.0.1
+                      a member of object /lb/web, which is disputed
 
         recently
           TIME  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test for two (lb); web.test for one (lb)
@@ -297,6 +352,9 @@ fn disputed() {
     for host in &hosts.all {
         host.wait_until_it_says(&["status"], "1 disputed");
     }
+    expect![[r#"
+          disputed  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test by host host-b; web.test for one (lb) on this host
+    "#]].assert_eq(&attention(hosts.first()));
     hosts.first().explains("/lb/web/hosts", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree
@@ -309,6 +367,23 @@ fn disputed() {
           TIME  registered object /lb/web = 2 nodes for one (lb)
           TIME  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test of host host-b; web.test of host host-a
     "#]]);
+    let member = ["explain", "/lb/web/servers/one"];
+    hosts.first().wait_until_it_says(&member, "removed");
+    hosts.first().explains(
+        "/lb/web/servers/one",
+        expect![[r#"
+        key /lb/web/servers/one
+        disputed: it goes with its object
+
+        a member of object /lb/web, which is disputed
+          there       nothing
+          wished      172.17.0.1  for one (lb) on this host
+
+        recently
+          TIME  registered /lb/web/servers/one = 172.17.0.1 for one (lb)
+          TIME  removed /lb/web/servers/one
+    "#]],
+    );
     hosts.second().explains("/lb/web/port", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree
@@ -361,6 +436,10 @@ fn outvoted() {
     );
     let hosts = Hosts::start(&[&[random(), even.clone()], &[later]]);
     hosts.second().wait_until_it_says(&["status"], "1 outvoted");
+    expect![[r#"
+          outvoted  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even by host host-a; turns for three (lb) on this host
+    "#]].assert_eq(&attention(hosts.second()));
+    leads_to_the_object(hosts.second());
     let first = ["explain", "/lb/web/balance"];
     hosts
         .first()
@@ -380,6 +459,42 @@ fn outvoted() {
           TIME  registered object /lb/web = 1 node for two (lb)
           TIME  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even of host host-a; turns of host host-b
     "#]]);
+    hosts.first().explains(
+        "/lb/web/servers/one",
+        expect![[r#"
+        key /lb/web/servers/one
+        outvoted: it goes with its object
+
+        a member of object /lb/web, of which another definition counts
+          there       nothing
+          wished      172.17.0.1  for one (lb) on this host
+    "#]],
+    );
+    hosts.first().explains("one", expect![[r#"
+        container one (1f1c2a9b7d3e): running, bridge 172.17.0.1
+        none of its 2 nodes is in etcd as it is asked for
+
+        lb: 2 nodes
+          outvoted    object /lb/web = 1 node
+                      another definition is there, by this host since TIME (AGE), revision N: of different definitions the smallest is registered everywhere
+                      /lb/web/balance is even for two (lb) on this host; random for one (lb) on this host; turns by host host-b
+                      Make their definitions the same, or give one of them another name.
+          outvoted    /lb/web/servers/one = 172.17.0.1
+                      a member of object /lb/web, of which another definition counts
+
+        recently
+          TIME  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even for two (lb); random for one (lb)
+          TIME  registered object /lb/web = 1 node for two (lb)
+          TIME  different definitions of object /lb/web, the smallest counts: /lb/web/balance is even of host host-a; turns of host host-b
+    "#]]);
+    let said = hosts.first().ask(&["explain", "one", "--json"]);
+    let said: Json = serde_json::from_slice(&said.stdout).unwrap();
+    let nodes = &said["instances"][0]["nodes"];
+    assert_eq!(
+        nodes[0]["why"],
+        "different definitions of object /lb/web, the smallest counts: /lb/web/balance is even for two (lb) on this host; random for one (lb) on this host; turns by host host-b"
+    );
+    assert_eq!(nodes[1]["member_of"], "/lb/web");
     hosts.first().explains("two", expect![[r#"
         container two (2f1c2a9b7d3e): running, bridge 172.17.0.2
         all of its 2 nodes are in etcd
@@ -449,6 +564,7 @@ fn blocked() {
     );
     host.docker.set(&one, "start");
     host.wait_until_it_says(&["status"], "1 blocked");
+    leads_to_the_object(host);
     host.explains("/lb/web/balance", expect![[r#"
         object /lb/web
         blocked: one of its nodes is somebody else's, so none of them is written

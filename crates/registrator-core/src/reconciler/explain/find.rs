@@ -1,6 +1,6 @@
 //! What is meant by what somebody typed.
 
-use super::super::Reconciler;
+use super::super::{EtcdSight, Reconciler};
 use crate::node::Key;
 use crate::observe::container::{Container, ContainerId};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub enum Asked {
     Anything(String),
     /// A container's name, or the beginning of its id.
     Container(String),
-    /// A key.
+    /// A key, or an object.
     Key(String),
     /// An instance, or a policy.
     Instance(String),
@@ -53,21 +53,37 @@ pub(super) enum Meant {
 }
 
 impl Reconciler {
-    pub(super) fn find(&self, asked: &Asked) -> Result<Meant, Unfound> {
+    pub(super) fn find(&self, asked: &Asked, sight: EtcdSight<'_>) -> Result<Meant, Unfound> {
         match asked {
-            Asked::Key(text) => key(text),
+            Asked::Key(text) => self.find_key(text, sight).map(Meant::Key),
             Asked::Container(text) => self
                 .find_container(text)?
                 .map(Meant::Container)
                 .ok_or_else(|| self.nearest(text)),
             Asked::Instance(text) if self.is_instance(text) => Ok(Meant::Instance(text.clone())),
             Asked::Instance(text) => Err(self.nearest(text)),
-            Asked::Anything(text) if text.contains('/') => key(text),
+            Asked::Anything(text) if text.contains('/') => {
+                self.find_key(text, sight).map(Meant::Key)
+            }
             Asked::Anything(text) => match self.find_container(text)? {
                 Some(id) => Ok(Meant::Container(id)),
                 None if self.is_instance(text) => Ok(Meant::Instance(text.clone())),
                 None => Err(self.nearest(text)),
             },
+        }
+    }
+
+    /// A key, or the marker of the object that is meant: by its name, with or without a slash at the end, or by one of its nodes. A node
+    /// may have the name of an object; then the slash makes the difference.
+    fn find_key(&self, text: &str, sight: EtcdSight<'_>) -> Result<Key, Unfound> {
+        let is_known = |key: &Key| self.standing(key, sight).state.is_some();
+        let name = text.strip_suffix('/').unwrap_or(text);
+        let marker = Key::parse(name).ok().map(|name| name.marker());
+        match (Key::parse(text), marker.filter(is_known)) {
+            (Err(_), Some(marker)) => Ok(marker),
+            (Err(error), None) => Err(Unfound::NoKey(error.to_string())),
+            (Ok(key), Some(marker)) if !is_known(&key) => Ok(marker),
+            (Ok(key), _) => Ok(self.desired.object_of(&key).cloned().unwrap_or(key)),
         }
     }
 
@@ -120,13 +136,6 @@ impl Reconciler {
                 .map(|(_, name)| name)
                 .collect(),
         )
-    }
-}
-
-fn key(text: &str) -> Result<Meant, Unfound> {
-    match Key::parse(text) {
-        Ok(key) => Ok(Meant::Key(key)),
-        Err(error) => Err(Unfound::NoKey(error.to_string())),
     }
 }
 

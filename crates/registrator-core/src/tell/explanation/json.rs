@@ -122,6 +122,7 @@ pub(super) fn of_key(about: &AboutKey, now: WallTime) -> Json {
         "holder": holder,
         "found": found.map(|held| held.value.as_str()),
         "candidates": candidates.collect::<Vec<_>>(),
+        "member_of": about.member_of.as_ref().map(name),
         "why": about.why,
         "hint": about.hint(),
         "help": about.help(),

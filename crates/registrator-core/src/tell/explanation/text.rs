@@ -1,9 +1,10 @@
 //! Explanations as people read them. Everything that comes from outside is escaped.
 
 use super::{
-    About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, Explanation, InEtcd, LastOutcome,
+    About, AboutContainer, AboutInstance, AboutKey, AboutOrigin, AskedValue, Explanation, InEtcd,
+    LastOutcome,
 };
-use crate::node::Definition;
+use crate::node::{Definition, Value};
 use crate::tell::notice::Asker;
 use crate::tell::objects::{difference, differences, named, shown, shown_with};
 use crate::tell::printable::{lines, one_line};
@@ -292,11 +293,14 @@ fn node_part(
 fn of_definitions(about: &AboutKey) -> Option<String> {
     about.key.object()?;
     let differ = matches!(about.state?, KeyState::Disputed | KeyState::Outvoted);
-    let sides = about.candidates.iter().map(|it| {
-        let whose = wishers(&it.askers, it.more, &it.hosts);
-        (it.value.clone(), whose)
-    });
-    differ.then(|| differences(&about.key, &sides.collect::<Vec<_>>()))
+    differ.then(|| differences(&about.key, &sides(&about.candidates)))
+}
+
+/// Each value that is asked for, and by whom.
+pub(crate) fn sides(asked: &[AskedValue]) -> Vec<(Value, String)> {
+    let asked = asked.iter();
+    let whose = |it: &AskedValue| wishers(&it.askers, it.more, &it.hosts);
+    asked.map(|it| (it.value.clone(), whose(it))).collect()
 }
 
 /// What else is to be said of a node, on one line.
@@ -304,6 +308,7 @@ fn detail(about: &AboutKey, now: WallTime) -> String {
     let since = about.since.map(|age| format!("since {}, ", now.since(age)));
     let since = since.unwrap_or_default();
     match (about.state, &about.held) {
+        _ if about.member_of.is_some() => String::new(),
         (Some(KeyState::Registered), Some(held)) => {
             format!("{since}by this host, revision {}", held.revision)
         }
@@ -374,6 +379,7 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
         return "not asked for: no container on this host asks for it".to_owned();
     };
     let words = match state {
+        _ if about.member_of.is_some() => "it goes with its object",
         KeyState::Registered => "this host holds it, as it is asked for",
         KeyState::Pending if about.unwished => "nobody asks for it any more: it is deleted next",
         KeyState::Pending if !about.connected => "it is written when etcd is back",
