@@ -4,6 +4,7 @@ use super::Attached;
 use crate::admin::{LISTED, Question, Status};
 use crate::peers::wall_time;
 use registrator_core::reconciler::{EtcdSight, Event};
+use registrator_core::tell::objects;
 use std::time::Instant;
 use tracing::info;
 
@@ -37,7 +38,7 @@ impl Attached {
             }
             Question::Brake(to) => {
                 let keys = self.reconciler.held_back_keys(KEYS).into_iter();
-                let keys = keys.map(|key| key.as_str().to_owned()).collect();
+                let keys = keys.map(|key| objects::name(key).to_owned()).collect();
                 let _ = to.send((self.reconciler.brake_state(now), keys));
             }
             Question::ReleaseBrake(who, to) => {
