@@ -89,6 +89,13 @@ impl View {
         all.filter(move |(_, lease)| *lease != who.me && who.knows(*lease))
     }
 
+    /// What it would be after `ops`.
+    pub fn after(&self, ops: &[Op]) -> View {
+        let mut view = self.clone();
+        view.apply(ops, 0);
+        view
+    }
+
     /// Makes it what it is after `ops` happened at `revision`.
     pub fn apply(&mut self, ops: &[Op], revision: Revision) {
         let held = |value: &Value, lease: LeaseId| Held {

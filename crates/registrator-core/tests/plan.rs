@@ -20,54 +20,63 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use world::World;
 
-fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
+/// A host on which these containers run, with nothing known of etcd.
+fn world_of(containers: &[(&str, serde_json::Value)]) -> World {
     let mut world = World::new();
     world.start("a", false);
     world.handle("a", Event::Container(watch::SourceEvent::Init));
-    for (name, answer) in [
+    for (name, answer) in containers {
+        let container = world::container(name, true, answer.clone());
+        world.handle(
+            "a",
+            Event::Container(watch::SourceEvent::InitApply(container)),
+        );
+    }
+    world.handle("a", Event::Container(watch::SourceEvent::InitDone));
+    world.reach(false);
+    world.settle();
+    world
+}
+
+/// Keys, values and leases. A key that ends with a slash is an object's marker.
+fn views_of(etcd: &[(&str, &str, i64)]) -> BTreeMap<Key, View> {
+    let key = |text: &str| match text.strip_suffix('/') {
+        Some(name) => Key::parse(name).unwrap().marker(),
+        None => Key::parse(text).unwrap(),
+    };
+    let view = |value: &str, lease: i64| View {
+        node: Some(Held {
+            value: Value::parse(value).unwrap(),
+            lease: Some(LeaseId(lease)).filter(|lease| lease.0 != 0),
+            mod_revision: 7,
+        }),
+        claims: BTreeMap::new(),
+    };
+    let views = etcd.iter();
+    views
+        .map(|(name, value, lease)| (key(name), view(value, *lease)))
+        .collect()
+}
+
+/// This host, `a`, and `b`.
+fn both() -> Who {
+    Who {
+        me: LeaseId(1),
+        registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
+        beacons: [LeaseId(2)].into(),
+    }
+}
+
+fn planned(etcd: &[(&str, &str, i64)]) -> Plan {
+    let mut world = world_of(&[
         (
             "web",
             json!({"nodes": {"/new": "1", "/same": "1", "/other": "2", "/by-hand": "1", "/theirs": "9"}}),
         ),
         ("db", json!({"nodes": {"/other": "1"}})),
         ("bad", json!({"error": "boom"})),
-    ] {
-        world.handle(
-            "a",
-            Event::Container(watch::SourceEvent::InitApply(world::container(
-                name, true, answer,
-            ))),
-        );
-    }
-    world.handle("a", Event::Container(watch::SourceEvent::InitDone));
-    world.reach(false);
-    world.settle();
-    let views: BTreeMap<Key, View> = etcd
-        .iter()
-        .map(|(key, value, lease)| {
-            let lease = Some(LeaseId(*lease)).filter(|lease| lease.0 != 0);
-            let held = Held {
-                value: Value::parse(value).unwrap(),
-                lease,
-                mod_revision: 7,
-            };
-            (
-                Key::parse(key).unwrap(),
-                View {
-                    node: Some(held),
-                    claims: BTreeMap::new(),
-                },
-            )
-        })
-        .collect();
-    world.host("a").reconciler.plan(
-        &Who {
-            me: LeaseId(1),
-            registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
-            beacons: [LeaseId(2)].into(),
-        },
-        &views,
-    )
+    ]);
+    world.host("a").reconciler.plan(&both(), &views_of(etcd))
 }
 
 fn check(etcd: &[(&str, &str, i64)], expected: Expect) {
@@ -150,12 +159,7 @@ fn shared_with_another_registrator() {
         ("/waited-for", view(held("1", 2), &[("2", 1)])),
     ];
     let views = views.map(|(key, view)| (Key::parse(key).unwrap(), view));
-    let who = Who {
-        me: LeaseId(1),
-        registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
-        beacons: [LeaseId(2)].into(),
-    };
-    let plan = world.host("a").reconciler.plan(&who, &views.into());
+    let plan = world.host("a").reconciler.plan(&both(), &views.into());
     expect![[r#"
         - /gone 1
         ~ /left 6 (was 5)
@@ -278,39 +282,9 @@ fn as_json() {
 
 /// What would become of an object that a container asks for, with a member.
 fn planned_object(etcd: &[(&str, &str, i64)]) -> String {
-    let mut world = World::new();
-    world.start("a", false);
-    world.handle("a", Event::Container(watch::SourceEvent::Init));
     let object = json!({"conflict": "none", "nodes": {"a": "1", "b": "2"}, "members": {"m": "3"}});
-    let answer = json!({"objects": {"/r/web": object}});
-    let container = world::container("web", true, answer);
-    world.handle(
-        "a",
-        Event::Container(watch::SourceEvent::InitApply(container)),
-    );
-    world.handle("a", Event::Container(watch::SourceEvent::InitDone));
-    world.reach(false);
-    world.settle();
-    let key = |text: &str| match text.strip_suffix('/') {
-        Some(name) => Key::parse(name).unwrap().marker(),
-        None => Key::parse(text).unwrap(),
-    };
-    let view = |value: &str, lease: i64| View {
-        node: Some(Held {
-            value: Value::parse(value).unwrap(),
-            lease: Some(LeaseId(lease)).filter(|lease| lease.0 != 0),
-            mod_revision: 7,
-        }),
-        claims: BTreeMap::new(),
-    };
-    let views = etcd.iter();
-    let views = views.map(|(name, value, lease)| (key(name), view(value, *lease)));
-    let views: BTreeMap<Key, View> = views.collect();
-    let who = Who {
-        me: LeaseId(1),
-        registrators: [(LeaseId(1), "a".into()), (LeaseId(2), "b".into())].into(),
-        beacons: [LeaseId(2)].into(),
-    };
+    let mut world = world_of(&[("web", json!({"objects": {"/r/web": object}}))]);
+    let (who, views) = (both(), views_of(etcd));
     let reconciler = &mut world.host("a").reconciler;
     reconciler.foresee(&who, &views);
     reconciler.plan(&who, &views).to_string()

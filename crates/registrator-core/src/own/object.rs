@@ -59,32 +59,28 @@ impl Side {
         let stands = self.against.is_empty() && !self.definition.fields.is_empty();
         stands.then_some(&self.definition.fields)
     }
+
+    /// The text of the definition, if the object stands.
+    fn standing(&self) -> Option<Value> {
+        self.fields().map(|_| self.text.clone())
+    }
 }
 
 /// The definition that counts for everybody, as far as is seen: its text, if the object stands.
 pub fn stands(who: &Who, marker: &Key, view: &View) -> Option<Value> {
-    let side = Side::of(who, marker, view)?;
-    side.fields().map(|_| side.text.clone())
+    Side::of(who, marker, view)?.standing()
 }
 
 /// The same once a transaction for the marker has happened.
 pub fn stands_after(view: &View, txn: &KeyTxn) -> Option<Value> {
-    let mut view = view.clone();
-    view.apply(&txn.ops, 0);
-    let side = Side::decided(&txn.key, &view)?;
-    side.fields().map(|_| side.text.clone())
+    Side::decided(&txn.key, &view.after(&txn.ops))?.standing()
 }
 
 /// Changes nothing, and has the guards of what happens only while an object stands as it is seen to.
 pub fn while_stands(who: &Who, marker: &Key, view: &View) -> Option<KeyTxn> {
     let side = Side::of(who, marker, view)?;
     side.fields()?;
-    let mut txn = KeyTxn {
-        key: marker.clone(),
-        guards: Vec::new(),
-        ops: Vec::new(),
-    };
-    exactly(&mut txn, view);
+    let mut txn = of_marker_as_seen(marker, view);
     let guards = agreement(&side, view, &txn);
     txn.guards.extend(guards);
     Some(txn)
@@ -189,9 +185,8 @@ pub fn in_the_way(known: &Sides<'_>) -> Option<Obstacle> {
 /// The same for what a decision for the marker would do.
 pub fn would_be_in_the_way(known: &Sides<'_>, ops: &[Op]) -> Option<Obstacle> {
     let before = Side::of(known.who, known.marker, known.view);
-    let mut view = known.view.clone();
-    view.apply(ops, 0);
-    obstacle(known, before.as_ref(), &Side::decided(known.marker, &view)?)
+    let after = Side::decided(known.marker, &known.view.after(ops))?;
+    obstacle(known, before.as_ref(), &after)
 }
 
 fn obstacle(known: &Sides<'_>, before: Option<&Side>, after: &Side) -> Option<Obstacle> {
@@ -218,8 +213,7 @@ fn obstacle(known: &Sides<'_>, before: Option<&Side>, after: &Side) -> Option<Ob
 }
 
 fn complete(known: &Sides<'_>, mut txn: KeyTxn) -> KeyTxn {
-    let mut view = known.view.clone();
-    view.apply(&txn.ops, 0);
+    let view = known.view.after(&txn.ops);
     let is_moved = txn.ops.iter().any(is_of_node);
     // What is taken away may be of a registrator of which nothing was told so far.
     let side = |view: &View| match is_moved {
@@ -250,12 +244,7 @@ fn is_of_node(op: &Op) -> bool {
 fn mend(known: &Sides<'_>) -> Option<KeyTxn> {
     let (me, wish) = (known.who.me, known.wish?);
     let side = Side::of(known.who, known.marker, known.view)?;
-    let mut txn = KeyTxn {
-        key: known.marker.clone(),
-        guards: Vec::new(),
-        ops: Vec::new(),
-    };
-    exactly(&mut txn, known.view);
+    let mut txn = of_marker_as_seen(known.marker, known.view);
     if side.lease == me {
         // Until they are gone they count as claims that do not agree.
         let strays = side.against.iter().filter_map(|lease| {
@@ -362,6 +351,17 @@ fn write(who: &Who, mut changes: Vec<Change<'_>>, wrong: bool, txn: &mut KeyTxn)
             None => {}
         }
     }
+}
+
+/// Changes nothing yet, and happens only if the marker is as it was seen.
+fn of_marker_as_seen(marker: &Key, view: &View) -> KeyTxn {
+    let mut txn = KeyTxn {
+        key: marker.clone(),
+        guards: Vec::new(),
+        ops: Vec::new(),
+    };
+    exactly(&mut txn, view);
+    txn
 }
 
 /// The fields follow from the marker as it was seen, so it must be just that.

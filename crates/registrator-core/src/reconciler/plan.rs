@@ -64,10 +64,10 @@ impl Reconciler {
             .cloned()
             .collect();
         for marker in markers {
-            let mut view = views.get(&marker).cloned().unwrap_or_default();
             let sight = EtcdSight::Read { who, views };
             let standing = self.standing(&marker, sight);
-            view.apply(&standing.ops, 0);
+            let view = views.get(&marker).cloned().unwrap_or_default();
+            let view = view.after(&standing.ops);
             let is_blocked = standing.in_the_way.is_some_and(|it| !it.is_same);
             let stands = own::stands(who, &marker, &view).filter(|_| !is_blocked);
             self.desired.stand(&marker, stands.into());
@@ -155,10 +155,9 @@ fn action<'a>(key: &Key, standing: &'a Standing<'_>) -> (Action, Option<&'a Valu
 
 /// Whether none of an object's definitions counts once that is written.
 fn will_be_disputed(key: &Key, standing: &Standing<'_>) -> bool {
-    let mut next = standing.view.cloned().unwrap_or_default();
-    next.apply(&standing.ops, 0);
+    let view = standing.view.cloned().unwrap_or_default();
     let who = standing.who.filter(|_| standing.wish.is_some());
-    who.is_some_and(|who| is_disputed(who, key, &next))
+    who.is_some_and(|who| is_disputed(who, key, &view.after(&standing.ops)))
 }
 
 fn askers<'a>(

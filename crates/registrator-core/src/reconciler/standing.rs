@@ -153,9 +153,7 @@ fn wished(
         standing.ops = own::decide(who, key, Some(wish), view, managed)
             .map(|txn| txn.ops)
             .unwrap_or_default();
-        let mut next = view.clone();
-        next.apply(&standing.ops, 0);
-        return match is_disputed(who, key, &next) {
+        return match is_disputed(who, key, &view.after(&standing.ops)) {
             true => KeyState::Disputed,
             false => KeyState::Pending,
         };

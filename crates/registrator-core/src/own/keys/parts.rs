@@ -36,11 +36,12 @@ impl Keys {
             (Some((_, who)), Some(tracked)) => {
                 let view = &tracked.sight.view;
                 let is_mine = view.holder() == Some(who.me);
-                match tracked
-                    .blocked
-                    .filter(|_| is_mine)
-                    .or((!is_mine).then_some(false))
-                {
+                let blocked = if is_mine {
+                    tracked.blocked
+                } else {
+                    Some(false)
+                };
+                match blocked {
                     None => ObjectStanding::Unknown,
                     Some(true) => ObjectStanding::Fallen,
                     Some(false) => crate::own::stands(who, marker, view).into(),
