@@ -23,6 +23,7 @@
 //! a slow | a fast                evaluations wait, or are answered
 //! a late | a prompt             etcd performs what is written, but its answers wait, or come
 //! a lagging | a current          claims and registrators are told later than nodes, or with them
+//! a lagging nodes                nodes are told later than all else
 //! a forgetful | a attentive      what etcd tells of nodes and claims gets lost, or does not
 //! a reads again                  it reads everything that is under its lease, as it does from time to time
 //! a overloaded | a calm          evaluations run out of time, or not any more
@@ -63,8 +64,8 @@ use registrator_core::reconciler::{Event, OnExit};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
-use world::World;
 use world::record::{self, Exempt};
+use world::{Lag, World};
 
 /// A lease that is no registrator's.
 const STRANGER: i64 = 0x51;
@@ -139,8 +140,9 @@ fn on_host(world: &mut World, name: &str, words: &[&str]) {
         }
         ["late"] => world.host(name).late = true,
         ["prompt"] => world.host(name).late = false,
-        ["lagging"] => world.host(name).lagging = true,
-        ["current"] => world.host(name).lagging = false,
+        ["lagging", "nodes"] => world.host(name).lag = Lag::Nodes,
+        ["lagging"] => world.host(name).lag = Lag::Others,
+        ["current"] => world.host(name).lag = Lag::Nothing,
         ["reload", version] => {
             load(
                 world,

@@ -18,8 +18,8 @@ pub struct KnownField {
     pub seen: Option<Option<Held>>,
     /// This process had it while it wished the object: it may replace what no registrator wrote.
     pub managed: bool,
-    /// It belongs to another object of this process.
-    pub taken: bool,
+    /// The other object of this process that has it.
+    pub taken: Option<Key>,
 }
 
 /// A definition, and the lease under which its fields are.
@@ -118,7 +118,7 @@ impl Change<'_> {
         let is_for_me = self.after.is_some_and(|(_, lease)| lease == who.me);
         let is_known = held.lease.is_some_and(|lease| who.knows(lease));
         match held.lease {
-            _ if self.part.taken => Holder::Others(held.clone()),
+            _ if self.part.taken.is_some() => Holder::Others(held.clone()),
             Some(lease) if self.owners.contains(&Some(lease)) => {
                 Holder::Ours(FieldGuard::HeldBy(lease))
             }
@@ -172,6 +172,8 @@ pub struct Obstacle {
     pub field: Key,
     /// What somebody else has there.
     pub held: Held,
+    /// The other object of this process that has it.
+    pub other: Option<Key>,
     /// Whether all fields are there all the same, with the values of the definition.
     pub is_same: bool,
 }
@@ -204,6 +206,7 @@ fn obstacle(known: &Sides<'_>, before: Option<&Side>, after: &Side) -> Option<Ob
             Holder::Others(held) => Some(Obstacle {
                 field: change.key.clone(),
                 held,
+                other: change.part.taken.clone(),
                 is_same: changes.iter().all(as_defined),
             }),
             Holder::Nobody | Holder::Ours(_) => None,
@@ -273,7 +276,7 @@ fn mend(known: &Sides<'_>) -> Option<KeyTxn> {
         let keys: BTreeSet<&Key> = own.chain(side.definition.fields.keys()).collect();
         for key in keys {
             let part = (known.part)(key);
-            let is_mine = |held: Held| held.lease == Some(me) && !part.taken;
+            let is_mine = |held: Held| held.lease == Some(me) && part.taken.is_none();
             if part.seen.flatten().is_some_and(is_mine) {
                 let guard = Guard::Field(key.clone(), FieldGuard::HeldBy(me));
                 txn.guards.push(guard);

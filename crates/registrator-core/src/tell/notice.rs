@@ -156,6 +156,15 @@ impl Damage {
     }
 }
 
+/// Who has a node of an object that is blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldHolder {
+    /// The registrator of this host.
+    Host(HostId),
+    /// Another object of this host.
+    Object(Key),
+}
+
 /// Between this host and which other one a node would pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passage {
@@ -330,8 +339,8 @@ pub enum Notice {
         field: Key,
         /// What it holds.
         value: Value,
-        /// The host whose registrator wrote it; `None` if none did.
-        host: Option<HostId>,
+        /// Whose it is; `None` if no registrator wrote it.
+        by: Option<FieldHolder>,
     },
     /// Of an object of which none counts there are objects here that refer to it.
     Missed {

@@ -64,8 +64,8 @@ pub struct Host {
     pub deaf: bool,
     /// Commits are performed, but their answers stay under way while this is on.
     pub late: bool,
-    /// Claims and registrators are told only while this is off: etcd has a stream for them and others for nodes.
-    pub lagging: bool,
+    /// What is told later than the rest.
+    pub lag: Lag,
     /// What is told of nodes and claims gets lost.
     pub forgetful: bool,
     /// Nothing happens on it, as after SIGSTOP.
@@ -77,6 +77,14 @@ pub struct Host {
     /// The session is over, and a new one is due.
     broken: bool,
     waiting: Vec<(registrator_core::evaluate::scheduler::Ticket, Container)>,
+}
+
+/// etcd has a stream for claims and registrators, and others for nodes: each may be behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lag {
+    Nothing,
+    Nodes,
+    Others,
 }
 
 pub struct World {
@@ -147,7 +155,7 @@ impl Host {
             overloaded: false,
             deaf: false,
             late: false,
-            lagging: false,
+            lag: Lag::Nothing,
             forgetful: false,
             frozen: false,
             cut: false,
@@ -394,8 +402,11 @@ impl World {
             };
             events.extend(seen.filter(concerns));
         }
-        let lagging = host.lagging;
-        let told = |seen: &Seen| !lagging || matches!(seen, Seen::Node { .. });
+        let lag = host.lag;
+        let told = |seen: &Seen| match seen {
+            Seen::Node { .. } => lag != Lag::Nodes,
+            _ => lag != Lag::Others,
+        };
         host.lagged.append(&mut events);
         let (events, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut host.lagged).into_iter().partition(told);
@@ -455,7 +466,9 @@ impl World {
 
     /// Cuts one host off from etcd, or brings it back: then it begins a new session.
     pub fn cut(&mut self, name: &str, cut: bool) {
-        self.host(name).cut = cut;
+        if std::mem::replace(&mut self.host(name).cut, cut) == cut {
+            return;
+        }
         match cut {
             true => self.handle(name, Event::Session(SessionEvent::Suspended)),
             false => self.connect(name),

@@ -16,12 +16,20 @@ pub(super) struct Ledger {
     me: Option<LeaseId>,
     /// How many nodes this process holds. An object is one.
     held: usize,
-    /// The fields of objects, with the markers of these.
-    parts: BTreeMap<Key, BTreeSet<Key>>,
-    /// The same by marker.
+    /// The fields of objects.
+    parts: BTreeMap<Key, Part>,
+    /// The same by the markers of the objects.
     objects: BTreeMap<Key, BTreeSet<Key>>,
     /// The markers of which something may have changed.
     pub(super) changed_objects: BTreeSet<Key>,
+}
+
+/// The markers of the objects that a key is a field of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Part {
+    objects: BTreeSet<Key>,
+    /// The one for which this process wrote it.
+    written_for: Option<Key>,
 }
 
 impl Ledger {
@@ -72,7 +80,22 @@ impl Ledger {
 
     /// The objects that a key is a field of.
     pub(super) fn objects_of(&self, field: &Key) -> impl Iterator<Item = &Key> {
-        self.parts.get(field).into_iter().flatten()
+        self.parts
+            .get(field)
+            .into_iter()
+            .flat_map(|part| &part.objects)
+    }
+
+    /// The object for which this process wrote a field.
+    pub(super) fn written_for(&self, field: &Key) -> Option<&Key> {
+        self.parts.get(field)?.written_for.as_ref()
+    }
+
+    /// Notes for which object this process wrote a field, or that it is none's.
+    pub(super) fn note_written(&mut self, field: &Key, marker: Option<&Key>) {
+        if let Some(part) = self.parts.get_mut(field) {
+            part.written_for = marker.cloned();
+        }
     }
 
     /// Whether a key is a field of an object.
@@ -99,16 +122,16 @@ impl Ledger {
                     .is_some_and(|tracked| holds(tracked, self.me));
                 self.held -= usize::from(held);
             }
-            let objects = self.parts.entry(field.clone()).or_default();
-            if objects.insert(marker.clone()) {
+            let part = self.parts.entry(field.clone()).or_default();
+            if part.objects.insert(marker.clone()) {
                 let parts = self.objects.entry(marker.clone()).or_default();
                 parts.insert(field.clone());
             }
         }
     }
 
-    /// Takes interest in no fields of an object but these. Gives those of which no object has an interest any more; they are keys as
-    /// any other then.
+    /// Takes interest in no fields of an object but these. Gives the others that it had: each is another object's, or a key as any other
+    /// then.
     pub(super) fn keep_parts(&mut self, marker: &Key, fields: &BTreeSet<Key>) -> Vec<Key> {
         let Some(parts) = self.objects.get_mut(marker) else {
             return Vec::new();
@@ -118,20 +141,19 @@ impl Ledger {
         if parts.is_empty() {
             self.objects.remove(marker);
         }
-        let mut fallen = Vec::new();
-        for field in gone {
-            let objects = self.parts.entry(field.clone()).or_default();
-            objects.remove(marker);
-            if objects.is_empty() {
-                self.parts.remove(&field);
-                if let Some(tracked) = self.tracked.get_mut(&field) {
+        for field in &gone {
+            let part = self.parts.entry(field.clone()).or_default();
+            part.objects.remove(marker);
+            part.written_for = part.written_for.take().filter(|of| of != marker);
+            if part.objects.is_empty() {
+                self.parts.remove(field);
+                if let Some(tracked) = self.tracked.get_mut(field) {
                     tracked.managed = false;
                     self.held += usize::from(holds(tracked, self.me));
                 }
-                fallen.push(field);
             }
         }
-        fallen
+        gone
     }
 
     /// Takes no interest in a key any more.

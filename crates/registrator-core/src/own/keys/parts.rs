@@ -67,6 +67,15 @@ impl Keys {
         }
     }
 
+    /// Asks for a decision of the other objects that have a field of this one.
+    pub(super) fn mark_others(&mut self, field: &Key, marker: &Key) {
+        let objects = self.ledger.objects_of(field);
+        let others: Vec<Key> = objects.filter(|it| *it != marker).cloned().collect();
+        for other in others {
+            self.mark([other].into());
+        }
+    }
+
     /// Takes interest in the fields that an object has or may get.
     pub(super) fn add_parts(&mut self, marker: &Key, wish: Option<&Value>) -> BTreeSet<Key> {
         let view = self.ledger.get(marker).map(|tracked| &tracked.sight.view);
@@ -93,8 +102,8 @@ impl Keys {
 
     /// Loses interest in the fields of an object that are none of these.
     pub(super) fn drop_parts_but(&mut self, marker: &Key, fields: &BTreeSet<Key>) {
-        for fallen in self.ledger.keep_parts(marker, fields) {
-            self.mark([fallen].into());
+        for gone in self.ledger.keep_parts(marker, fields) {
+            self.mark_owner(&gone);
         }
     }
 
@@ -107,27 +116,50 @@ impl Keys {
         now: Instant,
     ) -> (BTreeMap<Key, KnownField>, Option<Instant>) {
         let keys: Vec<Key> = self.ledger.parts_of(marker).cloned().collect();
+        self.assign_parts(who, marker, &keys);
         let holds = self.ledger.get(marker);
         let holds = holds.is_some_and(|it| it.sight.view.holder() == Some(who.me));
         let (mut parts, mut until) = (BTreeMap::new(), None);
         for key in keys {
-            let is_first = self.ledger.objects_of(&key).next() == Some(marker);
+            let other = self.ledger.written_for(&key);
+            let other = other.filter(|object| *object != marker).cloned();
             let part = self.ledger.change(&key, |tracked| {
-                if holds && wish.is_some() && is_first {
+                if holds && wish.is_some() && other.is_none() {
                     until = until.max(tracked.look_at_part(who, now));
                 }
                 if holds && !tracked.sight.told && !tracked.wanted {
                     tracked.wanted = true;
                     self.wanted.insert(key.clone());
                 }
-                KnownField {
-                    taken: !is_first,
-                    ..tracked.as_part()
-                }
+                tracked.as_part(who, other)
             });
             parts.extend(part.map(|part| (key, part)));
         }
         (parts, until)
+    }
+
+    /// The process before this one wrote a field that several objects have: for the one whose value it is.
+    fn assign_parts(&mut self, who: &Who, marker: &Key, fields: &[Key]) {
+        let is_unclear = |field: &&Key| {
+            self.ledger.written_for(field).is_none() && self.ledger.objects_of(field).count() > 1
+        };
+        let unclear: Vec<&Key> = fields.iter().filter(is_unclear).collect();
+        if unclear.is_empty() {
+            return;
+        }
+        let held = |key: &Key| {
+            let node = self.ledger.get(key)?.sight.view.node.clone()?;
+            (node.lease == Some(who.me)).then_some(node.value)
+        };
+        let text = held(marker);
+        let definition = text.and_then(|text| Definition::parse(marker, &text));
+        let values = definition.iter().flat_map(|it| &it.fields);
+        let own = values
+            .filter(|(key, value)| unclear.contains(key) && held(key).as_ref() == Some(*value));
+        let own: Vec<Key> = own.map(|(key, _)| key.clone()).collect();
+        for field in own {
+            self.ledger.note_written(&field, Some(marker));
+        }
     }
 
     /// What a field of an object that this process holds ought to be, if it is one.
@@ -137,7 +169,8 @@ impl Keys {
         wish: impl Fn(&Key) -> Option<Value>,
     ) -> Option<Value> {
         let (_, who) = self.session.as_ref()?;
-        let marker = self.ledger.objects_of(field).next()?;
+        let written_for = self.ledger.written_for(field);
+        let marker = written_for.or_else(|| self.ledger.objects_of(field).next())?;
         let view = &self.ledger.get(marker)?.sight.view;
         let held = view.node.as_ref()?;
         if held.lease != Some(who.me) || wish(marker).as_ref() != Some(&held.value) {
@@ -150,10 +183,13 @@ impl Keys {
 
     /// Takes in what a refusal tells of fields.
     pub(super) fn know_fields(&mut self, fields: BTreeMap<Key, Option<Held>>, revision: Revision) {
+        let Some((_, who)) = self.session.clone() else {
+            return;
+        };
         for (key, node) in fields {
             self.ledger.change(&key, |tracked| {
                 if tracked.sight.is_news(revision) || !tracked.sight.told {
-                    tracked.sight.know_node(node, revision);
+                    tracked.sight.see_node(who.me, node, revision);
                 }
             });
         }

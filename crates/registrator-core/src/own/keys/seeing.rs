@@ -78,11 +78,10 @@ impl Keys {
         let Some((_, who)) = self.session.clone() else {
             return;
         };
-        let due = self.ledger.change(&key, |tracked| {
+        let news = self.ledger.change(&key, |tracked| {
             tracked.see_node(&who, node, revision, wish, now)
         });
-        // Of an object that came to this process the fields may be unknown.
-        if due.is_some_and(|due| due || key.object().is_some()) {
+        if news == Some(true) {
             self.mark_owner(&key);
         }
     }
@@ -97,10 +96,10 @@ impl Keys {
         let Some((_, who)) = self.session.clone() else {
             return;
         };
-        let due = self.ledger.change(&key, |tracked| {
+        let news = self.ledger.change(&key, |tracked| {
             tracked.see_claim(&who, lease, claim, revision, now)
         });
-        if due == Some(true) {
+        if news == Some(true) {
             self.mark_owner(&key);
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::node::{Key, Value};
 use crate::own::session::Rejection;
-use crate::own::{Held, KeyTxn, LeaseId, Op, View, Who};
-use crate::tell::notice::{Askers, Notice, Passage};
+use crate::own::{Held, KeyTxn, LeaseId, Obstacle, Op, View, Who};
+use crate::tell::notice::{Askers, FieldHolder, Notice, Passage};
 
 /// What was told last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -154,13 +154,17 @@ pub(super) fn of_fields(who: &Who, txn: &KeyTxn, marker: Option<&Held>) -> Optio
 }
 
 /// That somebody else has a field of an object.
-pub(super) fn of_obstacle(who: &Who, marker: &Key, field: Key, held: &Held) -> Notice {
+pub(super) fn of_obstacle(who: &Who, marker: &Key, obstacle: Obstacle) -> Notice {
+    let Obstacle {
+        field, held, other, ..
+    } = obstacle;
     let host = held.lease.filter(|lease| who.knows(*lease));
+    let host = host.map(|lease| FieldHolder::Host(who.name(lease)));
     Notice::ObjectBlocked {
         key: marker.clone(),
         field,
-        value: held.value.clone(),
-        host: host.map(|lease| who.name(lease)),
+        value: held.value,
+        by: other.map(FieldHolder::Object).or(host),
     }
 }
 

@@ -8,9 +8,7 @@ use super::story::{self, Story};
 use super::tests::watches::decided::{decide, dress};
 use crate::node::{Key, Value};
 use crate::own::session::{Rejection, Seen};
-use crate::own::{
-    Held, KeyTxn, KnownField, LeaseId, Obstacle, Op, Revision, Sides, View, Who, in_the_way,
-};
+use crate::own::{Held, KeyTxn, KnownField, LeaseId, Op, Revision, Sides, View, Who, in_the_way};
 #[cfg(not(test))]
 use crate::own::{decide, dress};
 use crate::tell::notice::{Damage, Notice};
@@ -83,7 +81,7 @@ impl Tracked {
         }
     }
 
-    /// Takes in what the node is now; tells whether a decision may be due.
+    /// Takes in what the node is now; tells whether that is news.
     pub(super) fn see_node(
         &mut self,
         who: &Who,
@@ -108,10 +106,10 @@ impl Tracked {
             Some(_) => {}
         }
         self.sight.see_node(who.me, node, revision);
-        !(as_wished && self.sight.view.claims.is_empty())
+        true
     }
 
-    /// Takes in what a claim is now; tells whether a decision may be due.
+    /// Takes in what a claim is now; tells whether that is news.
     pub(super) fn see_claim(
         &mut self,
         who: &Who,
@@ -168,8 +166,8 @@ impl Tracked {
             (None, Some(wish)) => {
                 let view = &self.sight.view;
                 let mut news = self.story.standing(who, key, wish, view);
-                if let Some(Obstacle { field, held, .. }) = obstacle {
-                    let blocked = story::of_obstacle(who, key, field, &held);
+                if let Some(obstacle) = obstacle {
+                    let blocked = story::of_obstacle(who, key, obstacle);
                     news.extend(self.story.report(blocked));
                 }
                 Next::Rest(news)
@@ -278,12 +276,12 @@ impl Tracked {
         self.patience.until(now)
     }
 
-    /// What is known of it as a field.
-    pub(super) fn as_part(&self) -> KnownField {
+    /// What is known of it as a field, which this process wrote for `other`.
+    pub(super) fn as_part(&self, who: &Who, other: Option<Key>) -> KnownField {
         KnownField {
             seen: self.sight.node().cloned(),
             managed: self.managed,
-            taken: false,
+            taken: other.filter(|_| self.sight.view.holder() == Some(who.me)),
         }
     }
 

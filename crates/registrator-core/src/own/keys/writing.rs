@@ -392,6 +392,9 @@ impl Keys {
             let damage = self.ledger.change(key, |tracked| {
                 tracked.part_written(who, written, revision, now)
             });
+            let is_mine = written.is_some_and(|(_, lease)| lease == who.me);
+            self.ledger.note_written(key, is_mine.then_some(&txn.key));
+            self.mark_others(key, &txn.key);
             repaired.extend(damage.flatten().map(|damage| Notice::Repaired {
                 key: key.clone(),
                 damage,

@@ -1,6 +1,6 @@
 //! The texts of what is told of a key, be it a node or an object.
 
-use super::{Askers, Notice};
+use super::{Askers, FieldHolder, Notice};
 use crate::node::{Key, Value};
 use crate::tell::objects::{changed, definitions, named, shown};
 use std::fmt;
@@ -142,12 +142,16 @@ impl fmt::Display for OfObstacle<'_> {
                 key,
                 field,
                 value,
-                host,
+                by,
             } => {
-                let (key, whose) = (named(key), host.as_ref());
-                let whose = whose.map_or("no registrator wrote".to_owned(), |host| {
-                    format!("host {host} has as a node by itself")
-                });
+                let key = named(key);
+                let whose = match by {
+                    None => "no registrator wrote".to_owned(),
+                    Some(FieldHolder::Host(host)) => {
+                        format!("host {host} registered")
+                    }
+                    Some(FieldHolder::Object(other)) => format!("{} has", named(other)),
+                };
                 write!(
                     f,
                     "{key} is not registered: {field} holds {value}, which {whose}. None of its nodes is written until that is gone"

@@ -33,7 +33,7 @@ fn definitions_change() {
             ],
         );
     }
-    let three = Scenario::three("3 from nothing", 100_000, NONE).unsettled();
+    let three = Scenario::three("3 from nothing", 80_000, NONE).unsettled();
     hold(World::Strict, &[three]);
     if full() {
         for world in KINDS {
