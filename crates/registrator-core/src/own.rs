@@ -13,7 +13,7 @@ mod who;
 
 pub use decide::decide;
 pub use object::{
-    KnownField, Obstacle, Sides, dress, in_the_way, stands, stands_after, while_stands,
+    KnownField, Obstacle, Sides, dress, drop_claim, in_the_way, stands, stands_after, while_stands,
     would_be_in_the_way,
 };
 pub use who::Who;

@@ -421,19 +421,6 @@ fn counts(defined: &Defined, conflict: &str) -> Option<u8> {
     }
 }
 
-/// Whether somebody waits for a node who does not have it. A host without objects leaves a claim of the host that it takes a node from.
-fn is_claimed(line: &str) -> bool {
-    let mut words = line.split(' ').skip(2);
-    let owner = words.next().and_then(|word| word.strip_prefix("owner="));
-    let by = |word: &str| {
-        word.strip_prefix("claimed-by=")?
-            .split(':')
-            .next()
-            .map(str::to_owned)
-    };
-    words.any(|word| by(word).as_deref() != owner)
-}
-
 /// Adds the members of the definitions that count to what is wished, and checks the fields, which it takes out of the lines.
 fn check_objects(
     lines: Vec<String>,
@@ -474,7 +461,7 @@ fn check_objects(
             .filter_map(|line| line.split(' ').nth(2))
             .collect();
         assert!(
-            owners.len() < 2 && fields.iter().all(|line| !is_claimed(line)),
+            owners.len() < 2 && fields.iter().all(|line| !line.contains("claimed")),
             "{fields:?}"
         );
     }
@@ -630,6 +617,10 @@ fn run(steps: &[Step], last: &[(usize, u8, Asked)]) -> Result<World, TestCaseErr
 
 fn check(world: &mut World, last: &[(usize, u8, Asked)]) -> Result<(), TestCaseError> {
     prop_assert_eq!(unexplained(world), Vec::<String>::new());
+    for host in world.hosts.values() {
+        let unsettled = world::reasons::unsettled(&host.reconciler, world.now());
+        prop_assert_eq!(unsettled, Vec::<String>::new(), "of {}", host.name);
+    }
     let mut wishes = expected(last);
     let lines = check_objects(world.keys(), last, &mut wishes);
     check_keys(&lines, &wishes);

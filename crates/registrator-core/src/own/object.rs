@@ -80,7 +80,7 @@ pub fn stands_after(view: &View, txn: &KeyTxn) -> Option<Value> {
 pub fn while_stands(who: &Who, marker: &Key, view: &View) -> Option<KeyTxn> {
     let side = Side::of(who, marker, view)?;
     side.fields()?;
-    let mut txn = of_marker_as_seen(marker, view);
+    let mut txn = as_seen(marker, view);
     let guards = agreement(&side, view, &txn);
     txn.guards.extend(guards);
     Some(txn)
@@ -247,7 +247,7 @@ fn is_of_node(op: &Op) -> bool {
 fn mend(known: &Sides<'_>) -> Option<KeyTxn> {
     let (me, wish) = (known.who.me, known.wish?);
     let side = Side::of(known.who, known.marker, known.view)?;
-    let mut txn = of_marker_as_seen(known.marker, known.view);
+    let mut txn = as_seen(known.marker, known.view);
     if side.lease == me {
         // Until they are gone they count as claims that do not agree.
         let strays = side.against.iter().filter_map(|lease| {
@@ -356,14 +356,21 @@ fn write(who: &Who, mut changes: Vec<Change<'_>>, wrong: bool, txn: &mut KeyTxn)
     }
 }
 
-/// Changes nothing yet, and happens only if the marker is as it was seen.
-fn of_marker_as_seen(marker: &Key, view: &View) -> KeyTxn {
+/// Changes nothing yet, and happens only if a key is as it was seen.
+fn as_seen(key: &Key, view: &View) -> KeyTxn {
     let mut txn = KeyTxn {
-        key: marker.clone(),
+        key: key.clone(),
         guards: Vec::new(),
         ops: Vec::new(),
     };
     exactly(&mut txn, view);
+    txn
+}
+
+/// Takes the claim of `me` on a field away.
+pub fn drop_claim(me: LeaseId, field: &Key, view: &View) -> KeyTxn {
+    let mut txn = as_seen(field, view);
+    txn.ops.push(Op::DeleteClaim(me));
     txn
 }
 

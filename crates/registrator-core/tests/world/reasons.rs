@@ -48,6 +48,19 @@ pub fn missing(
     missing
 }
 
+/// What is told of keys that are not settled, as nothing is in the way of any.
+pub fn unsettled(reconciler: &Reconciler, now: Instant) -> Vec<String> {
+    let page = reconciler.node_page(&NodeFilter::default(), "", ALL, now);
+    let is_settled = |about: &AboutKey| {
+        !matches!(
+            about.state,
+            Some(KeyState::Pending | KeyState::Blocked | KeyState::Rejected)
+        )
+    };
+    let unsettled = page.nodes.iter().filter(|about| !is_settled(about));
+    unsettled.map(|about| format!("{about:?}")).collect()
+}
+
 fn of_container(container: &AboutContainer, ending: bool) -> Vec<String> {
     let mut missing = Vec::new();
     for origin in &container.instances {

@@ -4,7 +4,7 @@ use super::Keys;
 use crate::merge::desired::ObjectStanding;
 use crate::node::{Definition, Key, Value};
 use crate::own::session::Wanted;
-use crate::own::{Held, KnownField, Revision, Who};
+use crate::own::{Held, KeyTxn, KnownField, Revision, Who};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -160,6 +160,34 @@ impl Keys {
         for field in own {
             self.ledger.note_written(&field, Some(marker));
         }
+    }
+
+    /// Asks for a decision of the fields of an object on which this process has a claim for nothing.
+    pub(super) fn mark_stray_claims(&mut self, who: &Who, marker: &Key) {
+        let fields = self.ledger.parts_of(marker);
+        let strays = fields.filter(|field| self.has_stray_claim(who, field));
+        for stray in strays.cloned().collect::<Vec<_>>() {
+            self.mark([stray].into());
+        }
+    }
+
+    /// Objects are claimed by their markers. On a field there may be a claim from before it was one, or one that a host without objects
+    /// left when it took the field: by that one it comes back.
+    fn has_stray_claim(&self, who: &Who, field: &Key) -> bool {
+        let holds = |key: &Key| {
+            let tracked = self.ledger.get(key);
+            tracked.is_some_and(|it| it.sight.view.holder() == Some(who.me))
+        };
+        let claims = self.ledger.get(field).map(|it| &it.sight.view.claims);
+        claims.is_some_and(|claims| claims.contains_key(&who.me))
+            && (holds(field) || !self.ledger.objects_of(field).any(holds))
+    }
+
+    /// Takes such a claim away.
+    pub(super) fn drop_stray_claim(&self, who: &Who, field: &Key) -> Option<KeyTxn> {
+        let tracked = self.ledger.get(field)?;
+        self.has_stray_claim(who, field)
+            .then(|| crate::own::drop_claim(who.me, field, &tracked.sight.view))
     }
 
     /// What a field of an object that this process holds ought to be, if it is one.

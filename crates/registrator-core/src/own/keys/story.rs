@@ -2,7 +2,7 @@
 
 use crate::node::{Key, Value};
 use crate::own::session::Rejection;
-use crate::own::{Held, KeyTxn, LeaseId, Obstacle, Op, View, Who};
+use crate::own::{Held, KeyTxn, LeaseId, Obstacle, Op, View, Who, stands};
 use crate::tell::notice::{Askers, FieldHolder, Notice, Passage};
 
 /// What was told last.
@@ -32,6 +32,15 @@ impl Story {
     /// Nothing is in the way any more.
     pub(super) fn went_on(&mut self) {
         self.reported = None;
+    }
+
+    /// No node of an object is in the way any more: somebody gave back the only one that was missing, or has the object now. It is news
+    /// that an object of this process is there.
+    pub(super) fn unblocked(&mut self, who: &Who, key: &Key, view: &View) -> Option<Notice> {
+        let is_block = |notice: &mut Notice| matches!(notice, Notice::ObjectBlocked { .. });
+        self.reported.take_if(is_block)?;
+        let value = stands(who, key, view).filter(|_| view.holder() == Some(who.me))?;
+        Some(registered_again(key, value))
     }
 
     /// How the wish stands to what is there when nothing is to be done, as far as that is news.
@@ -144,13 +153,17 @@ pub(super) fn of_fields(who: &Who, txn: &KeyTxn, marker: Option<&Held>) -> Optio
     let writes = |op: &Op| matches!(op, Op::PutField(_, _, lease) if *lease == who.me);
     let moves = |op: &Op| matches!(op, Op::Put(..) | Op::Delete);
     let marker = marker.filter(|_| txn.ops.iter().any(writes) && !txn.ops.iter().any(moves))?;
-    Some(Notice::Registered {
-        key: txn.key.clone(),
-        value: marker.value.clone(),
+    Some(registered_again(&txn.key, marker.value.clone()))
+}
+
+fn registered_again(key: &Key, value: Value) -> Notice {
+    Notice::Registered {
+        key: key.clone(),
+        value,
         old: None,
         askers: Askers::default(),
         took: None,
-    })
+    }
 }
 
 /// That somebody else has a field of an object.

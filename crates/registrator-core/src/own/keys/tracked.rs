@@ -166,10 +166,11 @@ impl Tracked {
             (None, Some(wish)) => {
                 let view = &self.sight.view;
                 let mut news = self.story.standing(who, key, wish, view);
-                if let Some(obstacle) = obstacle {
-                    let blocked = story::of_obstacle(who, key, obstacle);
-                    news.extend(self.story.report(blocked));
-                }
+                let of_block = match obstacle {
+                    Some(obstacle) => self.story.report(story::of_obstacle(who, key, obstacle)),
+                    None => self.story.unblocked(who, key, view),
+                };
+                news.extend(of_block);
                 Next::Rest(news)
             }
             (None, None) => Next::Forget,

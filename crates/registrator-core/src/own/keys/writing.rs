@@ -223,7 +223,7 @@ impl Keys {
     ) -> Option<KeyTxn> {
         // It is decided with its object, whatever is wished for it by itself.
         if self.ledger.is_part(key) {
-            return None;
+            return self.drop_stray_claim(who, key);
         }
         let txn = self.decide_as(who, key, (wishes.of)(key), wishes, now)?;
         let writes = |op: &Op| matches!(op, Op::Put(_, lease) if *lease == who.me);
@@ -279,6 +279,7 @@ impl Keys {
         let mut parts = BTreeMap::new();
         if key.object().is_some() && self.ledger.contains(key) {
             self.keep_parts(key, wish.as_ref());
+            self.mark_stray_claims(who, key);
             let (known, until) = self.parts(who, key, wish.as_ref(), now);
             if let Some(at) = until {
                 self.alarms.set(key, at);
