@@ -17,7 +17,7 @@ pub(super) struct Ledger {
     /// How many nodes this process holds. An object is one.
     held: usize,
     /// The fields of objects.
-    parts: BTreeMap<Key, Part>,
+    parts: BTreeMap<Key, ObjectField>,
     /// The same by the markers of the objects.
     objects: BTreeMap<Key, BTreeSet<Key>>,
     /// The markers of which something may have changed.
@@ -26,7 +26,7 @@ pub(super) struct Ledger {
 
 /// The markers of the objects that a key is a field of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Part {
+struct ObjectField {
     objects: BTreeSet<Key>,
     /// The one for which this process wrote it.
     written_for: Option<Key>,
