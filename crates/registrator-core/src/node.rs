@@ -4,6 +4,7 @@ mod object;
 
 pub use object::{Definition, MAX_FIELDS, Object, ObjectError, OnConflict};
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +42,13 @@ pub enum KeyError {
     /// A component between slashes is empty, `.` or `..`.
     #[error("key {0:?} has the component {1:?}: each part between slashes must be a name")]
     Component(String, String),
+}
+
+/// Maps with keys are asked by text.
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Key {

@@ -112,13 +112,13 @@ impl Desired {
     }
 
     /// Whether members of an object are asked for, of which nothing is known yet.
-    pub fn is_undecided(&self, marker: &Key) -> bool {
+    pub fn is_undecided(&self, marker: &str) -> bool {
         self.members.contains_key(marker) && !self.standing.contains_key(marker)
     }
 
     /// Whether a key is below such an object.
     pub fn is_below_undecided(&self, key: &Key) -> bool {
-        !self.members.is_empty() && markers_above(key).any(|marker| self.is_undecided(&marker))
+        !self.members.is_empty() && markers_above(key).any(|marker| self.is_undecided(marker))
     }
 
     /// What would win for the members of an object if this definition of it stood, or none: those for which that is something else than
@@ -269,26 +269,27 @@ impl Desired {
             return None;
         }
         let (value, origins) = self.candidates.get(key)?.first_key_value()?;
-        markers_above(key).find(|marker| {
-            let all = self.members.get(marker).zip(self.text_of(marker));
-            let members = all.and_then(|(all, text)| all.get(text));
-            let of = |origin: &Origin| (key.clone(), value.clone(), origin.clone());
-            let has = |members: &BTreeMap<Member, usize>| {
-                origins
-                    .iter()
-                    .any(|origin| members.contains_key(&of(origin)))
-            };
+        let of = |origin: &Origin| (key.clone(), value.clone(), origin.clone());
+        let has = |members: &BTreeMap<Member, usize>| {
+            origins
+                .iter()
+                .any(|origin| members.contains_key(&of(origin)))
+        };
+        let mut objects = markers_above(key).filter_map(|at| self.members.get_key_value(at));
+        let object = objects.find(|(marker, all)| {
+            let members = self.text_of(marker).and_then(|text| all.get(text));
             members.is_some_and(has)
-        })
+        });
+        object.map(|(marker, _)| marker.clone())
     }
 
     /// The object because of which a key is not asked for, as its member: its marker, the definition that does not stand, and what is
     /// asked for by that.
     pub fn waiting_member(&self, key: &Key) -> Option<(Key, &Value, Candidates)> {
-        markers_above(key).find_map(|marker| {
-            let stands = self.text_of(&marker);
-            let waits = self.members.get(&marker)?.iter();
-            let mut waits = waits.filter(|(text, _)| Some(*text) != stands);
+        markers_above(key).find_map(|at| {
+            let (marker, all) = self.members.get_key_value(at)?;
+            let stands = self.text_of(marker);
+            let mut waits = all.iter().filter(|(text, _)| Some(*text) != stands);
             let is_it = |member: &&Member| member.0 == *key;
             let (text, members) = waits.find(|(_, all)| all.keys().any(|it| is_it(&it)))?;
             let mut candidates = Candidates::new();
@@ -296,7 +297,7 @@ impl Desired {
                 let origins = candidates.entry(value.clone()).or_default();
                 origins.insert(origin.clone());
             }
-            Some((marker, text, candidates))
+            Some((marker.clone(), text, candidates))
         })
     }
 
@@ -339,11 +340,10 @@ impl Desired {
     }
 }
 
-/// The markers of the objects to which a key may belong by its name.
-fn markers_above(key: &Key) -> impl Iterator<Item = Key> {
-    let ends = key.as_str().match_indices('/');
-    let names = ends.filter_map(|(end, _)| Key::parse(key.as_str().get(..end)?).ok());
-    names.map(|name| name.marker())
+/// The markers, as texts, of the objects to which a key may belong by its name.
+fn markers_above(key: &Key) -> impl Iterator<Item = &str> {
+    let slashes = key.as_str().match_indices('/');
+    slashes.filter_map(|(at, _)| key.as_str().get(..=at))
 }
 
 /// Counts one less; tells whether there was one.

@@ -2,7 +2,9 @@
 
 use super::{Key, KeyError, MAX_KEY_BYTES, MAX_VALUE_BYTES, Value};
 use serde_json::{Map, Value as Json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// The most nodes of an object, members aside. One transaction replaces all of them by all of another definition's, and etcd takes
 /// 128 operations.
@@ -220,9 +222,34 @@ pub struct Definition {
     pub fields: BTreeMap<Key, Value>,
 }
 
+/// A marker and a text, and what they are.
+type Parsed = (Key, Value, Option<Arc<Definition>>);
+
+thread_local! {
+    /// What was parsed last, the latest first. While a container starts each of its definitions is asked for about ten times, which took
+    /// as long as the evaluation of its policy.
+    static LATELY: RefCell<VecDeque<Parsed>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// As many definitions as a container has, and some.
+const REMEMBERED: usize = 16;
+
 impl Definition {
     /// The definition that `text` is, of the object that `marker` is for. `None` if it is none: no registrator wrote it.
-    pub fn parse(marker: &Key, text: &Value) -> Option<Definition> {
+    pub fn parse(marker: &Key, text: &Value) -> Option<Arc<Definition>> {
+        LATELY.with_borrow_mut(|lately| {
+            let mut known = lately.iter();
+            if let Some((.., known)) = known.find(|(of, at, _)| of == marker && at == text) {
+                return known.clone();
+            }
+            let parsed = Definition::read(marker, text).map(Arc::new);
+            lately.truncate(REMEMBERED - 1);
+            lately.push_front((marker.clone(), text.clone(), parsed.clone()));
+            parsed
+        })
+    }
+
+    fn read(marker: &Key, text: &Value) -> Option<Definition> {
         let name = marker.object()?;
         let all: Json = serde_json::from_str(text.as_str()).ok()?;
         let on_conflict = match all.get("conflict")?.as_str()? {

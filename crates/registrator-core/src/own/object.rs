@@ -10,6 +10,7 @@
 use super::{FieldGuard, Guard, Held, KeyTxn, LeaseId, Op, View, Who};
 use crate::node::{Definition, Key, OnConflict, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What is known of a field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct KnownField {
 
 /// A definition, and the lease under which its fields are.
 struct Side {
-    definition: Definition,
+    definition: Arc<Definition>,
     text: Value,
     lease: LeaseId,
     /// The leases whose claims do not agree, if all must.

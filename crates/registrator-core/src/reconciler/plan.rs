@@ -21,7 +21,7 @@ impl Reconciler {
         let asked = self.desired().iter().map(|(key, _)| key);
         let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
         let parts = self.parts(views);
-        let nodes = keys.into_iter().filter(|key| !parts.contains(key));
+        let nodes = keys.into_iter().filter(|key| !parts.contains(*key));
         let sight = EtcdSight::Read { who, views };
         let nodes = nodes.filter_map(|key| node(self, key, sight));
         let mut nodes: Vec<PlannedNode> = nodes.collect();
@@ -45,7 +45,7 @@ impl Reconciler {
     fn parts(&self, views: &BTreeMap<Key, View>) -> BTreeSet<Key> {
         let there = views.iter().filter_map(|(key, view)| {
             let definition = Definition::parse(key, &view.node.as_ref()?.value)?;
-            Some(definition.fields.into_keys())
+            Some(definition.fields.keys().cloned().collect::<Vec<_>>())
         });
         let there = there.flatten();
         let wished = views

@@ -416,11 +416,11 @@ impl Reconciler {
             return;
         }
         for marker in self.keys.take_changed_objects() {
-            let was_undecided = self.desired.is_undecided(&marker);
+            let was_undecided = self.desired.is_undecided(marker.as_str());
             let standing = self.keys.standing(&marker);
             let members = self.desired.stand(&marker, standing);
             self.flush(members);
-            if was_undecided && !self.desired.is_undecided(&marker) {
+            if was_undecided && !self.desired.is_undecided(marker.as_str()) {
                 let below = self.keys.below(&marker);
                 let unwished = below.filter(|key| self.desired.winner(key).is_none());
                 let unwished: Vec<Key> = unwished.cloned().collect();

@@ -4,6 +4,7 @@ use crate::node::{Definition, Key, OnConflict, Value};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A key, or what it is the marker of.
 pub fn named(key: &Key) -> Cow<'_, str> {
@@ -22,7 +23,7 @@ pub fn name(key: &Key) -> &str {
 pub fn with_object(key: &Key, value: Option<&Value>, mut json: Json) -> Json {
     let definition = value.and_then(|value| Definition::parse(key, value));
     if let Some((definition, members)) = definition.zip(json.as_object_mut()) {
-        let nodes = definition.fields.into_iter();
+        let nodes = definition.fields.iter();
         let nodes = nodes.map(|(key, value)| (key.to_string(), Json::from(value.as_str())));
         members.insert("object".to_owned(), Json::Object(nodes.collect()));
     }
@@ -61,7 +62,7 @@ pub fn changed<'a>(key: &Key, value: &'a Value, old: &'a Value) -> [Cow<'a, str>
 /// The first node in which definitions of an object differ.
 pub fn difference<'a>(marker: &Key, texts: impl IntoIterator<Item = &'a Value>) -> Option<Key> {
     let texts = texts.into_iter();
-    let all: Vec<Definition> = texts.filter_map(|text| whole(marker, text)).collect();
+    let all: Vec<Arc<Definition>> = texts.filter_map(|text| whole(marker, text)).collect();
     let keys: BTreeSet<&Key> = all.iter().flat_map(|it| it.fields.keys()).collect();
     let differs = |key: &&Key| {
         let values: BTreeSet<Option<&Value>> = all.iter().map(|it| it.fields.get(*key)).collect();
@@ -104,7 +105,7 @@ pub fn differences(marker: &Key, sides: &[(Value, String)]) -> String {
 }
 
 /// A definition that agrees with itself. One that does not has no nodes at all.
-fn whole(marker: &Key, text: &Value) -> Option<Definition> {
+fn whole(marker: &Key, text: &Value) -> Option<Arc<Definition>> {
     Definition::parse(marker, text).filter(|it| !it.fields.is_empty())
 }
 

@@ -5,6 +5,7 @@ use etcd_mem::store::{Event, EventKind, KeyRange, Store, WatchRequest};
 use registrator_core::node::{Definition, Key, OnConflict, Value};
 use registrator_core::own::{Held, LeaseId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// When a key may vanish although somebody waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Objects {
     }
 
     /// The definition that counts, and whether all agree with it.
-    fn definition(&self, marker: &Key) -> Option<(Definition, bool)> {
+    fn definition(&self, marker: &Key) -> Option<(Arc<Definition>, bool)> {
         let node = self.nodes.get(marker)?;
         let mut claims = self.claims.get(marker).into_iter().flatten();
         let agree = claims.all(|(_, claim)| *claim == node.value);
@@ -137,7 +138,7 @@ pub fn mixtures(store: &Store, owner: impl Fn(&Key) -> Option<(Key, Value)>) -> 
                 let counts = counts.filter(|(definition, agree)| {
                     *agree || definition.on_conflict == OnConflict::Smallest
                 });
-                let fields = counts.map(|(definition, _)| definition.fields);
+                let fields = counts.map(|(definition, _)| definition.fields.clone());
                 let is_of = |(key, value): (Key, Value)| {
                     fields.is_some_and(|fields| fields.get(&key) == Some(&value))
                 };
@@ -160,7 +161,7 @@ fn is_whole(
     };
     let lease = objects.nodes.get(marker).and_then(|node| node.lease);
     let strict = definition.on_conflict == OnConflict::None;
-    let fields = definition.fields.into_iter();
+    let fields = definition.fields.clone().into_iter();
     let expected: BTreeMap<_, _> = fields.map(|(key, value)| (key, (value, lease))).collect();
     match (strict, agree) {
         (true, false) => found.is_empty(),

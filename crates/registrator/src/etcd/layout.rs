@@ -166,8 +166,18 @@ pub(super) fn parse_lease(text: &str) -> Option<LeaseId> {
     Some(LeaseId(bits.cast_signed()))
 }
 
+/// In one go, since each transaction has many names.
 fn escape(text: &str) -> String {
-    text.replace('%', "%25").replace('/', "%2F")
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for part in text.split_inclusive(['%', '/']) {
+        let escape = [('%', "%25"), ('/', "%2F")]
+            .into_iter()
+            .find_map(|(special, escape)| Some((part.strip_suffix(special)?, escape)));
+        let (plain, escape) = escape.unwrap_or((part, ""));
+        escaped.push_str(plain);
+        escaped.push_str(escape);
+    }
+    escaped
 }
 
 /// `None` if `text` is not what [`escape`] gives.

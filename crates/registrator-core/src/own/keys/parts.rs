@@ -86,7 +86,10 @@ impl Keys {
         let definitions = texts
             .into_iter()
             .filter_map(|text| Definition::parse(marker, text));
-        let fields: BTreeSet<Key> = definitions.flat_map(|it| it.fields.into_keys()).collect();
+        let mut fields = BTreeSet::new();
+        for definition in definitions {
+            fields.extend(definition.fields.keys().cloned());
+        }
         for field in &fields {
             self.orphans.remove(field);
         }

@@ -489,7 +489,7 @@ fn is_marker_alone(about: &AboutKey) -> bool {
 /// What there is of an object, node by node.
 fn nodes_of(about: &AboutKey, held: &InEtcd) -> Vec<String> {
     let definition = Definition::parse(&about.key, &held.value);
-    let nodes = definition.into_iter().flat_map(|it| it.fields);
+    let nodes = definition.iter().flat_map(|it| &it.fields);
     nodes
         .map(|(key, value)| format!("{key} = {value}"))
         .collect()
