@@ -310,6 +310,18 @@ mod tests {
     }
 
     #[test]
+    fn one_text_is_another_definition_for_each_object() {
+        let text = object(OnConflict::None, &[("/r/web/a", "1")]).unwrap();
+        for number in 0..REMEMBERED * 2 {
+            let marker = key(&format!("/{}", number % (REMEMBERED + 1))).marker();
+            let definition = Definition::parse(&marker, text.text()).unwrap();
+            let expected = key(&format!("{marker}a"));
+            assert_eq!(definition.fields.keys().next(), Some(&expected));
+        }
+        assert_eq!(Definition::parse(&key("/r"), text.text()), None);
+    }
+
+    #[test]
     fn the_strictest_text_is_the_smallest() {
         let text = |on_conflict| {
             object(on_conflict, &[("/r/web/a", "1")])
