@@ -209,3 +209,41 @@ fn an_object_passes_to_a_host_that_is_not_known_yet() {
     }
     assert_eq!(record::mixtures(&world.store, owner), []);
 }
+
+/// To a host that does not know yet what it lost, and has heard of a definition in between that lacks a node of this one.
+#[test]
+fn an_object_comes_back_whole() {
+    let mut world = World::new();
+    HOSTS.iter().for_each(|host| world.start(host, true));
+    let apply = |host, container, asked: &[(u8, u8)]| Step::Apply {
+        host,
+        container,
+        asked: asked.to_vec(),
+    };
+    for step in [
+        apply(0, 1, &[(4, 8)]),
+        Step::Lag {
+            host: 0,
+            lag: Lag::Others,
+        },
+        apply(1, 2, &[(4, 10)]),
+        Step::Settle,
+        apply(0, 2, &[]),
+        apply(1, 2, &[]),
+        apply(1, 0, &[(4, 11)]),
+        Step::Vanish { host: 2 },
+        Step::Fail {
+            host: 0,
+            container: 0,
+        },
+        Step::Pass { seconds: 1 },
+        Step::Reload {
+            host: 0,
+            version: 2,
+        },
+    ] {
+        perform(&mut world, &step);
+    }
+    calm(&mut world, &[]);
+    assert_eq!(record::mixtures(&world.store, owner), []);
+}

@@ -100,7 +100,11 @@ impl Keys {
     /// The same, and loses interest in all others that it had.
     pub(super) fn keep_parts(&mut self, marker: &Key, wish: Option<&Value>) {
         let fields = self.add_parts(marker, wish);
-        self.drop_parts_but(marker, &fields);
+        let tracked = self.ledger.get(marker);
+        // What it lost may come back with the fields that it had.
+        if tracked.is_none_or(|tracked| tracked.sight.lost.is_none()) {
+            self.drop_parts_but(marker, &fields);
+        }
     }
 
     /// Loses interest in the fields of an object that are none of these.
