@@ -27,6 +27,13 @@ use world::{Lag, World};
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
+/// All hosts, which run nothing yet.
+fn begun() -> World {
+    let mut world = World::new();
+    HOSTS.iter().for_each(|host| world.start(host, true));
+    world
+}
+
 /// Lets everything work again.
 fn repair(world: &mut World) {
     for name in HOSTS {
@@ -105,8 +112,7 @@ proptest! {
 
     #[test]
     fn whoever_dies_leaves_no_gap(steps in prop::collection::vec(step_of_the_mortal(), 1..60)) {
-        let mut world = World::new();
-        HOSTS.iter().for_each(|host| world.start(host, true));
+        let mut world = begun();
         for step in &steps {
             perform(&mut world, step);
             // Whoever is back has the time to act before the next lease ends; whoever leaves has left.
@@ -151,8 +157,7 @@ proptest! {
 
 /// Whatever happens, in the end there is what the last containers ask for, and nothing is written any more.
 fn run(steps: &[Step], last: &[(usize, u8, Asked)]) -> Result<World, TestCaseError> {
-    let mut world = World::new();
-    HOSTS.iter().for_each(|host| world.start(host, true));
+    let mut world = begun();
     for step in steps {
         perform(&mut world, step);
         prop_assert_eq!(
@@ -186,22 +191,25 @@ fn check(world: &mut World, last: &[(usize, u8, Asked)]) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// Of a host that a claim told of, and nothing else yet.
-#[test]
-fn an_object_passes_to_a_host_that_is_not_known_yet() {
-    let mut world = World::new();
-    HOSTS.iter().for_each(|host| world.start(host, true));
-    let apply = |host, container, asked: &[(u8, u8)]| Step::Apply {
+/// That a container asks for these keys.
+fn asks(host: usize, container: u8, asked: &[(u8, u8)]) -> Step {
+    Step::Apply {
         host,
         container,
         asked: asked.to_vec(),
-    };
+    }
+}
+
+/// Of a host that a claim told of, and nothing else yet.
+#[test]
+fn an_object_passes_to_a_host_that_is_not_known_yet() {
+    let mut world = begun();
     for step in [
-        apply(0, 1, &[(4, 8)]),
+        asks(0, 1, &[(4, 8)]),
         Step::Run { host: 0, steps: 3 },
-        apply(0, 0, &[]),
-        apply(0, 1, &[]),
-        apply(1, 0, &[(4, 8)]),
+        asks(0, 0, &[]),
+        asks(0, 1, &[]),
+        asks(1, 0, &[(4, 8)]),
         Step::Run { host: 1, steps: 1 },
         Step::Settle,
     ] {
@@ -213,24 +221,18 @@ fn an_object_passes_to_a_host_that_is_not_known_yet() {
 /// To a host that does not know yet what it lost, and has heard of a definition in between that lacks a node of this one.
 #[test]
 fn an_object_comes_back_whole() {
-    let mut world = World::new();
-    HOSTS.iter().for_each(|host| world.start(host, true));
-    let apply = |host, container, asked: &[(u8, u8)]| Step::Apply {
-        host,
-        container,
-        asked: asked.to_vec(),
-    };
+    let mut world = begun();
     for step in [
-        apply(0, 1, &[(4, 8)]),
+        asks(0, 1, &[(4, 8)]),
         Step::Lag {
             host: 0,
             lag: Lag::Others,
         },
-        apply(1, 2, &[(4, 10)]),
+        asks(1, 2, &[(4, 10)]),
         Step::Settle,
-        apply(0, 2, &[]),
-        apply(1, 2, &[]),
-        apply(1, 0, &[(4, 11)]),
+        asks(0, 2, &[]),
+        asks(1, 2, &[]),
+        asks(1, 0, &[(4, 11)]),
         Step::Vanish { host: 2 },
         Step::Fail {
             host: 0,
