@@ -316,7 +316,7 @@ impl StarPolicy {
         match &self.last {
             Some((last, document)) if last.is(container) => Arc::clone(document),
             _ => {
-                let document = Arc::new(container.document());
+                let document = container.document();
                 self.last = Some((container.clone(), Arc::clone(&document)));
                 document
             }

@@ -40,7 +40,7 @@ pub async fn list_once(client: &DockerClient) -> Result<Vec<Container>, Error> {
     let inspects = stream::iter(ids).map(async |id| client.inspect(&id).await);
     inspects
         .buffered(INSPECTS_AT_ONCE)
-        .try_filter_map(async |container| Ok(container))
+        .try_filter_map(async |container| Ok(container.inspect(Container::pack)))
         .try_collect()
         .await
 }

@@ -10,11 +10,10 @@ use crate::evaluate::evaluation::{EvalError, EvalErrorKind, Level, LogLine};
 use crate::evaluate::origin::Origin;
 use crate::evaluate::scheduler::{Scheduler, Ticket, Turn, Urgency};
 use crate::node::{Key, Nodes, Object};
-use crate::observe::container::ContainerId;
-use crate::observe::places::{LostPlaces, Places};
+use crate::observe::container::{Container, ContainerId};
+use crate::observe::places::LostPlaces;
 use reasons::{Reasons, SharedReasons};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The waits before an evaluation that ran out of time is tried again.
@@ -29,8 +28,8 @@ struct Life {
     stage: Stage,
     /// The nodes of its last good evaluation; `None` if it never had one.
     nodes: Option<Nodes>,
-    /// Where its container was reached then.
-    places: Arc<Places>,
+    /// Its container as it was then.
+    container: Option<Container>,
     /// What its last good evaluation said, but for what is only for writers of policies.
     said: Vec<LogLine>,
     /// Why it gave nothing, or nothing else.
@@ -167,19 +166,27 @@ impl Evaluations {
     }
 
     /// Takes in a good result; tells whether the one before failed.
-    pub fn succeed(&mut self, origin: &Origin, nodes: Nodes, places: &Arc<Places>) -> bool {
+    pub fn succeed(
+        &mut self,
+        origin: &Origin,
+        nodes: Nodes,
+        container: Option<&Container>,
+    ) -> bool {
         self.forget_retry(origin);
         let life = self.lives.entry(origin.clone()).or_default();
         self.hiding -= usize::from(life.hides_nodes());
         life.nodes = Some(nodes);
-        life.places = Arc::clone(places);
+        life.container = container.cloned();
         life.failure.take().is_some()
     }
 
-    /// What the container has lost since the last good evaluation.
-    pub fn lost<'a>(&'a self, origin: &Origin, now: &'a Places) -> Option<LostPlaces<'a>> {
-        let lost = self.lives.get(origin)?.places.lost(now);
-        Some(lost).filter(|lost| !lost.is_empty())
+    /// What the container has lost since the last good evaluation. It is not looked for where no node can name it.
+    pub fn lost(&self, origin: &Origin, now: &Container) -> Option<LostPlaces> {
+        let life = self.lives.get(origin)?;
+        let before = life.container.as_ref().filter(|before| *before != now)?;
+        let asks = life.nodes.as_ref().is_some_and(|nodes| !nodes.is_empty());
+        let lost = asks.then(|| now.lost_since(before));
+        lost.filter(|lost| !lost.is_empty())
     }
 
     /// Takes back a part of what an origin asks for.

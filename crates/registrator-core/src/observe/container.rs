@@ -2,8 +2,8 @@
 
 use crate::observe::document::{Document, Part};
 use crate::observe::moment::Moment;
-use crate::observe::packed::Packed;
-use crate::observe::places::Places;
+use crate::observe::packed::Kept;
+use crate::observe::places::{LostPlaces, Places};
 use crate::observe::ports;
 use serde_json::Value as Json;
 use std::fmt;
@@ -51,17 +51,19 @@ impl fmt::Debug for ContainerId {
 pub struct Container(Arc<Inspected>);
 
 /// The document, and what the program itself needs of it.
+#[derive(Clone)]
 struct Inspected {
     id: ContainerId,
     name: Arc<str>,
     running: bool,
     stopping: bool,
+    /// It was seen to end after it was inspected.
+    ended: bool,
     started: Option<Moment>,
     network_of: Option<Box<str>>,
     has_host_network: bool,
-    places: Arc<Places>,
     passed_over: Box<[String]>,
-    document: Packed,
+    document: Kept,
     digest: Digest,
 }
 
@@ -89,11 +91,27 @@ impl Container {
     /// # Errors
     /// The text is not JSON, not an object or has no `Id`.
     pub fn from_text(text: String) -> Result<Container, ContainerError> {
+        let container = Container::unpacked(text)?;
+        container.pack();
+        Ok(container)
+    }
+
+    /// The same, for somebody who asks for the document soon and sees to it that it is [packed](Container::pack) then: until that it takes
+    /// ten times the memory.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn unpacked(text: String) -> Result<Container, ContainerError> {
         let document = Document::parse(text).ok_or(ContainerError("it is not JSON"))?;
         match with_addresses(&document).and_then(Document::parse) {
-            Some(filled_in) => Container::of(&filled_in),
-            None => Container::of(&document),
+            Some(filled_in) => Container::of(filled_in),
+            None => Container::of(document),
         }
+    }
+
+    /// Packs the document for those who ask for it seldom.
+    pub fn pack(&self) {
+        self.0.document.pack();
     }
 
     /// Makes a container of an inspect document that was read already, out of the list that `docker inspect` prints.
@@ -104,7 +122,7 @@ impl Container {
         Container::from_text(json.to_string())
     }
 
-    fn of(document: &Document) -> Result<Container, ContainerError> {
+    fn of(document: Document) -> Result<Container, ContainerError> {
         if !document.root().is_object() {
             return Err(ContainerError("it is not an object"));
         }
@@ -123,13 +141,13 @@ impl Container {
             id,
             running,
             stopping: text(&STATUS) == Some("stopping"),
+            ended: false,
             started: text(&["State", "StartedAt"]).and_then(Moment::parse),
             has_host_network: mode == Some("host"),
-            places: Arc::new(Places::of(document)),
-            passed_over: ports::passed_over(document).into(),
+            passed_over: ports::passed_over(&document).into(),
             network_of: network_of.filter(|other| !other.is_empty()).map(Box::from),
-            document: Packed::new(document.text()),
-            digest: digest(document),
+            digest: digest(&document),
+            document: Kept::new(document),
         })))
     }
 
@@ -159,14 +177,21 @@ impl Container {
         matches!((self.0.started, other.0.started), (Some(own), Some(other)) if own > other)
     }
 
+    /// Whether its process was started after a moment, in nanoseconds since 1970. What engines do not tell counts as no.
+    pub fn started_after_time(&self, nanoseconds: u64) -> bool {
+        let time = Moment::of_unix_nanoseconds(nanoseconds);
+        matches!((self.0.started, time), (Some(started), Some(time)) if started > time)
+    }
+
     /// Whether it has the host's network, which no restart replaces.
     pub fn has_host_network(&self) -> bool {
         self.0.has_host_network
     }
 
-    /// Where it can be reached.
-    pub fn places(&self) -> &Arc<Places> {
-        &self.0.places
+    /// Where it could be reached `before`, and can be reached no longer. Both documents are read for that.
+    pub fn lost_since(&self, before: &Container) -> LostPlaces {
+        let now = Places::of(&self.document());
+        Places::of(&before.document()).lost(&now)
     }
 
     /// What its document has among its ports that is none, for people.
@@ -184,10 +209,9 @@ impl Container {
         self.0.document.text()
     }
 
-    /// The inspect document. It is read anew each time, which takes about as long as a simple policy.
-    pub fn document(&self) -> Document {
-        // It was read before.
-        Document::parse(self.text()).unwrap_or_default()
+    /// The inspect document. After it was packed it is read anew each time, which takes about as long as a simple policy.
+    pub fn document(&self) -> Arc<Document> {
+        self.0.document.document()
     }
 
     /// Whether both are of one inspect, so that even the noise is the same.
@@ -202,9 +226,35 @@ impl Container {
         self.with(changed.and_then(Document::parse))
     }
 
+    /// The same container after the end of its process. Its document is that of before: nobody evaluates a container that does not run.
+    pub fn ended(&self) -> Container {
+        Container(Arc::new(Inspected {
+            running: false,
+            ended: true,
+            ..Inspected::clone(&self.0)
+        }))
+    }
+
+    /// Whether it was seen to end after it was inspected, see [`Container::ended`].
+    pub fn has_ended(&self) -> bool {
+        self.0.ended
+    }
+
+    /// `State.Status`, as far as it is known.
+    pub fn status(&self) -> Option<String> {
+        if self.has_ended() {
+            return Some("exited".to_owned());
+        }
+        let document = self.document();
+        document
+            .at(&STATUS)
+            .and_then(Part::as_str)
+            .map(str::to_owned)
+    }
+
     /// The same container with the networks and the ports of `other`, where it has none of its own. The names there stay with `other`.
     pub fn in_network_of(&self, other: &Container) -> Container {
-        let theirs = without_names(other.document());
+        let theirs = without_names(&other.document());
         let mut document = self.document();
         for name in SHARED_MEMBERS {
             let theirs = theirs.at(&[SETTINGS, name]);
@@ -212,22 +262,29 @@ impl Container {
                 .filter(|theirs| !theirs.is_nothing())
                 .and_then(|theirs| with_setting(&document, name, theirs.text()));
             if let Some(changed) = changed.and_then(Document::parse) {
-                document = changed;
+                document = Arc::new(changed);
             }
         }
-        self.with(Some(document))
+        self.with(Some(Arc::unwrap_or_clone(document)))
     }
 
     /// The same container with this document, if there is one.
     fn with(&self, document: Option<Document>) -> Container {
-        let changed = document.and_then(|document| Container::of(&document).ok());
-        changed.unwrap_or_else(|| self.clone())
+        let changed = document.and_then(|document| Container::of(document).ok());
+        if let Some(changed) = &changed {
+            changed.pack();
+        }
+        match changed {
+            Some(changed) if self.0.ended => changed.ended(),
+            Some(changed) => changed,
+            None => self.clone(),
+        }
     }
 }
 
 impl PartialEq for Container {
     fn eq(&self, other: &Container) -> bool {
-        self.0.digest == other.0.digest
+        self.0.digest == other.0.digest && self.0.ended == other.0.ended
     }
 }
 
@@ -267,7 +324,7 @@ const SHARED_MEMBERS: [&str; 2] = ["Networks", "Ports"];
 const NAMES: [&str; 2] = ["Aliases", "DNSNames"];
 
 /// The document with null for the names that the container has in its networks.
-fn without_names(document: Document) -> Document {
+fn without_names(document: &Document) -> Document {
     let networks = document.at(&[SETTINGS, "Networks"]);
     let networks = networks.into_iter().flat_map(Part::members);
     let names = networks.flat_map(|(_, network)| NAMES.map(|name| network.member(name)));
@@ -277,7 +334,8 @@ fn without_names(document: Document) -> Document {
     for place in places {
         text.replace_range(place, "null");
     }
-    Document::parse(text).unwrap_or(document)
+    // Null is JSON in every place.
+    Document::parse(text).unwrap_or_default()
 }
 
 /// The document with a member of `NetworkSettings`, unless that says something already.

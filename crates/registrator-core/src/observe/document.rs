@@ -9,7 +9,7 @@ use serde_json::Number;
 const MAX_DEPTH: usize = 127;
 
 /// A JSON text that was read. The default one holds nothing.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Document {
     text: String,
     /// All values in the order of the text. An object's names are values too, each before its member.

@@ -25,6 +25,18 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// The moment so many nanoseconds after the beginning of 1970.
+    pub(super) fn of_unix_nanoseconds(nanoseconds: u64) -> Option<Moment> {
+        let second = 1_000_000_000;
+        let since_1970 = i64::try_from(nanoseconds / second).ok()?;
+        Some(Moment {
+            seconds: days(1970, 1, 1)? * 24 * 3600 + since_1970,
+            nanoseconds: u32::try_from(nanoseconds % second).ok()?,
+        })
+    }
+}
+
 /// The seconds since the year 1970 of a time as in RFC 3339.
 pub(crate) fn unix_seconds(text: &str) -> Option<i64> {
     Some(Moment::parse(text)?.seconds - days(1970, 1, 1)? * 24 * 3600)

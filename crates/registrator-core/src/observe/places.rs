@@ -14,7 +14,7 @@ use std::fmt;
 
 /// The addresses of a container in its networks and its labels, and the host's ports that lead to it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub(super) struct Places {
     addresses: BTreeSet<IpAddr>,
     /// To which of the container's ports each leads.
     published: BTreeMap<u16, BTreeSet<(u16, &'static str)>>,
@@ -22,10 +22,11 @@ pub struct Places {
 
 /// What a container had, and has no longer.
 #[derive(Debug)]
-pub struct LostPlaces<'a> {
-    addresses: BTreeSet<&'a IpAddr>,
+pub struct LostPlaces {
+    addresses: BTreeSet<IpAddr>,
     ports: BTreeSet<u16>,
-    now: &'a Places,
+    /// The addresses that it has.
+    own: BTreeSet<IpAddr>,
 }
 
 impl Places {
@@ -50,7 +51,7 @@ impl Places {
     }
 
     /// What is not there any more. A host's port that leads elsewhere in the container is another one.
-    pub fn lost<'a>(&'a self, now: &'a Places) -> LostPlaces<'a> {
+    pub(super) fn lost(&self, now: &Places) -> LostPlaces {
         let leads_there = |port: &u16, targets: &BTreeSet<_>| {
             let found = now.published.get(port);
             found.is_some_and(|found| !found.is_disjoint(targets))
@@ -58,9 +59,9 @@ impl Places {
         let gone = self.published.iter();
         let gone = gone.filter(|(port, targets)| !leads_there(port, targets));
         LostPlaces {
-            addresses: self.addresses.difference(&now.addresses).collect(),
+            addresses: self.addresses.difference(&now.addresses).copied().collect(),
             ports: gone.map(|(port, _)| *port).collect(),
-            now,
+            own: now.addresses.clone(),
         }
     }
 }
@@ -68,7 +69,7 @@ impl Places {
 /// The members of a network that are addresses.
 const ADDRESSES: [&str; 2] = ["IPAddress", "GlobalIPv6Address"];
 
-impl LostPlaces<'_> {
+impl LostPlaces {
     /// Whether nothing is lost.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.ports.is_empty()
@@ -78,7 +79,7 @@ impl LostPlaces<'_> {
     /// the container itself.
     pub fn is_named_in(&self, key: &Key, value: &Value) -> bool {
         let texts = [key.as_str(), value.as_str()];
-        let names = |ip: &&IpAddr| texts.iter().any(|text| spelling::names(text, **ip));
+        let names = |ip: &IpAddr| texts.iter().any(|text| spelling::names(text, *ip));
         self.addresses.iter().any(names)
             || (!self.ports.is_empty() && self.has_port(value.as_str()))
     }
@@ -116,7 +117,7 @@ impl LostPlaces<'_> {
 
     /// Whether it names an address at which the container is still reached by its own ports.
     fn is_own(&self, text: &str) -> bool {
-        spelling::addresses(text).any(|ip| self.now.addresses.contains(&ip))
+        spelling::addresses(text).any(|ip| self.own.contains(&ip))
     }
 }
 
@@ -127,7 +128,7 @@ fn port_of(json: &Json) -> Option<u16> {
     }
 }
 
-impl fmt::Display for LostPlaces<'_> {
+impl fmt::Display for LostPlaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let ports = self
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(lost: &LostPlaces<'_>, key: &str, value: &str, expected: bool) {
+    fn check(lost: &LostPlaces, key: &str, value: &str, expected: bool) {
         let (key, value) = (Key::parse(key).unwrap(), Value::parse(value).unwrap());
         assert_eq!(lost.is_named_in(&key, &value), expected, "{key} = {value}");
     }

@@ -391,13 +391,16 @@ fn facts(container: &Container, document: &Document) -> AboutContainer {
         id: container.id().as_str().to_owned(),
         name: container.name().to_owned(),
         running: container.running(),
-        status: text(&["State", "Status"]).unwrap_or_else(|| "of unknown state".into()),
+        status: container
+            .status()
+            .unwrap_or_else(|| "of unknown state".into()),
         health,
         network_mode: text(&["HostConfig", "NetworkMode"]),
         networks: networks
             .map(|(name, network)| (name.to_owned(), ips(network)))
             .collect(),
-        finished_at: text(&["State", "FinishedAt"]),
+        // Of one that was not inspected since it ended this is the end before.
+        finished_at: text(&["State", "FinishedAt"]).filter(|_| !container.has_ended()),
         unread: false,
         remarks: Vec::new(),
         connected: false,

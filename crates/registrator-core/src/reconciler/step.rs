@@ -14,7 +14,6 @@ use crate::own::keys::Wishes;
 use crate::own::session::SessionEvent;
 use crate::tell::notice::{Asker, Askers, Notice};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 impl Reconciler {
@@ -128,9 +127,9 @@ impl Reconciler {
     }
 
     /// What an origin's container has lost since the last good evaluation.
-    fn lost<'a>(&'a self, origin: &Origin) -> Option<LostPlaces<'a>> {
+    fn lost(&self, origin: &Origin) -> Option<LostPlaces> {
         let container = self.containers.get(&origin.container)?;
-        self.evaluations.lost(origin, container.places())
+        self.evaluations.lost(origin, container)
     }
 
     /// Whether there is room for what an origin asks for now, in the place of what it asked for before.
@@ -170,13 +169,13 @@ impl Reconciler {
         }
         let nothing = Nodes::default();
         let before = self.evaluations.asked(&origin).unwrap_or(&nothing);
-        let lost = self.lost(&origin);
+        let keys = self.desired.replace(&origin, before, &nodes);
+        let lost = (!keys.is_empty()).then(|| self.lost(&origin)).flatten();
         let is_named = |key: &Key, value: &Value| {
             lost.as_ref()
                 .is_some_and(|lost| lost.is_named_in(key, value))
         };
         let not_so = before.naming(is_named);
-        let keys = self.desired.replace(&origin, before, &nodes);
         let came = self.departures.came(&origin.container);
         self.note_wishes(&keys, came.unwrap_or(now));
         let cause = self.cause(&origin);
@@ -189,11 +188,7 @@ impl Reconciler {
         }
         self.gathering.add(&origin.container, keys, now);
         let container = self.containers.get(&origin.container);
-        let places = container.map(|container| Arc::clone(container.places()));
-        if self
-            .evaluations
-            .succeed(&origin, nodes, &places.unwrap_or_default())
-        {
+        if self.evaluations.succeed(&origin, nodes, container) {
             let asker = self.asker(&origin);
             self.notices.push_back(Notice::EvaluationRecovered(asker));
         }

@@ -1,6 +1,7 @@
 //! The documents of the simulated engine: as long as those of a real one, for containers as people run them.
 
 use serde_json::{Value, json};
+use std::time::SystemTime;
 
 /// As a real engine gave it, but without variables and labels.
 const INSPECT: &str = include_str!("../../../registrator-policy/tests/inspect/web-published.json");
@@ -136,7 +137,7 @@ pub(crate) fn event(container: &Container, action: &str) -> String {
     line(json!({
         "status": action, "id": container.id(), "from": "demo/web:1.2",
         "Type": "container", "Action": action, "Actor": actor,
-        "scope": "local", "time": 1_700_000_000, "timeNano": 1_700_000_000_000_000_000_u64,
+        "scope": "local", "time": now() / 1_000_000_000, "timeNano": now(),
     }))
 }
 
@@ -146,8 +147,14 @@ pub(crate) fn network_event(container: &Container, action: &str) -> String {
     let actor = json!({"ID": NETWORK, "Attributes": attributes});
     line(json!({
         "Type": "network", "Action": action, "Actor": actor,
-        "scope": "local", "time": 1_700_000_000, "timeNano": 1_700_000_000_000_000_000_u64,
+        "scope": "local", "time": now() / 1_000_000_000, "timeNano": now(),
     }))
+}
+
+/// In nanoseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or_default()
 }
 
 fn line(event: Value) -> String {

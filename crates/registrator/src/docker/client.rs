@@ -166,7 +166,7 @@ impl DockerClient {
         listed(&answer, call)
     }
 
-    /// `GET /containers/{id}/json`: the container, `None` if there is none with this id.
+    /// `GET /containers/{id}/json`: the container, not packed yet; `None` if there is none with this id.
     pub async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, Error> {
         let call = Call {
             name: "inspect",
@@ -275,7 +275,7 @@ fn inspected(answer: &Answer, call: Call, id: &ContainerId) -> Result<Option<Con
     if answer.is_no_such_container() {
         return Ok(None);
     }
-    let container = Container::from_text(answer.text(call)?).map_err(|source| {
+    let container = Container::unpacked(answer.text(call)?).map_err(|source| {
         // Where a text is no JSON, and why, shows when all of it is read.
         let unreadable = answer.json::<serde_json::Value>(call).err();
         unreadable.unwrap_or_else(|| Error::Unreadable {

@@ -53,8 +53,8 @@ pub enum Hint {
     Health(ContainerId, String),
     /// This signal was sent to it; `docker stop` sends its stop signal first.
     Signalled(ContainerId, u8),
-    /// Its process has ended.
-    Ended(ContainerId),
+    /// Its process has ended, at this time in nanoseconds since 1970, as far as the engine tells.
+    Ended(ContainerId, Option<u64>),
     /// A new process was started in it.
     Started(ContainerId),
     /// It is gone for good: ids are never used again.
@@ -270,7 +270,10 @@ fn hint(event: &Document) -> Option<Hint> {
     let id = || text(&["Actor", "ID"]);
     let action = text(&["Action"])?;
     match text(&["Type"])? {
-        "container" => container_hint(parse_id(id()?)?, action, attribute),
+        "container" => {
+            let time = event.at(&["timeNano"]).and_then(Part::as_u64);
+            container_hint(parse_id(id()?)?, action, time, attribute)
+        }
         // For Podman the container itself is the actor.
         "network" if matches!(action, "connect" | "disconnect") => Some(Hint::Changed(parse_id(
             attribute("container").or_else(id)?,
@@ -282,6 +285,7 @@ fn hint(event: &Document) -> Option<Hint> {
 fn container_hint<'a>(
     id: ContainerId,
     action: &str,
+    time: Option<u64>,
     attribute: impl Fn(&str) -> Option<&'a str>,
 ) -> Option<Hint> {
     let (action, detail) = action.split_once(": ").unwrap_or((action, ""));
@@ -295,7 +299,7 @@ fn container_hint<'a>(
             Some(Hint::Health(id, status.to_owned()))
         }
         "kill" => Some(Hint::Signalled(id, signal::number(attribute("signal")?)?)),
-        "die" | "died" => Some(Hint::Ended(id)),
+        "die" | "died" => Some(Hint::Ended(id, time)),
         "start" | "restart" => Some(Hint::Started(id)),
         "destroy" | "remove" => Some(Hint::Gone(id)),
         _ => ACTIONS.contains(&action).then_some(Hint::Changed(id)),

@@ -14,6 +14,7 @@ mod fake_docker;
 mod watched;
 
 mod client;
+mod ending;
 mod following;
 mod listing;
 mod outage;

@@ -1,16 +1,16 @@
 //! Follows the containers of a Docker daemon for as long as somebody listens.
 //!
 //! One session is one event stream: it is opened first, then all containers are listed and inspected, then events say what to
-//! inspect again. Events are hints, inspect is the truth, but for one state that Docker does not know: a container that was asked
-//! to stop is reported as `stopping` until it does. Whatever ends a session, the next one begins with a complete list;
-//! between two sessions nothing changes, least of all is anything deleted.
+//! inspect again. Events are hints, inspect is the truth, but for two things. A container that was asked to stop is reported as `stopping` until
+//! it does, a state that Docker does not know. One whose process has ended is reported as ended before Docker answers an inspect.
+//! Whatever ends a session, the next one begins with a complete list; between two sessions nothing changes, least of all is anything deleted.
 
 mod inspections;
 mod outbox;
 mod session;
 mod stopping;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use registrator_core::backoff::Backoff;
@@ -35,6 +35,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
 const REASONS_PER_OUTAGE: usize = 8;
+
+/// How many documents are left as they were read: as many as a policy is handed evaluations ahead.
+const UNPACKED: usize = 16;
 
 /// What the watch reports. Trouble is reported when it begins and when it changes, not at each attempt.
 #[derive(Debug)]
@@ -88,6 +91,8 @@ pub struct WatchSettings {
     /// How long a list waits for the inspect of one container. It is completed without it then, because a single container that
     /// hangs must not keep all others from being registered.
     pub list_patience: Duration,
+    /// How long after the end of its process a container is inspected, if no other event asks for that before.
+    pub ended_rest: Duration,
 }
 
 impl Default for WatchSettings {
@@ -101,6 +106,7 @@ impl Default for WatchSettings {
                 longest: Duration::from_secs(10),
             },
             list_patience: Duration::from_secs(1),
+            ended_rest: Duration::from_secs(1),
         }
     }
 }
@@ -142,12 +148,26 @@ struct Known {
     /// What was reported last of each, to be said again where an inspect fails and to be changed where one is asked to stop. The
     /// documents are those that the listener keeps.
     last: BTreeMap<ContainerId, Container>,
+    /// The latest ones whose documents may not be packed yet, because they are evaluated soon.
+    unpacked: VecDeque<Container>,
     /// Those whose failing inspects were reported.
     failing: BTreeSet<ContainerId>,
     /// Those that were asked to stop.
     stopping: Stopping,
     /// Those whose process has ended, until they are inspected.
     ended: BTreeSet<ContainerId>,
+}
+
+impl Known {
+    /// Leaves the document of this container as it was read, and packs that of an earlier one.
+    fn note_unpacked(&mut self, container: Container) {
+        self.unpacked.push_back(container);
+        if self.unpacked.len() > UNPACKED
+            && let Some(earlier) = self.unpacked.pop_front()
+        {
+            earlier.pack();
+        }
+    }
 }
 
 /// What was reported of the connection.

@@ -133,6 +133,9 @@ fn work(mut policy: Box<dyn Policy>, shared: &PolicyThread, alarm: &Alarm) {
             Err(host_error(message))
         });
         shared.finish(&request, result);
+        if let Some(container) = &request.container {
+            container.pack();
+        }
     }
 }
 

@@ -72,7 +72,7 @@ fn what_is_forgotten_is_stale_and_stops_nobody() {
     let second = start(&mut evaluations, &a);
     assert_eq!(evaluations.finish(first), None);
     assert_eq!(evaluations.finish(second), Some(a.clone()));
-    evaluations.succeed(&a, nodes("/k"), &Arc::default());
+    evaluations.succeed(&a, nodes("/k"), None);
     assert_eq!(evaluations.forget(&a), nodes("/k"));
     assert_eq!(evaluations.finish(Ticket(99)), None);
 }
@@ -98,7 +98,7 @@ fn an_origin_leaves_when_its_container_has_been_looked_at() {
     );
     let ticket = start(&mut evaluations, &old);
     evaluations.finish(ticket);
-    evaluations.succeed(&old, nodes("/k"), &Arc::default());
+    evaluations.succeed(&old, nodes("/k"), None);
     evaluations.take_done();
     evaluations.leave(&old);
     let ticket = start(&mut evaluations, &new);
@@ -145,7 +145,7 @@ fn failures_are_news_once_and_may_be_tried_again() {
     assert_eq!(evaluations.failures().count(), 1);
     assert_eq!(evaluations.asked(&a), None);
     assert!(
-        evaluations.succeed(&a, nodes("/k"), &Arc::default()),
+        evaluations.succeed(&a, nodes("/k"), None),
         "it failed before"
     );
     assert_eq!(evaluations.asked(&a), Some(&nodes("/k")));

@@ -107,6 +107,42 @@ fn one_that_was_asked_to_stop_differs_in_its_status_alone() {
 }
 
 #[test]
+fn one_that_has_ended_does_not_run_and_is_another() {
+    let document = |networks: Json| json!({"Id": "1", "State": {"Running": true, "Status": "running"}, "NetworkSettings": {"Networks": networks}});
+    let container = Container::from_inspect(document(json!({}))).unwrap();
+    let owner = Container::from_inspect(document(json!({"back": {"IPAddress": "10.0.0.2"}})));
+    let ended = container.ended();
+    assert_eq!(container.status().as_deref(), Some("running"));
+    // What is filled in must not bring it back.
+    for ended in [&ended, &ended.in_network_of(&owner.unwrap())] {
+        assert!(container.running() && !ended.running());
+        assert_eq!(ended.status().as_deref(), Some("exited"));
+        assert_ne!(*ended, container);
+    }
+    assert_eq!(ended, ended.ended());
+    assert_eq!(ended.text(), container.text());
+}
+
+#[test]
+fn whether_it_was_started_after_a_time() {
+    let started = |at: &str| {
+        let json = json!({"Id": "1", "State": {"StartedAt": at}});
+        Container::from_inspect(json).unwrap()
+    };
+    let after = |at: &str, nanoseconds| started(at).started_after_time(nanoseconds);
+    // `date -u -d @1795852801`
+    let at = 1_795_852_801_500_000_000;
+    assert!(after("2026-11-28T08:00:01.5Z", at - 1));
+    assert!(!after("2026-11-28T08:00:01.5Z", at));
+    assert!(after("2026-11-28T10:00:01.500000001+02:00", at));
+    assert!(!after("1970-01-01T00:00:00Z", 0));
+    for unknown in ["", "soon", "0001-01-01T00:00:00Z"] {
+        assert!(!after(unknown, 0), "{unknown}");
+    }
+    assert!(!after("2026-11-28T08:00:01.5Z", u64::MAX));
+}
+
+#[test]
 fn networks_and_ports_are_filled_in_where_they_are_empty() {
     let of = |settings: Json| {
         let json = json!({"Id": "1", "NetworkSettings": settings, "Config": {"Labels": {}}});

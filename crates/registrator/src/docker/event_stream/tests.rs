@@ -25,7 +25,7 @@ fn hints(bytes: &[u8], chunk: usize) -> Result<Vec<String>, Error> {
 fn shown(event: &Document, hint: &Hint) -> String {
     let action = event.at(&["Action"]).and_then(Part::as_str).unwrap();
     match hint {
-        Hint::Changed(id) | Hint::Ended(id) | Hint::Started(id) => {
+        Hint::Changed(id) | Hint::Ended(id, _) | Hint::Started(id) => {
             format!("{} {action}", id.short())
         }
         Hint::Signalled(id, signal) => format!("{} signal {signal}", id.short()),

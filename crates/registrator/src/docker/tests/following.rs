@@ -92,7 +92,7 @@ fn a_container_that_nobody_told_the_end_of_has_vanished() {
     fake.change(|world| vanish(world, 1, &["rename"]));
     watched.expect(&["vanished 000000000001"]);
     fake.change(|world| vanish(world, 2, &["die"]));
-    watched.expect(&["delete 000000000002"]);
+    watched.expect(&["apply c2 exited bridge", "delete 000000000002"]);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_404_is_a_delete() {
         world.containers.remove(&id(1));
         world.send(&event(1, "die"));
     });
-    watched.expect(&["delete 000000000001"]);
+    watched.expect(&["apply c1 exited bridge", "delete 000000000001"]);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn destroy_overtakes_the_inspect_under_way() {
     let (fake, mut watched) = following(1);
     fake.change(|world| {
         world.hold_inspects = true;
-        world.send(&event(1, "die"));
+        world.send(&event(1, "update"));
     });
     fake.until("the inspect waits", |world| world.inspecting == 1);
     fake.change(|world| world.send(&event(1, "destroy")));

@@ -147,21 +147,9 @@ fn a_restart_ends_it() {
     for action in ["die", "stop", "start", "restart"] {
         send(&fake, &event(1, action));
     }
-    watched.expect(&["apply c1 running bridge"]);
-    barrier(&fake, &mut watched, 98);
-}
-
-/// The answer of an inspect that began before the end says `running` still.
-#[test]
-fn an_answer_from_before_the_end_does_not_bring_it_back() {
-    let (fake, mut watched) = following(FOR_EVER);
-    send(&fake, &kill(1, TERM));
-    watched.expect(&["apply c1 stopping bridge"]);
-    send(&fake, &event(1, "die"));
-    barrier(&fake, &mut watched, 98);
-    set_state(&fake, "exited", "1");
-    send(&fake, &event(1, "stop"));
     watched.expect(&["apply c1 exited bridge"]);
+    watched.until("apply c1 running bridge");
+    barrier(&fake, &mut watched, 98);
 }
 
 #[test]

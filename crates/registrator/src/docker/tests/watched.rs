@@ -227,7 +227,8 @@ pub(crate) fn line(update: &DockerUpdate) -> String {
 fn shown(container: &Container) -> String {
     let json: serde_json::Value = serde_json::from_str(&container.text()).unwrap();
     let text = |pointer| json.pointer(pointer).and_then(|value| value.as_str());
-    let mut words = vec![container.name(), text("/State/Status").unwrap_or("?")];
+    let status = container.status();
+    let mut words = vec![container.name(), status.as_deref().unwrap_or("?")];
     words.extend(text("/State/Health/Status"));
     let networks = json.pointer("/NetworkSettings/Networks");
     for (name, network) in networks

@@ -48,8 +48,8 @@ pub(super) enum Worth {
 pub(super) struct Inspections {
     jobs: BTreeMap<ContainerId, Job>,
     queue: VecDeque<ContainerId>,
-    /// Failed ones, by the time of their next try.
-    retries: BTreeSet<(Instant, ContainerId)>,
+    /// Those that are to begin later, by that time.
+    waiting: BTreeSet<(Instant, ContainerId)>,
     /// When those under way began, in the order of their tickets.
     in_flight: BTreeMap<u64, Instant>,
     serial: u64,
@@ -85,18 +85,29 @@ impl Inspections {
             Phase::Queued => {}
             Phase::InFlight { again, .. } => *again = true,
             Phase::Waiting { until } => {
-                self.retries.remove(&(*until, id.clone()));
+                self.waiting.remove(&(*until, id.clone()));
                 job.phase = Phase::Queued;
                 self.queue.push_back(id.clone());
             }
         }
     }
 
+    /// Asks for an inspect at a later time, unless another is asked for before. The answer that is under way is of no use.
+    pub(super) fn request_at(&mut self, id: &ContainerId, until: Instant) {
+        self.forget(id);
+        let job = Job {
+            phase: Phase::Waiting { until },
+            failures: 0,
+        };
+        self.jobs.insert(id.clone(), job);
+        self.waiting.insert((until, id.clone()));
+    }
+
     /// Drops what is wanted for this container and the answer that is under way.
     pub(super) fn forget(&mut self, id: &ContainerId) {
         match self.jobs.remove(id).map(|job| job.phase) {
             Some(Phase::Queued) => self.queue.retain(|queued| queued != id),
-            Some(Phase::Waiting { until }) => _ = self.retries.remove(&(until, id.clone())),
+            Some(Phase::Waiting { until }) => _ = self.waiting.remove(&(until, id.clone())),
             Some(Phase::InFlight { .. }) | None => {}
         }
     }
@@ -164,7 +175,7 @@ impl Inspections {
                     phase: Phase::Waiting { until },
                     failures: failures.saturating_add(1),
                 };
-                self.retries.insert((until, ticket.id.clone()));
+                self.waiting.insert((until, ticket.id.clone()));
             }
             Outcome::Answered if again => {
                 *job = Job {
@@ -183,16 +194,16 @@ impl Inspections {
         self.jobs.get(id).map_or(0, |job| job.failures)
     }
 
-    /// When the next failed inspect is to be tried again.
-    pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.retries.first().map(|(at, _)| *at)
+    /// When the next inspect that waits is to begin.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.first().map(|(at, _)| *at)
     }
 
-    /// Queues the failed inspects whose time has come.
-    pub(super) fn retry(&mut self, now: Instant) {
-        while let Some((at, id)) = self.retries.pop_first() {
+    /// Queues the inspects whose time has come.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while let Some((at, id)) = self.waiting.pop_first() {
             if at > now {
-                self.retries.insert((at, id));
+                self.waiting.insert((at, id));
                 return;
             }
             if let Some(job) = self.jobs.get_mut(&id) {
@@ -313,10 +324,10 @@ mod tests {
         inspections.request(&id("a"));
         let ticket = begin(&mut inspections);
         inspections.finish(&ticket, Outcome::Failed(pause), now);
-        inspections.retry(now);
+        inspections.wake(now);
         assert_eq!(inspections.next(8, Instant::now()), None, "not yet");
-        assert_eq!(inspections.next_retry(), Some(now + pause));
-        inspections.retry(now + pause);
+        assert_eq!(inspections.next_due(), Some(now + pause));
+        inspections.wake(now + pause);
         let ticket = begin(&mut inspections);
         assert_eq!(inspections.failures(&id("a")), 1);
         assert_eq!(
@@ -324,7 +335,7 @@ mod tests {
             Worth::Fresh { failures: 1 }
         );
         assert_eq!(
-            (inspections.failures(&id("a")), inspections.next_retry()),
+            (inspections.failures(&id("a")), inspections.next_due()),
             (0, None)
         );
     }
@@ -338,10 +349,7 @@ mod tests {
         inspections.request(&id("a"));
         assert_eq!(begin(&mut inspections).id, id("a"));
         assert_eq!(
-            (
-                inspections.next_retry(),
-                inspections.next(8, Instant::now())
-            ),
+            (inspections.next_due(), inspections.next(8, Instant::now())),
             (None, None)
         );
     }

@@ -16,6 +16,8 @@ const MANY: usize = 1024;
 pub(super) struct Outbox {
     sender: mpsc::Sender<DockerUpdate>,
     waiting: VecDeque<DockerUpdate>,
+    /// What can wait until the engine is asked, but not until the next update.
+    unhurried: Vec<DockerUpdate>,
 }
 
 impl Outbox {
@@ -23,10 +25,34 @@ impl Outbox {
         Self {
             sender,
             waiting: VecDeque::new(),
+            unhurried: Vec::new(),
         }
     }
 
+    /// Hands over an update, after all that were pushed before.
     pub(super) fn push(&mut self, update: DockerUpdate) {
+        self.hurry();
+        self.put(update);
+    }
+
+    /// Keeps an update until the next one, or until [`Outbox::hurry`].
+    pub(super) fn push_unhurried(&mut self, update: DockerUpdate) {
+        self.unhurried.push(update);
+    }
+
+    /// Hands over what could wait.
+    pub(super) fn hurry(&mut self) {
+        for update in std::mem::take(&mut self.unhurried) {
+            self.put(update);
+        }
+    }
+
+    /// Whether something waits for [`Outbox::hurry`].
+    pub(super) fn has_unhurried(&self) -> bool {
+        !self.unhurried.is_empty()
+    }
+
+    fn put(&mut self, update: DockerUpdate) {
         if !self.waiting.is_empty() {
             return self.waiting.push_back(update);
         }
@@ -57,6 +83,7 @@ impl Outbox {
 
     /// Hands over all waiting updates.
     pub(super) async fn flush(&mut self) {
+        self.hurry();
         while !self.is_empty() {
             self.send_one().await;
         }

@@ -1,7 +1,7 @@
 //! One session with the daemon: from an open event stream until it is lost.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::future::pending;
+use std::future::{pending, ready};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -59,6 +59,7 @@ enum Step {
     Answer(Answered),
     Hint(Result<Hint, Error>),
     Quiet,
+    Asked,
     Tick,
 }
 
@@ -114,6 +115,10 @@ impl<'a> Session<'a> {
                     self.begin_inspects();
                     Ok(())
                 }
+                Step::Asked => {
+                    self.outbox.hurry();
+                    Ok(())
+                }
                 Step::Tick => {
                     self.tick();
                     Ok(())
@@ -126,7 +131,8 @@ impl<'a> Session<'a> {
     }
 
     /// Inspects begin when no more events are at hand: the engine tells of one change in several events, as of a start and its
-    /// network, and one inspect answers them all. A flood of events does not hold them up.
+    /// network, and one inspect answers them all. A flood of events does not hold them up. That a container comes is told when the engine is
+    /// asked for it, and works at the answer.
     async fn step(&mut self) -> Step {
         let limit = self.inspects_at_once();
         let now = Instant::now();
@@ -142,12 +148,14 @@ impl<'a> Session<'a> {
             ..
         } = self;
         let can_inspect = inspections.can_begin(limit, now) && !outbox.is_full();
+        let has_unhurried = outbox.has_unhurried();
         tokio::select! {
             biased;
             () = outbox.send_one(), if !outbox.is_empty() => Step::Sent,
             Some(answer) = answers.next() => Step::Answer(answer),
             hint = events.next() => Step::Hint(hint),
             () = tokio::task::yield_now(), if can_inspect => Step::Quiet,
+            () = ready(()), if !can_inspect && has_unhurried => Step::Asked,
             () = sleep_until_some(wake) => Step::Tick,
         }
     }
@@ -183,7 +191,7 @@ impl<'a> Session<'a> {
             .and_then(|listing| listing.asked.front());
         let patience = asked.map(|(at, _)| *at + self.settings.list_patience);
         let inspects = [
-            self.inspections.next_retry(),
+            self.inspections.next_due(),
             self.inspections.next_place(Instant::now()),
         ];
         let waits = [ping, patience, self.known.stopping.next_end()];
@@ -192,7 +200,7 @@ impl<'a> Session<'a> {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        self.inspections.retry(now);
+        self.inspections.wake(now);
         for survivor in self.known.stopping.take_survivors(now) {
             self.changed(survivor);
         }
@@ -282,7 +290,8 @@ impl<'a> Session<'a> {
 
     fn found(&mut self, container: Container) {
         let shown = self.known.stopping.shown(container, Instant::now());
-        self.report(shown);
+        self.report(shown.clone());
+        self.known.note_unpacked(shown);
     }
 
     fn report(&mut self, container: Container) {
@@ -349,22 +358,37 @@ impl<'a> Session<'a> {
         match hint {
             Hint::Gone(id) => self.gone(id),
             Hint::Signalled(id, signal) => self.signalled(id, signal),
-            Hint::Ended(id) => {
-                self.known.stopping.ends(&id);
-                self.known.ended.insert(id.clone());
-                self.changed(id);
-            }
+            Hint::Ended(id, at) => self.ended(id, at),
             Hint::Started(id) => {
                 self.known.stopping.forget(&id);
                 self.known.ended.remove(&id);
                 if !self.known.last.get(&id).is_some_and(Container::running) {
-                    self.outbox.push(DockerUpdate::Coming(id.clone()));
+                    let coming = DockerUpdate::Coming(id.clone());
+                    self.outbox.push_unhurried(coming);
                 }
                 self.changed(id);
             }
             Hint::Health(id, status) if self.is_known_health(&id, &status) => {}
             Hint::Health(id, _) | Hint::Changed(id) => self.changed(id),
         }
+    }
+
+    /// The container is reported as ended at once: the engine answers no inspect before it has taken the network down, which takes it long,
+    /// and most often another event follows soon, which says that the container is started again or gone for good.
+    fn ended(&mut self, id: ContainerId, at: Option<u64>) {
+        self.known.stopping.ends(&id);
+        self.known.ended.insert(id.clone());
+        // What inspect showed last may be newer than the event.
+        let is_another = |last: &Container| at.is_some_and(|at| last.started_after_time(at));
+        let last = self.known.last.get_mut(&id).filter(|last| last.running());
+        let Some(last) = last.filter(|last| self.listing.is_none() && !is_another(last)) else {
+            return self.changed(id);
+        };
+        *last = last.ended();
+        let ended = SourceEvent::Apply(last.clone());
+        self.emit(ended);
+        let later = Instant::now() + self.settings.ended_rest;
+        self.inspections.request_at(&id, later);
     }
 
     /// What was inspected before this session may be of another process of the container.
@@ -403,10 +427,18 @@ impl<'a> Session<'a> {
     }
 
     fn changed(&mut self, id: ContainerId) {
+        let is_over = self.is_over(&id);
         match &mut self.listing {
             Some(listing) => _ = listing.touched.insert(id),
+            None if is_over => {}
             None => self.inspections.request(&id),
         }
+    }
+
+    /// Whether a container was reported as ended, and has not been inspected since.
+    fn is_over(&self, id: &ContainerId) -> bool {
+        let is_over = |last: &Container| !last.running();
+        self.known.ended.contains(id) && self.known.last.get(id).is_some_and(is_over)
     }
 
     fn is_known_health(&self, id: &ContainerId, status: &str) -> bool {

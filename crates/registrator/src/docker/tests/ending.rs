@@ -1,0 +1,133 @@
+//! A container whose process ends is reported so at once, and inspected when that is over.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fake_docker::{FakeDocker, event, host, id, inspect};
+use super::watched::{Watched, quick};
+
+/// A daemon with this many containers, and a watch that has seen their list.
+fn following(count: usize, ended_rest: Duration) -> (FakeDocker, Watched) {
+    let fake = FakeDocker::start(count);
+    let (timeouts, mut settings) = quick();
+    settings.ended_rest = ended_rest;
+    let mut watched = Watched::start(&host(&fake.socket()), (timeouts, settings));
+    watched.until("done");
+    fake.world().requests.clear();
+    (fake, watched)
+}
+
+/// Longer than any test.
+const NEVER: Duration = Duration::from_secs(100_000);
+
+fn send(fake: &FakeDocker, event: &str) {
+    fake.change(|world| world.send(event));
+}
+
+fn set_state(fake: &FakeDocker, status: &str) {
+    let state = json!({"Running": status == "running", "Status": status});
+    fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["State"] = state);
+}
+
+/// Makes a container appear, and waits for it: everything before has been dealt with then.
+fn barrier(fake: &FakeDocker, watched: &mut Watched) {
+    fake.change(|world| {
+        world.containers.insert(id(98), inspect(98, "barrier"));
+        world.send(&event(98, "create"));
+    });
+    watched.expect(&["apply barrier running bridge"]);
+}
+
+#[test]
+fn the_end_is_reported_before_the_engine_answers() {
+    let (fake, mut watched) = following(1, NEVER);
+    fake.change(|world| world.hold_inspects = true);
+    send(&fake, &event(1, "die"));
+    watched.expect(&["apply c1 exited bridge"]);
+    assert_eq!(fake.world().inspects(), 0);
+}
+
+#[test]
+fn it_is_inspected_later() {
+    let (fake, mut watched) = following(1, Duration::from_millis(10));
+    set_state(&fake, "dead");
+    send(&fake, &event(1, "die"));
+    watched.expect(&["apply c1 exited bridge", "apply c1 dead bridge"]);
+    barrier(&fake, &mut watched);
+    assert_eq!(fake.world().inspects(), 2, "the barrier's besides");
+}
+
+#[test]
+fn an_inspect_under_way_does_not_bring_it_back() {
+    let (fake, mut watched) = following(1, NEVER);
+    fake.change(|world| world.hold_inspects = true);
+    send(&fake, &event(1, "update"));
+    fake.until("the inspect waits", |world| world.inspecting == 1);
+    // What the engine wrote before, it has still to send.
+    fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["Name"] = json!("/other"));
+    send(&fake, &event(1, "die"));
+    watched.expect(&["apply c1 exited bridge"]);
+    fake.change(|world| world.hold_inspects = false);
+    barrier(&fake, &mut watched);
+}
+
+#[test]
+fn what_happens_to_it_afterwards_is_of_no_interest() {
+    let (fake, mut watched) = following(1, NEVER);
+    for action in ["die", "stop", "update", "rename"] {
+        send(&fake, &event(1, action));
+    }
+    watched.expect(&["apply c1 exited bridge"]);
+    barrier(&fake, &mut watched);
+    fake.change(|world| {
+        world.containers.remove(&id(1));
+        world.send(&event(1, "destroy"));
+    });
+    watched.expect(&[&format!("delete {}", &id(1)[..12])]);
+    assert_eq!(fake.world().inspects(), 1, "the barrier's");
+}
+
+#[test]
+fn it_is_inspected_at_once_when_it_is_started_again() {
+    let (fake, mut watched) = following(1, NEVER);
+    send(&fake, &event(1, "die"));
+    watched.expect(&["apply c1 exited bridge"]);
+    send(&fake, &event(1, "start"));
+    let coming = format!("coming {}", &id(1)[..12]);
+    watched.expect(&[&coming, "apply c1 running bridge"]);
+}
+
+#[test]
+fn the_end_of_an_earlier_process_ends_nothing() {
+    let (fake, mut watched) = following(1, NEVER);
+    fake.change(|world| {
+        let document = world.containers.get_mut(&id(1)).unwrap();
+        document["State"]["StartedAt"] = json!("2026-11-28T08:00:01.5Z");
+        world.send(&event(1, "update"));
+    });
+    watched.expect(&["apply c1 running bridge"]);
+    let ended_at = |nanoseconds: u64| {
+        let event = event(1, "die");
+        event.replace("\"timeNano\":1", &format!("\"timeNano\":{nanoseconds}"))
+    };
+    let started = 1_795_852_801_500_000_000;
+    send(&fake, &ended_at(started - 1));
+    barrier(&fake, &mut watched);
+    assert_eq!(fake.world().inspects(), 3, "inspect tells what is so");
+    send(&fake, &ended_at(started));
+    watched.expect(&["apply c1 exited bridge"]);
+}
+
+#[test]
+fn the_end_of_a_container_that_was_never_inspected() {
+    let (fake, mut watched) = following(0, NEVER);
+    fake.change(|world| {
+        let mut document = inspect(1, "c1");
+        document["State"] = json!({"Running": false, "Status": "exited"});
+        world.containers.insert(id(1), document);
+        world.send(&event(1, "die"));
+    });
+    watched.expect(&["apply c1 exited bridge"]);
+    assert_eq!(fake.world().inspects(), 1);
+}
