@@ -261,10 +261,16 @@ fn config(number: usize) -> RawConfig {
     }
 }
 
+/// As random at its beginning as those of a real engine.
+fn id(number: usize) -> String {
+    let mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{mixed:016x}").repeat(4)
+}
+
 /// The core does not look into the document, so it is a small one.
 fn container(number: usize, address: usize) -> Container {
     let document = json!({
-        "Id": format!("{number:064x}"),
+        "Id": id(number),
         "Name": format!("/web-{number}"),
         "State": {"Running": true},
         "NetworkSettings": {"Networks": {"bridge": {"IPAddress": format!("10.0.0.{address}")}}},

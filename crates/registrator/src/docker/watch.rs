@@ -284,3 +284,23 @@ impl Link {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn few_documents_are_not_packed() {
+        let mut known = Known::default();
+        let containers: Vec<Container> = (0..=UNPACKED)
+            .map(|number| Container::unpacked(format!(r#"{{"Id":"{number}"}}"#)).unwrap())
+            .collect();
+        for container in &containers {
+            known.note_unpacked(container.clone());
+        }
+        let is_packed = |it: &Container| !Arc::ptr_eq(&it.document(), &it.document());
+        let packed: Vec<_> = containers.iter().map(is_packed).collect();
+        assert!(packed[0] && !packed[1..].contains(&true), "{packed:?}");
+    }
+}

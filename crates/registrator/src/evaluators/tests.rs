@@ -5,6 +5,7 @@ use registrator_core::node::{Key, Value};
 use registrator_core::observe::spec::PolicySpec;
 use registrator_policy::{Canceller, Limits, Settings};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -137,6 +138,23 @@ async fn each_ticket_is_answered_in_order() {
     }
     world.ask(100, "b");
     assert_eq!(world.next().await, "100 host policy b is not loaded");
+}
+
+/// The second answer tells that the first evaluation is over and done with.
+#[tokio::test]
+async fn what_was_evaluated_is_packed() {
+    let mut world = World::new();
+    world.evaluators.replace(saying("a", "x"));
+    let text = r#"{"Id":"0123456789abcdef"}"#.to_owned();
+    let container = Container::unpacked(text).unwrap();
+    let read = container.document();
+    assert!(Arc::ptr_eq(&read, &container.document()));
+    for ticket in [Ticket(1), Ticket(2)] {
+        let (policy, container) = (name("a"), container.clone());
+        world.evaluators.evaluate(ticket, &policy, None, container);
+        world.next().await;
+    }
+    assert!(!Arc::ptr_eq(&read, &container.document()));
 }
 
 #[tokio::test]

@@ -18,6 +18,32 @@ fn check_equal(a: &Json, b: &Json, expected: bool) {
 }
 
 #[test]
+fn ids_are_in_the_order_of_their_texts() {
+    let texts = [
+        "",
+        "\0",
+        "0",
+        "0\0",
+        "01234567",
+        "01234567\0",
+        "012345678",
+        "01234568",
+        "1",
+        "é",
+    ];
+    let ids: Vec<ContainerId> = texts.iter().map(|text| ContainerId::new(text)).collect();
+    assert!(ids.is_sorted() && texts.is_sorted());
+    for (one, text) in ids.iter().zip(texts) {
+        let equal: Vec<&str> = ids
+            .iter()
+            .filter(|id| *id == one)
+            .map(ContainerId::as_str)
+            .collect();
+        assert_eq!(equal, [text]);
+    }
+}
+
+#[test]
 fn noise_and_news() {
     let document = |health, streak, execs: Json, ip| {
         json!({"ExecIDs": execs, "NetworkSettings": {"IPAddress": ip},
