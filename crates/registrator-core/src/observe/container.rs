@@ -2,7 +2,7 @@
 
 use crate::observe::document::{Document, Part};
 use crate::observe::moment::Moment;
-use crate::observe::packed::Kept;
+use crate::observe::packed::Packable;
 use crate::observe::places::{LostPlaces, Places};
 use crate::observe::ports;
 use serde_json::Value as Json;
@@ -74,7 +74,7 @@ struct Inspected {
     network_of: Option<Box<str>>,
     has_host_network: bool,
     passed_over: Box<[String]>,
-    document: Kept,
+    document: Packable,
     digest: Digest,
 }
 
@@ -158,7 +158,7 @@ impl Container {
             passed_over: ports::passed_over(&document).into(),
             network_of: network_of.filter(|other| !other.is_empty()).map(Box::from),
             digest: digest(&document),
-            document: Kept::new(document),
+            document: Packable::new(document),
         })))
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const TYPICAL: &[u8] = include_bytes!("typical.json");
 
 /// A document that can be packed. What takes time is done without the lock.
-pub(super) struct Kept(Mutex<Form>);
+pub(super) struct Packable(Mutex<Form>);
 
 #[derive(Clone)]
 enum Form {
@@ -16,10 +16,10 @@ enum Form {
     Packed(Arc<Packed>),
 }
 
-impl Kept {
+impl Packable {
     /// Keeps a document as it is.
-    pub(super) fn new(document: Document) -> Kept {
-        Kept(Mutex::new(Form::Read(Arc::new(document))))
+    pub(super) fn new(document: Document) -> Packable {
+        Packable(Mutex::new(Form::Read(Arc::new(document))))
     }
 
     /// The document. One that is packed is read anew, which takes about as long as a simple policy.
@@ -56,9 +56,9 @@ impl Kept {
     }
 }
 
-impl Clone for Kept {
-    fn clone(&self) -> Kept {
-        Kept(Mutex::new(self.form()))
+impl Clone for Packable {
+    fn clone(&self) -> Packable {
+        Packable(Mutex::new(self.form()))
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_document_is_the_same_before_and_after() {
         let text = String::from_utf8(TYPICAL.to_vec()).unwrap();
-        let kept = Kept::new(Document::parse(text.clone()).unwrap());
+        let kept = Packable::new(Document::parse(text.clone()).unwrap());
         let first = kept.document();
         assert!(Arc::ptr_eq(&first, &kept.document()), "it is not read anew");
         kept.pack();
