@@ -64,12 +64,39 @@ fn an_inspect_under_way_does_not_bring_it_back() {
     fake.change(|world| world.hold_inspects = true);
     send(&fake, &event(1, "update"));
     fake.until("the inspect waits", |world| world.inspecting == 1);
-    // What the engine wrote before, it has still to send.
+    // It shows another name, and so would be told.
     fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["Name"] = json!("/other"));
     send(&fake, &event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
     fake.change(|world| world.hold_inspects = false);
     barrier(&fake, &mut watched);
+}
+
+/// Whatever was known before its start: its end, or that it did not run.
+#[test]
+fn a_process_that_ends_before_it_was_inspected_is_never_seen() {
+    for was_seen_to_end in [true, false] {
+        let (fake, mut watched) = following(1, NEVER);
+        if was_seen_to_end {
+            send(&fake, &event(1, "die"));
+            watched.expect(&["apply c1 exited bridge"]);
+        } else {
+            set_state(&fake, "created");
+            send(&fake, &event(1, "update"));
+            watched.expect(&["apply c1 created bridge"]);
+        }
+        set_state(&fake, "running");
+        fake.change(|world| world.hold_inspects = true);
+        send(&fake, &event(1, "start"));
+        watched.expect(&["coming 000000000001"]);
+        fake.until("the inspect waits", |world| world.inspecting == 1);
+        send(&fake, &event(1, "die"));
+        // What comes after it is told without an inspect, so the end has been dealt with.
+        send(&fake, &event(2, "start"));
+        watched.expect(&["coming 000000000002"]);
+        fake.change(|world| world.hold_inspects = false);
+        barrier(&fake, &mut watched);
+    }
 }
 
 #[test]

@@ -379,14 +379,18 @@ impl<'a> Session<'a> {
         self.known.stopping.ends(&id);
         self.known.ended.insert(id.clone());
         // What inspect showed last may be newer than the event.
-        let is_another = |last: &Container| at.is_some_and(|at| last.started_after_time(at));
-        let last = self.known.last.get_mut(&id).filter(|last| last.running());
-        let Some(last) = last.filter(|last| self.listing.is_none() && !is_another(last)) else {
+        let is_newer =
+            |last: &Container| last.running() && at.is_some_and(|at| last.started_after_time(at));
+        let last = self.known.last.get_mut(&id);
+        let Some(last) = last.filter(|last| self.listing.is_none() && !is_newer(last)) else {
             return self.changed(id);
         };
-        *last = last.ended();
-        let ended = SourceEvent::Apply(last.clone());
-        self.emit(ended);
+        if last.running() {
+            *last = last.ended();
+            let ended = SourceEvent::Apply(last.clone());
+            self.emit(ended);
+        }
+        // Also of one that is not known to run: an answer that is under way may show the process that has ended.
         let later = Instant::now() + self.settings.ended_rest;
         self.inspections.request_at(&id, later);
     }
@@ -437,8 +441,8 @@ impl<'a> Session<'a> {
 
     /// Whether a container was reported as ended, and has not been inspected since.
     fn is_over(&self, id: &ContainerId) -> bool {
-        let is_over = |last: &Container| !last.running();
-        self.known.ended.contains(id) && self.known.last.get(id).is_some_and(is_over)
+        let last = self.known.last.get(id);
+        self.known.ended.contains(id) && last.is_some_and(Container::has_ended)
     }
 
     fn is_known_health(&self, id: &ContainerId, status: &str) -> bool {
