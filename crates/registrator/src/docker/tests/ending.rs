@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fake_docker::{FakeDocker, event, host, id, inspect};
-use super::watched::{Watched, quick};
+use super::fake_docker::{DEADLINE, FakeDocker, event, host, id, inspect};
+use super::watched::{Watched, block_on, client, line, quick};
+use crate::docker::watch;
 
 /// A daemon with this many containers, and a watch that has seen their list.
 fn following(count: usize, ended_rest: Duration) -> (FakeDocker, Watched) {
@@ -126,6 +127,56 @@ fn it_is_inspected_at_once_when_it_is_started_again() {
 }
 
 #[test]
+fn a_change_during_the_inspect_after_the_end_is_not_missed() {
+    let (fake, mut watched) = following(1, Duration::from_millis(10));
+    set_state(&fake, "dead");
+    fake.change(|world| {
+        world.hold_inspects = true;
+        world.send(&event(1, "die"));
+    });
+    watched.expect(&["apply c1 exited bridge"]);
+    fake.until("the inspect waits", |world| world.inspecting == 1);
+    fake.change(|world| world.send(&event(1, "rename")));
+    // It is told without an inspect, so what came before has been dealt with.
+    fake.change(|world| world.send(&event(2, "start")));
+    watched.expect(&["coming 000000000002"]);
+    fake.change(|world| world.hold_inspects = false);
+    watched.expect(&["apply c1 dead bridge"]);
+    fake.until("another inspect", |world| {
+        world.count(&format!("/containers/{}", id(1))) == 2
+    });
+}
+
+/// Nodes of others that go wait for those that come. It is no news that it does not run, so this looks at all that is told.
+#[test]
+fn who_was_told_to_come_is_told_to_have_ended() {
+    let fake = FakeDocker::start(1);
+    set_state(&fake, "exited");
+    let (timeouts, mut settings) = quick();
+    settings.ended_rest = NEVER;
+    let client = client(&host(&fake.socket()), timeouts);
+    let steps = [("done", "start"), ("coming 000000000001", "die")];
+    block_on(async {
+        let (sender, mut updates) = tokio::sync::mpsc::channel(4);
+        let told = async {
+            for (expected, next) in steps {
+                while line(&updates.recv().await.unwrap()) != expected {}
+                fake.change(|world| {
+                    world.hold_inspects = true;
+                    world.send(&event(1, next));
+                });
+            }
+            line(&updates.recv().await.unwrap())
+        };
+        let told = tokio::time::timeout(DEADLINE, told);
+        tokio::select! {
+            told = told => assert_eq!(told.unwrap(), "apply c1 exited bridge"),
+            () = watch(client, settings, sender) => panic!("it ended"),
+        }
+    });
+}
+
+#[test]
 fn the_end_of_an_earlier_process_ends_nothing() {
     let (fake, mut watched) = following(1, NEVER);
     fake.change(|world| {
@@ -144,6 +195,25 @@ fn the_end_of_an_earlier_process_ends_nothing() {
     barrier(&fake, &mut watched);
     send(&fake, &ended_at(started));
     watched.expect(&["apply c1 exited bridge"]);
+}
+
+/// The list waits for the inspect under way, and what it shows is looked at again.
+#[test]
+fn an_end_while_the_list_is_read() {
+    let fake = FakeDocker::start(2);
+    fake.change(|world| world.hold_inspects = true);
+    let (timeouts, mut settings) = quick();
+    settings.list_patience = NEVER;
+    let mut watched = Watched::start(&host(&fake.socket()), (timeouts, settings));
+    fake.until("both inspects wait", |world| world.inspecting == 2);
+    send(&fake, &event(1, "die"));
+    // The next ping comes some time after the last event that was read.
+    let pings = fake.world().count("/_ping");
+    fake.until("a ping", |world| world.count("/_ping") > pings + 1);
+    set_state(&fake, "exited");
+    fake.change(|world| world.hold_inspects = false);
+    watched.until("done");
+    barrier(&fake, &mut watched);
 }
 
 #[test]

@@ -103,6 +103,13 @@ impl Inspections {
         self.waiting.insert((until, id.clone()));
     }
 
+    /// Asks for another inspect after one that is under way, if there is one.
+    pub(super) fn repeat(&mut self, id: &ContainerId) {
+        if let Some(Phase::InFlight { again, .. }) = self.jobs.get_mut(id).map(|it| &mut it.phase) {
+            *again = true;
+        }
+    }
+
     /// Drops what is wanted for this container and the answer that is under way.
     pub(super) fn forget(&mut self, id: &ContainerId) {
         match self.jobs.remove(id).map(|job| job.phase) {

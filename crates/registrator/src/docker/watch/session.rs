@@ -381,16 +381,24 @@ impl<'a> Session<'a> {
         // What inspect showed last may be newer than the event.
         let is_newer =
             |last: &Container| last.running() && at.is_some_and(|at| last.started_after_time(at));
-        let last = self.known.last.get_mut(&id);
-        let Some(last) = last.filter(|last| self.listing.is_none() && !is_newer(last)) else {
+        if self.listing.is_some() {
+            return self.changed(id);
+        }
+        let Some(last) = self.known.last.get_mut(&id) else {
+            // An answer that is under way may show the process that has ended.
+            self.inspections.forget(&id);
             return self.changed(id);
         };
-        if last.running() {
-            *last = last.ended();
-            let ended = SourceEvent::Apply(last.clone());
-            self.emit(ended);
+        if is_newer(last) {
+            return self.changed(id);
         }
-        // Also of one that is not known to run: an answer that is under way may show the process that has ended.
+        if last.running() {
+            last.pack();
+            *last = last.ended();
+        }
+        // Also of one that is not known to run: it may have been told to come, and somebody waits for what becomes of it.
+        let ended = SourceEvent::Apply(last.clone());
+        self.emit(ended);
         let later = Instant::now() + self.settings.ended_rest;
         self.inspections.request_at(&id, later);
     }
@@ -434,7 +442,7 @@ impl<'a> Session<'a> {
         let is_over = self.is_over(&id);
         match &mut self.listing {
             Some(listing) => _ = listing.touched.insert(id),
-            None if is_over => {}
+            None if is_over => self.inspections.repeat(&id),
             None => self.inspections.request(&id),
         }
     }
