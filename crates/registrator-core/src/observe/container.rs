@@ -251,16 +251,12 @@ impl Container {
         self.0.ended
     }
 
-    /// `State.Status`, as far as it is known.
-    pub fn status(&self) -> Option<String> {
+    /// `State.Status` in its `document`, unless it has ended since.
+    pub fn status<'a>(&self, document: &'a Document) -> Option<&'a str> {
         if self.has_ended() {
-            return Some("exited".to_owned());
+            return Some("exited");
         }
-        let document = self.document();
-        document
-            .at(&STATUS)
-            .and_then(Part::as_str)
-            .map(str::to_owned)
+        document.at(&STATUS).and_then(Part::as_str)
     }
 
     /// The same container with the networks and the ports of `other`, where it has none of its own. The names there stay with `other`.
@@ -282,13 +278,14 @@ impl Container {
     /// The same container with this document, if there is one.
     fn with(&self, document: Option<Document>) -> Container {
         let changed = document.and_then(|document| Container::of(document).ok());
-        if let Some(changed) = &changed {
-            changed.pack();
-        }
-        match changed {
-            Some(changed) if self.0.ended => changed.ended(),
-            Some(changed) => changed,
-            None => self.clone(),
+        let Some(changed) = changed else {
+            return self.clone();
+        };
+        changed.pack();
+        if self.0.ended {
+            changed.ended()
+        } else {
+            changed
         }
     }
 }

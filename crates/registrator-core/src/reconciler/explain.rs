@@ -392,8 +392,10 @@ fn facts(container: &Container, document: &Document) -> AboutContainer {
         name: container.name().to_owned(),
         running: container.running(),
         status: container
-            .status()
-            .unwrap_or_else(|| "of unknown state".into()),
+            .status(document)
+            .filter(|status| !status.is_empty())
+            .unwrap_or("of unknown state")
+            .to_owned(),
         health,
         network_mode: text(&["HostConfig", "NetworkMode"]),
         networks: networks

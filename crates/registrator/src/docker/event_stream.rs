@@ -271,7 +271,7 @@ fn hint(event: &Document) -> Option<Hint> {
     let action = text(&["Action"])?;
     match text(&["Type"])? {
         "container" => {
-            let time = event.at(&["timeNano"]).and_then(Part::as_u64);
+            let time = || event.at(&["timeNano"]).and_then(Part::as_u64);
             container_hint(parse_id(id()?)?, action, time, attribute)
         }
         // For Podman the container itself is the actor.
@@ -285,7 +285,7 @@ fn hint(event: &Document) -> Option<Hint> {
 fn container_hint<'a>(
     id: ContainerId,
     action: &str,
-    time: Option<u64>,
+    time: impl FnOnce() -> Option<u64>,
     attribute: impl Fn(&str) -> Option<&'a str>,
 ) -> Option<Hint> {
     let (action, detail) = action.split_once(": ").unwrap_or((action, ""));
@@ -299,7 +299,7 @@ fn container_hint<'a>(
             Some(Hint::Health(id, status.to_owned()))
         }
         "kill" => Some(Hint::Signalled(id, signal::number(attribute("signal")?)?)),
-        "die" | "died" => Some(Hint::Ended(id, time)),
+        "die" | "died" => Some(Hint::Ended(id, time())),
         "start" | "restart" => Some(Hint::Started(id)),
         "destroy" | "remove" => Some(Hint::Gone(id)),
         _ => ACTIONS.contains(&action).then_some(Hint::Changed(id)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fake_docker::{DEADLINE, FakeDocker, event, host, id, inspect};
-use super::watched::{Watched, block_on, client, line, quick};
+use super::watched::{Watched, barrier, block_on, client, line, quick};
 use crate::docker::watch;
 
 /// A daemon with this many containers, and a watch that has seen their list.
@@ -22,29 +22,16 @@ fn following(count: usize, ended_rest: Duration) -> (FakeDocker, Watched) {
 /// Longer than any test.
 const NEVER: Duration = Duration::from_secs(100_000);
 
-fn send(fake: &FakeDocker, event: &str) {
-    fake.change(|world| world.send(event));
-}
-
 fn set_state(fake: &FakeDocker, status: &str) {
     let state = json!({"Running": status == "running", "Status": status});
     fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["State"] = state);
-}
-
-/// Makes a container appear, and waits for it: everything before has been dealt with then.
-fn barrier(fake: &FakeDocker, watched: &mut Watched) {
-    fake.change(|world| {
-        world.containers.insert(id(98), inspect(98, "barrier"));
-        world.send(&event(98, "create"));
-    });
-    watched.expect(&["apply barrier running bridge"]);
 }
 
 #[test]
 fn the_end_is_reported_before_the_engine_answers() {
     let (fake, mut watched) = following(1, NEVER);
     fake.change(|world| world.hold_inspects = true);
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
     assert_eq!(fake.world().inspects(), 0);
 }
@@ -53,7 +40,7 @@ fn the_end_is_reported_before_the_engine_answers() {
 fn it_is_inspected_later() {
     let (fake, mut watched) = following(1, Duration::from_millis(10));
     set_state(&fake, "dead");
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge", "apply c1 dead bridge"]);
     barrier(&fake, &mut watched);
     assert_eq!(fake.world().inspects(), 2, "the barrier's besides");
@@ -63,11 +50,11 @@ fn it_is_inspected_later() {
 fn an_inspect_under_way_does_not_bring_it_back() {
     let (fake, mut watched) = following(1, NEVER);
     fake.change(|world| world.hold_inspects = true);
-    send(&fake, &event(1, "update"));
+    fake.send(&event(1, "update"));
     fake.until("the inspect waits", |world| world.inspecting == 1);
     // It shows another name, and so would be told.
     fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["Name"] = json!("/other"));
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
     fake.change(|world| world.hold_inspects = false);
     barrier(&fake, &mut watched);
@@ -79,21 +66,21 @@ fn a_process_that_ends_before_it_was_inspected_is_never_seen() {
     for was_seen_to_end in [true, false] {
         let (fake, mut watched) = following(1, NEVER);
         if was_seen_to_end {
-            send(&fake, &event(1, "die"));
+            fake.send(&event(1, "die"));
             watched.expect(&["apply c1 exited bridge"]);
         } else {
             set_state(&fake, "created");
-            send(&fake, &event(1, "update"));
+            fake.send(&event(1, "update"));
             watched.expect(&["apply c1 created bridge"]);
         }
         set_state(&fake, "running");
         fake.change(|world| world.hold_inspects = true);
-        send(&fake, &event(1, "start"));
+        fake.send(&event(1, "start"));
         watched.expect(&["coming 000000000001"]);
         fake.until("the inspect waits", |world| world.inspecting == 1);
-        send(&fake, &event(1, "die"));
+        fake.send(&event(1, "die"));
         // What comes after it is told without an inspect, so the end has been dealt with.
-        send(&fake, &event(2, "start"));
+        fake.send(&event(2, "start"));
         watched.expect(&["coming 000000000002"]);
         fake.change(|world| world.hold_inspects = false);
         barrier(&fake, &mut watched);
@@ -104,7 +91,7 @@ fn a_process_that_ends_before_it_was_inspected_is_never_seen() {
 fn what_happens_to_it_afterwards_is_of_no_interest() {
     let (fake, mut watched) = following(1, NEVER);
     for action in ["die", "stop", "update", "rename"] {
-        send(&fake, &event(1, action));
+        fake.send(&event(1, action));
     }
     watched.expect(&["apply c1 exited bridge"]);
     barrier(&fake, &mut watched);
@@ -119,9 +106,9 @@ fn what_happens_to_it_afterwards_is_of_no_interest() {
 #[test]
 fn it_is_inspected_at_once_when_it_is_started_again() {
     let (fake, mut watched) = following(1, NEVER);
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
-    send(&fake, &event(1, "start"));
+    fake.send(&event(1, "start"));
     let coming = format!("coming {}", &id(1)[..12]);
     watched.expect(&[&coming, "apply c1 running bridge"]);
 }
@@ -190,10 +177,10 @@ fn the_end_of_an_earlier_process_ends_nothing() {
         event.replace("\"timeNano\":1", &format!("\"timeNano\":{nanoseconds}"))
     };
     let started = 1_795_852_801_500_000_000;
-    send(&fake, &ended_at(started - 1));
+    fake.send(&ended_at(started - 1));
     fake.until("inspect tells what is so", |world| world.inspects() == 2);
     barrier(&fake, &mut watched);
-    send(&fake, &ended_at(started));
+    fake.send(&ended_at(started));
     watched.expect(&["apply c1 exited bridge"]);
 }
 
@@ -206,7 +193,7 @@ fn an_end_while_the_list_is_read() {
     settings.list_patience = NEVER;
     let mut watched = Watched::start(&host(&fake.socket()), (timeouts, settings));
     fake.until("both inspects wait", |world| world.inspecting == 2);
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     // The next ping comes some time after the last event that was read.
     let pings = fake.world().count("/_ping");
     fake.until("a ping", |world| world.count("/_ping") > pings + 1);

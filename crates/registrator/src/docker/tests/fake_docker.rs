@@ -217,6 +217,11 @@ impl FakeDocker {
         self.world().subscribers.clear();
     }
 
+    /// Sends text down all event streams.
+    pub(crate) fn send(&self, text: &str) {
+        self.change(|world| world.send(text));
+    }
+
     /// Changes the world, and wakes what waits for it.
     pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut self.world());

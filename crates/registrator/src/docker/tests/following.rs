@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::fake_docker::{DEADLINE, FakeDocker, Reply, event, host, id, inspect};
-use super::watched::{Watched, block_on, client, line, quick};
+use super::watched::{Watched, barrier, block_on, client, line, quick};
 
 /// A daemon with these containers, and a watch that has seen its list.
 fn following(containers: usize) -> (FakeDocker, Watched) {
@@ -16,15 +16,6 @@ fn following(containers: usize) -> (FakeDocker, Watched) {
     watched.until("done");
     fake.world().requests.clear();
     (fake, watched)
-}
-
-/// Makes a container appear, and waits for it: everything before has been dealt with then.
-fn barrier(fake: &FakeDocker, watched: &mut Watched) {
-    fake.change(|world| {
-        world.containers.insert(id(99), inspect(99, "barrier"));
-        world.send(&event(99, "create"));
-    });
-    watched.expect(&["apply barrier running bridge"]);
 }
 
 fn set_health(fake: &FakeDocker, status: &str, streak: u32) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::fake_docker::{FakeDocker, event, host, id, inspect, kill};
-use super::watched::{Watched, quick};
+use super::watched::{Watched, barrier, quick};
 
 const HUP: u8 = 1;
 const KILL: u8 = 9;
@@ -35,30 +35,16 @@ fn set_state(fake: &FakeDocker, status: &str, started_at: &str) {
     fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["State"] = state);
 }
 
-fn send(fake: &FakeDocker, event: &str) {
-    fake.change(|world| world.send(event));
-}
-
-/// Makes a container appear, and waits for it: everything before has been dealt with then.
-fn barrier(fake: &FakeDocker, watched: &mut Watched, number: usize) {
-    let name = format!("barrier{number}");
-    fake.change(|world| {
-        world.containers.insert(id(number), inspect(number, &name));
-        world.send(&event(number, "create"));
-    });
-    watched.expect(&[&format!("apply {name} running bridge")]);
-}
-
 #[test]
 fn the_stop_signal_is_reported_at_once_and_without_an_inspect() {
     let (fake, mut watched) = following(FOR_EVER);
     fake.change(|world| world.hold_inspects = true);
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
     assert_eq!(fake.world().inspects(), 0);
     fake.change(|world| world.hold_inspects = false);
     set_state(&fake, "exited", "1");
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
 }
 
@@ -66,10 +52,10 @@ fn the_stop_signal_is_reported_at_once_and_without_an_inspect() {
 fn other_signals_change_nothing() {
     let (fake, mut watched) = following(FOR_EVER);
     for signal in [HUP, KILL, 10, 28] {
-        send(&fake, &kill(1, signal));
+        fake.send(&kill(1, signal));
     }
-    send(&fake, &kill(7, TERM));
-    barrier(&fake, &mut watched, 98);
+    fake.send(&kill(7, TERM));
+    barrier(&fake, &mut watched);
     assert_eq!(fake.world().inspects(), 1, "the barrier's");
 }
 
@@ -83,22 +69,22 @@ fn a_stop_signal_of_its_own() {
         world.send(&event(2, "create"));
     });
     watched.expect(&["apply c2 running bridge"]);
-    send(&fake, &kill(2, TERM));
-    send(&fake, &kill(2, HUP));
+    fake.send(&kill(2, TERM));
+    fake.send(&kill(2, HUP));
     watched.expect(&["apply c2 stopping bridge"]);
-    barrier(&fake, &mut watched, 98);
+    barrier(&fake, &mut watched);
 }
 
 #[test]
 fn it_is_told_once_and_inspects_do_not_take_it_back() {
     let (fake, mut watched) = following(FOR_EVER);
-    send(&fake, &kill(1, TERM));
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
-    send(&fake, &event(1, "update"));
-    barrier(&fake, &mut watched, 98);
+    fake.send(&event(1, "update"));
+    barrier(&fake, &mut watched);
     fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["Name"] = json!("/renamed"));
-    send(&fake, &event(1, "rename"));
+    fake.send(&event(1, "rename"));
     watched.expect(&["apply renamed stopping bridge"]);
 }
 
@@ -106,7 +92,7 @@ fn it_is_told_once_and_inspects_do_not_take_it_back() {
 fn who_lives_on_returns_after_the_grace_time() {
     let (fake, mut watched) = following(0);
     let sent = Instant::now();
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge", "apply c1 running bridge"]);
     assert!(
         sent.elapsed() >= Duration::from_secs(1),
@@ -120,9 +106,9 @@ fn who_lives_on_returns_after_the_grace_time() {
 #[test]
 fn who_is_killed_in_the_end_does_not_return() {
     let (fake, mut watched) = following(0);
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
-    send(&fake, &kill(1, KILL));
+    fake.send(&kill(1, KILL));
     // One that is not killed, and whose grace time begins later, is back: so was the first's over.
     fake.change(|world| {
         let mut document = inspect(2, "c2");
@@ -131,37 +117,37 @@ fn who_is_killed_in_the_end_does_not_return() {
         world.send(&event(2, "create"));
     });
     watched.expect(&["apply c2 running bridge"]);
-    send(&fake, &kill(2, TERM));
+    fake.send(&kill(2, TERM));
     watched.expect(&["apply c2 stopping bridge", "apply c2 running bridge"]);
     set_state(&fake, "exited", "1");
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
 }
 
 #[test]
 fn a_restart_ends_it() {
     let (fake, mut watched) = following(FOR_EVER);
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
     set_state(&fake, "running", "2");
     for action in ["die", "stop", "start", "restart"] {
-        send(&fake, &event(1, action));
+        fake.send(&event(1, action));
     }
     watched.expect(&["apply c1 exited bridge"]);
     watched.until("apply c1 running bridge");
-    barrier(&fake, &mut watched, 98);
+    barrier(&fake, &mut watched);
 }
 
 #[test]
 fn a_new_list_does_not_forget_it() {
     let (fake, mut watched) = following(FOR_EVER);
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
     fake.end_streams();
     watched.until("open again");
     watched.expect_list(&["c1 stopping bridge"]);
     set_state(&fake, "exited", "1");
-    send(&fake, &event(1, "die"));
+    fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
 }
 
@@ -169,7 +155,7 @@ fn a_new_list_does_not_forget_it() {
 fn a_new_list_shows_how_it_ended() {
     for (status, started_at) in [("exited", "1"), ("running", "2")] {
         let (fake, mut watched) = following(FOR_EVER);
-        send(&fake, &kill(1, TERM));
+        fake.send(&kill(1, TERM));
         watched.expect(&["apply c1 stopping bridge"]);
         fake.kill(true);
         watched.until("lost");
@@ -183,7 +169,7 @@ fn a_new_list_shows_how_it_ended() {
 #[test]
 fn a_grace_time_that_ends_while_docker_is_away() {
     let (fake, mut watched) = following(0);
-    send(&fake, &kill(1, TERM));
+    fake.send(&kill(1, TERM));
     watched.expect(&["apply c1 stopping bridge"]);
     fake.end_streams();
     watched.until("open again");
@@ -200,10 +186,10 @@ fn a_stop_while_the_list_is_read() {
     });
     let mut watched = Watched::start(&host(&fake.socket()), quick());
     fake.until("both inspects wait", |world| world.inspecting == 2);
-    send(&fake, &kill(1, TERM));
-    send(&fake, &kill(2, HUP));
+    fake.send(&kill(1, TERM));
+    fake.send(&kill(2, HUP));
     // The ping of a container that is gone is answered after the signals were read.
-    send(&fake, &event(9, "destroy"));
+    fake.send(&event(9, "destroy"));
     fake.until("a ping after the signals", |world| {
         world.count("/_ping") >= 2
     });

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use crate::error_chain::error_chain as chain;
 
+use super::fake_docker::{FakeDocker, event, id, inspect};
 use crate::docker::{
     DockerClient, DockerEndpoint, DockerUpdate, EndpointSettings, Timeouts, WatchSettings, watch,
 };
@@ -195,6 +196,15 @@ fn is_news(store: &mut Store<Container>, update: &DockerUpdate) -> bool {
     store.handle(event.clone()) != Delta::default() || is_of_a_list
 }
 
+/// Makes a container appear, and waits for it: everything before has been dealt with then.
+pub(crate) fn barrier(fake: &FakeDocker, watched: &mut Watched) {
+    fake.change(|world| {
+        world.containers.insert(id(99), inspect(99, "barrier"));
+        world.send(&event(99, "create"));
+    });
+    watched.expect(&["apply barrier running bridge"]);
+}
+
 /// An update as a line of text.
 pub(crate) fn line(update: &DockerUpdate) -> String {
     match update {
@@ -227,8 +237,8 @@ pub(crate) fn line(update: &DockerUpdate) -> String {
 fn shown(container: &Container) -> String {
     let json: serde_json::Value = serde_json::from_str(&container.text()).unwrap();
     let text = |pointer| json.pointer(pointer).and_then(|value| value.as_str());
-    let status = container.status();
-    let mut words = vec![container.name(), status.as_deref().unwrap_or("?")];
+    let document = container.document();
+    let mut words = vec![container.name(), container.status(&document).unwrap_or("?")];
     words.extend(text("/State/Health/Status"));
     let networks = json.pointer("/NetworkSettings/Networks");
     for (name, network) in networks
