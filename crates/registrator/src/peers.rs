@@ -135,7 +135,7 @@ impl Peers {
             docker::DockerUpdate::Connected {
                 api_version,
                 engine,
-                after_cut: false,
+                ..
             } => {
                 self.docker.came(now);
                 self.api = Some(api_version.to_string());
@@ -318,4 +318,31 @@ impl Peers {
 
 fn because(error: Option<&str>) -> String {
     error.map_or_else(String::new, |error| format!(": {}", one_line(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_replaced_at_once_is_shown_as_it_is_now() {
+        let now = Instant::now();
+        let mut peers = Peers::new(
+            etcd::Renewals::default(),
+            etcd::Requests::default(),
+            None,
+            String::new(),
+            String::new(),
+        );
+        for (version, after_cut) in [("1.41", false), ("1.52", true)] {
+            let update = docker::DockerUpdate::Connected {
+                api_version: version.parse().unwrap(),
+                engine: None,
+                after_cut,
+            };
+            peers.docker(&update, now);
+        }
+        let line = peers.docker_line(now, WallTime(0));
+        assert!(line.starts_with("connected, API 1.52, since"), "{line}");
+    }
 }

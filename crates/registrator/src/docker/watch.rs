@@ -30,7 +30,7 @@ use crate::attempts::Attempts;
 use crate::docker::engine_id;
 use crate::error_chain::error_chain;
 
-/// A daemon that is asked again after its stream broke off, and answers within this time, was never away.
+/// A daemon that is asked again after its stream broke off, and answers within this time, was not away for long enough to be missed.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many different reasons of one outage are reported. Enough for "refused, then not found, then denied".
@@ -51,8 +51,8 @@ pub enum DockerUpdate {
         /// Only the stream of events was cut: there was no outage.
         after_cut: bool,
     },
-    /// The stream of events was cut while the daemon was there, as by a proxy that ends what is idle. A complete list follows, so nothing is
-    /// missed. Reported once, until an outage.
+    /// The stream of events was cut, and the daemon answered at once when it was asked again: a proxy ends what is idle, or the daemon was
+    /// restarted quickly. A complete list follows, so nothing is missed. Reported once, until an outage.
     Cut {
         /// How it ended.
         error: Error,

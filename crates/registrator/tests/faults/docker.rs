@@ -89,6 +89,7 @@ fn a_daemon_that_stops_its_containers_takes_their_nodes_with_it() {
     let program = world.launch();
     world.wait_for_truth(&program);
     world.docker.terminate();
+    program.wait_for_words("lost Docker", 1);
     world.docker.launch();
     world.run(&["cc"]);
     world.wait_for_names(&program, &["always", "cc"]);
