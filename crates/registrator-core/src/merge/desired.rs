@@ -192,6 +192,9 @@ impl Desired {
         for field in object.fields().keys() {
             let objects = self.fields.entry(field.clone()).or_default();
             *objects.entry(marker.clone()).or_default() += 1;
+            if self.candidates.contains_key(field) {
+                changed.insert(field.clone());
+            }
         }
         let stands = self.text_of(marker) == Some(text);
         for (key, value) in object.members() {
@@ -216,6 +219,9 @@ impl Desired {
             less(objects, marker);
             if objects.is_empty() {
                 self.fields.remove(field);
+            }
+            if self.candidates.contains_key(field) {
+                changed.insert(field.clone());
             }
         }
         let stands = self.text_of(marker) == Some(text);
@@ -304,6 +310,15 @@ impl Desired {
     /// The marker of the object that has a field of this name, if one does.
     pub fn object_of(&self, field: &Key) -> Option<&Key> {
         self.fields.get(field)?.keys().next()
+    }
+
+    /// What such an object says of its field, if that is in the definition that counts here: the marker, the value, and who asks for it.
+    pub fn in_object(&self, field: &Key) -> Option<(&Key, Value, &BTreeSet<Origin>)> {
+        let marker = self.object_of(field)?;
+        let text = self.winner(marker)?;
+        let definition = Definition::parse(marker, text)?;
+        let value = definition.fields.get(field)?.clone();
+        Some((marker, value, self.candidates.get(marker)?.get(text)?))
     }
 
     /// The fields of all definitions.

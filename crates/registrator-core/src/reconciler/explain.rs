@@ -5,6 +5,7 @@ mod instance;
 
 pub use find::{Asked, Unfound};
 
+use super::standing::is_disputed;
 use super::{EtcdSight, Reconciler};
 use crate::evaluate::evaluations::AboutEvaluation;
 use crate::evaluate::origin::Origin;
@@ -230,9 +231,11 @@ impl Reconciler {
             let mine = held.as_ref().filter(|held| held.me);
             mine.map(|held| held.value.clone())
         });
+        let in_object = self.desired.in_object(key);
+        let object = in_object.filter(|_| standing.state == Some(KeyState::Outvoted));
         let about = AboutKey {
             key: key.clone(),
-            member_of: None,
+            member_of: object.map(|(marker, ..)| marker.clone()),
             state: standing.state,
             since: self.times.age(key, at.now).filter(|_| who.is_some()),
             candidates: self.asked_values(self.desired.candidates(key), view, who),
@@ -266,6 +269,13 @@ impl Reconciler {
                 "a wish for it may be hidden: {}",
                 self.what_hides_wishes()
             )),
+            (KeyState::Outvoted, _) => {
+                let (object, value, _) = self.desired.in_object(key)?;
+                let object = named(object);
+                Some(format!(
+                    "it is a node of {object} too, which has {value} and counts"
+                ))
+            }
             (KeyState::HeldBack, _) => {
                 let (cause, _) = self.departures.about(key)?;
                 Some(format!("why nobody asks for it: {cause}"))
@@ -325,9 +335,10 @@ impl Reconciler {
 /// What etcd holds under a key of which nothing was known, for the registrators that take part.
 pub fn fill_in(about: &mut AboutKey, who: &Who, view: &View) {
     about.held = view.node.as_ref().map(|node| in_etcd(node, who));
+    let is_disputed = is_disputed(who, &about.key, view);
     for (value, lease) in view.asked_by_others(who) {
-        let holder = view.holder() == Some(lease);
-        if !holder {
+        let is_told = view.holder() == Some(lease) && !is_disputed;
+        if !is_told {
             about.candidates.push(AskedValue {
                 value: value.clone(),
                 askers: Vec::new(),
@@ -335,6 +346,9 @@ pub fn fill_in(about: &mut AboutKey, who: &Who, view: &View) {
                 hosts: vec![who.name(lease)],
             });
         }
+    }
+    if is_disputed {
+        about.why = Some(definitions(&about.key, &sides(&about.candidates)));
     }
 }
 

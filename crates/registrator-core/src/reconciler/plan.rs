@@ -48,10 +48,7 @@ impl Reconciler {
             Some(definition.fields.keys().cloned().collect::<Vec<_>>())
         });
         let there = there.flatten();
-        let wished = views
-            .keys()
-            .filter(|key| self.desired.object_of(key).is_some());
-        there.chain(wished.cloned()).collect()
+        there.chain(self.desired.fields().cloned()).collect()
     }
 
     /// Takes the members of objects for asked for that would stand once everything is written, for a plan as `who` for what etcd holds.
@@ -187,6 +184,11 @@ fn conflicts(
             .iter()
             .map(|(value, origins)| (value, candidate(value, askers(reconciler, origins))))
             .collect();
+        let in_object = reconciler.desired().in_object(key);
+        if let Some((_, value, origins)) = &in_object {
+            let object = || candidate(value, askers(reconciler, *origins));
+            candidates.entry(value).or_insert_with(object);
+        }
         let view = views.get(key);
         for (value, lease) in view.into_iter().flat_map(|view| view.asked_by_others(who)) {
             let entry = candidates.entry(value);
@@ -196,7 +198,10 @@ fn conflicts(
         if candidates.len() < 2 {
             continue;
         }
-        let registered = registered(reconciler, key, EtcdSight::Read { who, views });
+        let registered = match &in_object {
+            Some((_, value, _)) => Some(value.clone()),
+            None => registered(reconciler, key, EtcdSight::Read { who, views }),
+        };
         let mut candidates: Vec<_> = candidates.into_values().collect();
         candidates.sort_by_key(|candidate| Some(&candidate.value) != registered.as_ref());
         conflicts.push(PlannedConflict {

@@ -1,7 +1,7 @@
 //! How a key stands. Plans, explanations, counts and metrics all ask here, so none of them says something else than the others.
 
 use super::Reconciler;
-use crate::node::{Key, Value};
+use crate::node::{Definition, Key, Value};
 use crate::own::keys::AboutTracked;
 use crate::own::{self, KnownField, LeaseId, Obstacle, Op, Sides, View, Who};
 use crate::tell::notice::Notice;
@@ -93,7 +93,10 @@ impl Reconciler {
             (None, Some(_)) => Some(KeyState::Pending),
             (None, None) => self.is_held_back(key).then_some(KeyState::HeldBack),
             (Some(who), None) => self.unwished(who, key, known, &mut standing),
-            (Some(who), Some(wish)) => Some(wished(who, key, wish, known, &mut standing)),
+            (Some(who), Some(wish)) => Some(match self.desired.in_object(key) {
+                Some((_, value, _)) => wished_as_field(who, wish, &value, view),
+                None => wished(who, key, wish, known, &mut standing),
+            }),
         };
         if let EtcdSight::Read { who, views } = sight
             && let Some(obstacle) = would_block(who, key, &standing, views)
@@ -148,7 +151,7 @@ fn wished(
     let view = standing.view.unwrap_or(&nothing);
     let held = view.node.as_ref();
     let holder = view.holder();
-    if is_disputed(who, key, view) {
+    if is_disputed(who, key, view) || *wish == Definition::disputed() {
         let managed = known.map_or(view.concerns(who.me), |known| known.managed);
         standing.ops = own::decide(who, key, Some(wish), view, managed)
             .map(|txn| txn.ops)
@@ -180,6 +183,18 @@ fn wished(
         Some(lease) if who.knows(lease) && is_as_wished => KeyState::Shared,
         Some(lease) if who.knows(lease) => KeyState::Outvoted,
         _ => KeyState::Blocked,
+    }
+}
+
+/// A node that is asked for by itself, and is a field of an object, which has this `value` and counts.
+fn wished_as_field(who: &Who, wish: &Value, value: &Value, view: Option<&View>) -> KeyState {
+    let held = view.and_then(|view| view.node.as_ref());
+    let held = held.filter(|held| held.value == *wish);
+    match held.and_then(|held| held.lease) {
+        Some(lease) if lease == who.me => KeyState::Registered,
+        Some(lease) if who.knows(lease) => KeyState::Shared,
+        _ if value == wish => KeyState::Pending,
+        _ => KeyState::Outvoted,
     }
 }
 

@@ -442,28 +442,47 @@ impl Reconciler {
 
     /// Once for each change of what is asked for, and not once for each event.
     fn report_conflict(&mut self, key: &Key) {
-        let candidates = self.desired.candidates(key);
-        if let Some(candidates) = candidates.filter(|candidates| candidates.len() > 1) {
-            let sides = candidates.iter();
-            let sides = sides.map(|(value, origins)| (value.clone(), self.askers(origins)));
-            let sides: Vec<_> = sides.collect();
+        let sides = self.sides(key);
+        let in_object = || self.desired.in_object(key);
+        if sides.len() > 1 {
             if self.conflicts.get(key) != Some(&sides) {
+                let object = in_object().map(|(marker, ..)| marker.clone());
                 self.conflicts.insert(key.clone(), sides.clone());
-                let smallest = sides.first().map(|(text, _)| text.clone());
-                let missed = smallest.and_then(|text| self.missed(key, &text));
+                let first = sides.first().map(|(text, _)| text.clone());
+                let missed = first.and_then(|text| self.missed(key, &text));
                 self.notices.push_back(Notice::Conflict {
                     key: key.clone(),
+                    object,
                     candidates: sides,
                 });
                 self.notices.extend(missed);
             }
-        } else if self.conflicts.remove(key).is_some() {
-            let value = self.desired.winner(key).cloned();
+        } else if self.conflicts.contains_key(key) {
+            let value = in_object().map(|(_, value, _)| value);
+            let value = value.or_else(|| self.desired.winner(key).cloned());
+            self.conflicts.remove(key);
             self.notices.push_back(Notice::ConflictEnded {
                 key: key.clone(),
                 value,
             });
         }
+    }
+
+    /// The different values that are asked for under a key, if there are some. First comes the one that counts: an object's, if the key
+    /// is a node of one too, or the smallest.
+    fn sides(&self, key: &Key) -> Vec<(Value, Askers)> {
+        let in_object = self.desired.in_object(key);
+        let first = in_object.map(|(_, value, origins)| (value, origins));
+        let is_first = |value: &Value| first.as_ref().is_some_and(|(first, _)| first == value);
+        let candidates = self.desired.candidates(key).into_iter().flatten();
+        let others = candidates.filter(|(value, _)| !is_first(value));
+        if others.clone().count() + usize::from(first.is_some()) < 2 {
+            return Vec::new();
+        }
+        let others = others.map(|(value, origins)| (value.clone(), origins));
+        let sides = first.clone().into_iter().chain(others);
+        let sides = sides.map(|(value, origins)| (value, self.askers(origins)));
+        sides.collect()
     }
 
     /// Says of a name that CoreDNS gives another container's addresses with it.

@@ -240,6 +240,8 @@ pub enum Notice {
     Conflict {
         /// The key.
         key: Key,
+        /// The object that has the first of them.
+        object: Option<Key>,
         /// The values from the smallest on, with those who ask for them.
         candidates: Vec<(Value, Askers)>,
     },

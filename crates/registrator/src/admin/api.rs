@@ -271,7 +271,16 @@ async fn look_up(api: &Api, explanation: &mut Explanation) {
     if followed || key.held.is_some() || !key.connected {
         return;
     }
-    match api.asking.reader.read(&key.key).await {
+    let mut read = api.asking.reader.read(&key.key).await;
+    // Nobody on this host could say that it is the name of an object.
+    if matches!(&read, Some(Ok((_, view))) if view.node.is_none()) && key.key.object().is_none() {
+        let marker = key.key.marker();
+        let object = api.asking.reader.read(&marker).await;
+        if matches!(&object, Some(Ok((_, view))) if view.node.is_some()) {
+            (key.key, read) = (marker, object);
+        }
+    }
+    match read {
         Some(Ok((who, view))) => fill_in(key, &who, &view),
         Some(Err(error)) => {
             key.why = Some(format!("etcd cannot be asked: {}", error_chain(&error)))

@@ -14,6 +14,11 @@ def docker_container(container):
 
 /// The plan for two containers with these labels.
 fn plan(one: &Json, two: &Json) -> Json {
+    serde_json::from_str(&say(&["plan", "--json"], one, two)).unwrap()
+}
+
+/// What is said of two containers with these labels.
+fn say(command: &[&str], one: &Json, two: &Json) -> String {
     let folder = Folder::new();
     folder.write("policies/lb.star", POLICY);
     folder.write("services/none", "");
@@ -24,8 +29,9 @@ fn plan(one: &Json, two: &Json) -> Json {
         "--services=services",
         "--containers=containers.json",
     ];
-    let args = [&["plan", "--no-etcd", "--json"], &places[..]].concat();
-    serde_json::from_str(&folder.run(0, &args).0).unwrap()
+    folder
+        .run(0, &[command, &["--no-etcd"], &places].concat())
+        .0
 }
 
 /// Key, action, the containers that ask for it, and the nodes if it is an object.
@@ -100,4 +106,16 @@ fn expect_sides(plan: &Json, of_two: &Json) {
         sides,
         [(json!(["two"]), of_two.clone()), (json!(["one"]), one)]
     );
+}
+
+#[test]
+fn containers_that_differ_are_in_dispute_without_etcd_too() {
+    let labels = |balance| json!({"balance": balance, "conflict": "none"});
+    let said = say(
+        &["explain", "/lb/web", "--json"],
+        &labels("random"),
+        &labels("even"),
+    );
+    let said: Json = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["key"]["state"], "disputed", "{said:#}");
 }

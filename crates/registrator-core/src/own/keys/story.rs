@@ -120,9 +120,13 @@ impl Story {
 /// What a transaction of this process did, if it is worth a word. `before` is the node that it found.
 pub(super) fn of_txn(who: &Who, txn: &KeyTxn, before: Option<&Held>) -> Option<Notice> {
     let key = txn.key.clone();
-    let writes_fields = txn.ops.iter().any(|op| matches!(op, Op::PutField(..)));
-    // Without its fields an object is not there: why not is told otherwise.
-    if key.object().is_some() && !writes_fields && !txn.ops.contains(&Op::Delete) {
+    // Without its fields an object is not there, before or after: why not is told otherwise.
+    let shows = |op: &Op| match op {
+        Op::PutField(..) => true,
+        Op::DeleteField(_) => txn.ops.contains(&Op::Delete),
+        _ => false,
+    };
+    if key.object().is_some() && !txn.ops.iter().any(shows) {
         return None;
     }
     let held_before = before.and_then(|held| held.lease);

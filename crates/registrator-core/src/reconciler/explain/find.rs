@@ -79,9 +79,12 @@ impl Reconciler {
         let is_known = |key: &Key| self.standing(key, sight).state.is_some();
         let name = text.strip_suffix('/').unwrap_or(text);
         let marker = Key::parse(name).ok().map(|name| name.marker());
-        match (Key::parse(text), marker.filter(is_known)) {
+        match (Key::parse(text), marker.clone().filter(is_known)) {
             (Err(_), Some(marker)) => Ok(marker),
-            (Err(error), None) => Err(Unfound::NoKey(error.to_string())),
+            // A slash at the end names an object, be it one for which nobody here asks.
+            (Err(error), None) => marker
+                .filter(|_| name != text)
+                .ok_or(Unfound::NoKey(error.to_string())),
             (Ok(key), Some(marker)) if !is_known(&key) => Ok(marker),
             (Ok(key), _) => Ok(self.desired.object_of(&key).cloned().unwrap_or(key)),
         }

@@ -482,7 +482,14 @@ fn key_parts(about: &AboutKey, now: WallTime) -> (String, String) {
 
 /// Whether there is nothing of an object but its marker.
 fn is_marker_alone(about: &AboutKey) -> bool {
-    let alone = matches!(about.state, Some(KeyState::Blocked | KeyState::Disputed));
+    let alone = match about.state {
+        Some(state) => matches!(state, KeyState::Blocked | KeyState::Disputed),
+        // Others do not agree on it.
+        None => about.held.as_ref().is_some_and(|held| {
+            let mut asked = about.candidates.iter();
+            Definition::is_strict(&about.key, &held.value) && asked.any(|it| it.value != held.value)
+        }),
+    };
     alone && about.key.object().is_some()
 }
 

@@ -9,10 +9,12 @@ use serde_json::{Value as Json, json};
 use std::net::SocketAddr;
 use tempfile::TempDir;
 
-/// One balancer of all containers, with its settings. Each is a server of it, unless it says otherwise.
+/// One balancer of all containers, with its settings. Each is a server of it, unless it says otherwise. One may ask for a setting alone.
 const POLICY: &str = r#"prefixes = ["/lb/"]
 
 def docker_container(container):
+    if container.label("alone"):
+        return {"/lb/web/hosts": container.label("alone")}
     settings = {name: container.label(name) for name in ["balance", "hosts", "port"]}
     server = {} if container.label("idle") else {"servers/" + container.name: container.network_ip("bridge")}
     return object("/lb/web", settings, members = server, conflict = container.label("conflict", "none"))
@@ -54,7 +56,7 @@ impl Hosts {
             folder,
             all: Vec::new(),
         };
-        for (name, containers) in ["host-a", "host-b"].into_iter().zip(containers) {
+        for (name, containers) in ["host-a", "host-b", "host-c"].into_iter().zip(containers) {
             let host = hosts.host(etcd, name, containers.to_vec()).in_sync();
             hosts.all.push(host);
         }
