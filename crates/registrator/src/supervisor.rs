@@ -143,8 +143,10 @@ mod tests {
 
     #[test]
     fn it_is_ready_after_a_while_whatever_is_away() {
-        let variables = [("NOTIFY_SOCKET", "@kontena-registrator-test-of-ready")];
-        let name = SocketAddr::from_abstract_name("kontena-registrator-test-of-ready").unwrap();
+        let name = format!("kontena-registrator-test-{}", std::process::id());
+        let path = format!("@{name}");
+        let variables = [("NOTIFY_SOCKET", path.as_str())];
+        let name = SocketAddr::from_abstract_name(&name).unwrap();
         let socket = UnixDatagram::bind_addr(&name).unwrap();
         let mut told = Supervisor::of(&environment(&variables));
         let due = told.due().unwrap();

@@ -102,6 +102,8 @@ fn rejected() {
     let config = r#"{"layout": "instances", "text_label": "text"}"#;
     let host = on_etcd(&etcd, vec![web], config);
     host.wait_until_it_says(&["status"], "1 rejected");
+    // Its other node is written by itself then.
+    host.wait_until_it_says(&["explain", "web"], "1 of its 2 nodes is in etcd");
     let said = |about: &str| {
         let said = host.says(&["explain", about]).replace(&text, "xxx");
         let said = said.replace(&etcd.address(), "ADDRESS");
@@ -313,6 +315,7 @@ fn instances_that_do_not_run() {
 
         configuration of policy skydns is refused, it does not run: services/skydns/bridge.json:1: member "layout" must be one of "instances", "hostname", not "instance"
     "#]]);
+    host.wait_until_it_says(&["explain", "web"], "nothing of it is in etcd");
     host.explains("web", expect![[r#"
         container web (1f1c2a9b7d3e): running, bridge 172.17.0.1
         nothing of it is in etcd: no policy asks for a node

@@ -223,6 +223,7 @@ fn another_host_has_a_smaller_value() {
         recently
           TIME  different values for /skydns/local/skydns/api on several hosts: {"host":"172.17.0.1"} of host host-a is registered, waiting: {"host":"172.17.0.2"} of host host-b
     "#]]);
+    one.wait_until_it_says(&["explain", "/skydns/local/skydns/api"], "different values");
     one.explains("/skydns/local/skydns/api", expect![[r#"
         key /skydns/local/skydns/api
         registered: this host holds it, as it is asked for

@@ -229,6 +229,9 @@ fn disputed() {
     expect![[r#"
           disputed  different definitions of object /lb/web, none counts until they agree: /lb/web/hosts is two.test by host host-b; web.test for one (lb) on this host
     "#]].assert_eq(&attention(hosts.first()));
+    for host in &hosts.all {
+        host.wait_until_it_says(&["explain", "/lb/web"], "different definitions");
+    }
     hosts.first().explains("/lb/web/hosts", expect![[r#"
         object /lb/web
         disputed: there are different definitions, and none counts until they agree

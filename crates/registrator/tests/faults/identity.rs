@@ -43,7 +43,7 @@ fn the_second_refuses_and_the_first_is_not_disturbed() {
         return;
     };
     world.run(&["aa"]);
-    let named = ["--host-id=one", "--lease-ttl=5s"];
+    let named = ["--host-id=one", "--lease-ttl=30s"];
     let mut first = world.launch_with(&named);
     let before = world.wait_for_truth(&first);
     let second = world.launch_with(&named);
@@ -60,9 +60,10 @@ fn two_names_share_one_etcd() {
         return;
     };
     world.run(&["aa"]);
-    let first = world.launch_with(&["--host-id=one", "--on-exit=release"]);
+    let named = |name| [name, "--on-exit=release", "--lease-ttl=30s"];
+    let first = world.launch_with(&named("--host-id=one"));
     let before = world.wait_for_truth(&first);
-    let second = world.launch_with(&["--host-id=two", "--on-exit=release"]);
+    let second = world.launch_with(&named("--host-id=two"));
     second.wait_for_words("registering under a new lease", 1);
     let claims = || world.list("/registrator/claims/").kvs.len();
     world.wait_for_nodes("a claim of the second", &second, |_| claims() == 1);
@@ -87,9 +88,9 @@ fn a_killed_process_is_taken_over_though_etcd_restarts_meanwhile() {
     let named = ["--host-id=one", "--lease-ttl=10s"];
     let first = world.launch_with(&named);
     let before = world.wait_for_truth(&first);
-    first.kill();
-    let mut second = world.launch_with(&named);
+    let mut second = world.launch_with(&[&named[..], &["--on-conflict=wait"]].concat());
     second.wait_for_words("this host id is in use by", 1);
+    first.kill();
     world.etcd.kill();
     second.wait_for_words("waiting for etcd", 1);
     // The fault is that so much time passes.

@@ -15,9 +15,9 @@ fn the_nodes_of_a_killed_process_end_with_their_lease() {
     let killed = Instant::now();
     program.kill();
     let first = recorder.next(NODES);
-    // etcd may be late, but not early: the last renewal is at most a second old.
+    // etcd may be late, but not early: the last renewal is about a second old at most.
     assert!(
-        killed.elapsed() + TTL / 4 > TTL,
+        killed.elapsed() + TTL / 2 > TTL,
         "after {:?}",
         killed.elapsed()
     );

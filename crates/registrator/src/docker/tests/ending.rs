@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fake_docker::{DEADLINE, FakeDocker, event, host, id, inspect};
-use super::watched::{Watched, barrier, block_on, client, line, quick};
+use super::watched::{NEVER, Watched, barrier, block_on, client, inspects_held, line, quick};
 use crate::docker::watch;
 
 /// A daemon with this many containers, and a watch that has seen their list.
@@ -19,9 +19,6 @@ fn following(count: usize, ended_rest: Duration) -> (FakeDocker, Watched) {
     (fake, watched)
 }
 
-/// Longer than any test.
-const NEVER: Duration = Duration::from_secs(100_000);
-
 fn set_state(fake: &FakeDocker, status: &str) {
     let state = json!({"Running": status == "running", "Status": status});
     fake.change(|world| world.containers.get_mut(&id(1)).unwrap()["State"] = state);
@@ -33,7 +30,7 @@ fn the_end_is_reported_before_the_engine_answers() {
     fake.change(|world| world.hold_inspects = true);
     fake.send(&event(1, "die"));
     watched.expect(&["apply c1 exited bridge"]);
-    assert_eq!(fake.world().inspects(), 0);
+    assert_eq!(inspects_held(&fake, &mut watched), 0);
 }
 
 #[test]
@@ -189,9 +186,7 @@ fn the_end_of_an_earlier_process_ends_nothing() {
 fn an_end_while_the_list_is_read() {
     let fake = FakeDocker::start(2);
     fake.change(|world| world.hold_inspects = true);
-    let (timeouts, mut settings) = quick();
-    settings.list_patience = NEVER;
-    let mut watched = Watched::start(&host(&fake.socket()), (timeouts, settings));
+    let mut watched = Watched::start(&host(&fake.socket()), quick());
     fake.until("both inspects wait", |world| world.inspecting == 2);
     fake.send(&event(1, "die"));
     // The next ping comes some time after the last event that was read.

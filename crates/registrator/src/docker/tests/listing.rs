@@ -3,11 +3,23 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::docker::WatchSettings;
+
 use super::fake_docker::{FakeDocker, Reply, event, host, id, inspect};
 use super::watched::{Watched, block_on, client, quick};
 
 fn watched(fake: &FakeDocker) -> Watched {
     Watched::start(&host(&fake.socket()), quick())
+}
+
+/// A list waits for an inspect no longer than this.
+fn watched_for(fake: &FakeDocker, list_patience: Duration) -> Watched {
+    let (timeouts, settings) = quick();
+    let settings = WatchSettings {
+        list_patience,
+        ..settings
+    };
+    Watched::start(&host(&fake.socket()), (timeouts, settings))
 }
 
 #[test]
@@ -141,7 +153,7 @@ fn containers_whose_inspects_hang_hold_up_nobody() {
         let hangs = (1..=20).any(|number| path.contains(&id(number)));
         hangs.then_some(Reply::Hang)
     });
-    let mut watched = watched(&fake);
+    let mut watched = watched_for(&fake, Duration::from_secs(1));
     watched.until("done");
     let listed = watched
         .seen
@@ -166,7 +178,7 @@ fn a_list_that_is_completed_without_a_container_tells_that_it_comes() {
         path.ends_with("/json")
             .then(|| Reply::Status(500, r#"{"message":"busy"}"#.to_owned()))
     });
-    let mut watched = watched(&fake);
+    let mut watched = watched_for(&fake, Duration::from_secs(1));
     watched.until("coming 000000000001");
     watched.expect(&["done"]);
 }
@@ -223,9 +235,7 @@ fn one_container_that_cannot_be_inspected_does_not_keep_the_rest_for_ever() {
         let broken = path.contains(&id(1)) && world.api_version == "1.41";
         broken.then(|| Reply::Status(500, r#"{"message":"no such device"}"#.to_owned()))
     });
-    let (timeouts, mut settings) = quick();
-    settings.list_patience = Duration::from_millis(300);
-    let mut watched = Watched::start(&host(&fake.socket()), (timeouts, settings));
+    let mut watched = watched_for(&fake, Duration::from_secs(2));
     watched.until("done");
     let failed = "failed 000000000001: Docker answered the inspect request with 500 Internal Server Error: no such device";
     assert!(

@@ -1,10 +1,19 @@
 //! A daemon that is absent, goes, stalls, comes back: waited for, told once, and read anew completely.
 
+use std::time::Duration;
+
 use super::fake_docker::{FakeDocker, Reply, event, host, id, inspect};
 use super::watched::{Watched, quick};
 
 fn watched(fake: &FakeDocker) -> Watched {
     Watched::start(&host(&fake.socket()), quick())
+}
+
+/// Waits for a ping no longer than this.
+fn impatient(fake: &FakeDocker) -> Watched {
+    let (mut timeouts, settings) = quick();
+    timeouts.ping = Duration::from_secs(1);
+    Watched::start(&host(&fake.socket()), (timeouts, settings))
 }
 
 #[test]
@@ -90,7 +99,7 @@ fn an_ended_stream_alone_is_told_once() {
 #[test]
 fn a_stream_that_ends_with_its_daemon_is_a_loss() {
     let fake = FakeDocker::start(1);
-    let mut watched = watched(&fake);
+    let mut watched = impatient(&fake);
     watched.until("done");
     fake.script(|_, path| path.ends_with("/_ping").then_some(Reply::Hang));
     fake.end_streams();
@@ -113,10 +122,10 @@ fn nonsense_on_the_stream_is_a_loss() {
 #[test]
 fn a_stalled_daemon_is_noticed() {
     let fake = FakeDocker::start(1);
-    let mut watched = watched(&fake);
+    let mut watched = impatient(&fake);
     watched.until("done");
     fake.script(|_, _| Some(Reply::Hang));
-    watched.expect(&["lost: Docker did not answer the ping request within 0.3 s"]);
+    watched.expect(&["lost: Docker did not answer the ping request within 1 s"]);
     fake.script(|_, _| None);
     watched.expect(&["connected 1.41", "init", "listed c1 running bridge", "done"]);
 }

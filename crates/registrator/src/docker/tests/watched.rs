@@ -25,14 +25,17 @@ pub(crate) struct Watched {
     pub(crate) seen: Vec<String>,
 }
 
-/// Times that make trouble pass quickly.
+/// Longer than any test.
+pub(crate) const NEVER: Duration = Duration::from_secs(100_000);
+
+/// Times that make trouble pass quickly. That something takes long is no trouble: the machine may be busy.
 pub(crate) fn quick() -> (Timeouts, WatchSettings) {
     let ms = Duration::from_millis;
     let timeouts = Timeouts {
         connect: ms(2000),
         request: ms(5000),
         list: ms(5000),
-        ping: ms(300),
+        ping: ms(5000),
     };
     let backoff = Backoff {
         first: ms(10),
@@ -41,6 +44,7 @@ pub(crate) fn quick() -> (Timeouts, WatchSettings) {
     let settings = WatchSettings {
         backoff,
         ping_after: ms(500),
+        list_patience: NEVER,
         ..WatchSettings::default()
     };
     (timeouts, settings)
@@ -203,6 +207,17 @@ pub(crate) fn barrier(fake: &FakeDocker, watched: &mut Watched) {
         world.send(&event(99, "create"));
     });
     watched.expect(&["apply barrier running bridge"]);
+}
+
+/// How many inspects were asked for so far, while they are held: those that what happened before costs.
+pub(crate) fn inspects_held(fake: &FakeDocker, watched: &mut Watched) -> usize {
+    fake.change(|world| {
+        world.containers.insert(id(98), inspect(98, "held"));
+        world.send(&event(98, "start"));
+    });
+    watched.expect(&[&format!("coming {:012x}", 98)]);
+    fake.until("its inspect waits", |world| world.asks_for(98));
+    fake.world().inspects() - 1
 }
 
 /// An update as a line of text.

@@ -5,11 +5,13 @@
 //! which are one for the etcd provider, it is 404.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{DEFAULTS, Traefik, serve};
 use crate::dockerd::Dockerd;
 use crate::etcd::Kind;
 use crate::http;
+use crate::process::{PATIENCE, Process};
 use crate::world::eventually;
 
 /// Containers that share names.
@@ -349,6 +351,7 @@ fn nobody_gets_another_ones_answer() {
     let provider = format!("--providers.docker.endpoint={}", world.docker.host());
     let reference = Traefik::start(&[provider]).unwrap();
     start(&[&world.docker]);
+    expect_told(COPIES, &[&world.registrator]);
     let logs = [&reference.process, &traefik.process, &world.registrator];
     for copies in COPIES {
         for (host, answers) in copies.answers {
@@ -358,7 +361,6 @@ fn nobody_gets_another_ones_answer() {
                 eventually(host, &logs, ask, |found| *found == words(expected));
             }
         }
-        expect_told(copies, &world.registrator.log());
     }
     // Whose router uses what nobody has is told, too.
     let log = world.registrator.log();
@@ -367,7 +369,8 @@ fn nobody_gets_another_ones_answer() {
     assert!(log.lines().any(told), "{log}");
     // It was no accident of the order in which all came.
     for (host, answers) in COPIES.iter().flat_map(|copies| copies.answers) {
-        assert_eq!(asked(&traefik, host), words(answers), "{host}");
+        let found = asked_within(PATIENCE, &traefik, host);
+        assert_eq!(found, words(answers), "{host}");
     }
 
     // Who remains is served.
@@ -394,6 +397,7 @@ fn nobody_gets_an_answer_of_another_host() {
         return;
     };
     start(&[&world.docker, &other.docker]);
+    expect_told(COPIES, &[&world.registrator, &other.registrator]);
     let logs = [&traefik.process, &world.registrator, &other.registrator];
     let expect = |host: &str, answers: &[&str]| {
         let ask = || asked(&traefik, host);
@@ -403,10 +407,9 @@ fn nobody_gets_an_answer_of_another_host() {
         expect(host, answers);
     }
     for (host, answers) in COPIES.iter().flat_map(|copies| copies.answers) {
-        assert_eq!(asked(&traefik, host), words(answers), "{host}");
+        let found = asked_within(PATIENCE, &traefik, host);
+        assert_eq!(found, words(answers), "{host}");
     }
-    let log = world.registrator.log() + &other.registrator.log();
-    COPIES.iter().for_each(|copies| expect_told(copies, &log));
 
     other.docker.docker(&["stop", "three-b", "wiki"]);
     expect("three.test", &["three-a", "three-c"]);
@@ -437,7 +440,12 @@ fn start(hosts: &[&Dockerd]) {
 
 /// The different answers to eight requests; those that are none as their status.
 fn asked(traefik: &Traefik, host: &str) -> BTreeSet<String> {
-    let ask = |_| match http::get(traefik.web, host, "/") {
+    asked_within(Duration::from_secs(1), traefik, host)
+}
+
+/// The same, for who does not ask again.
+fn asked_within(patience: Duration, traefik: &Traefik, host: &str) -> BTreeSet<String> {
+    let ask = |_| match http::get_within(patience, traefik.web, host, "/") {
         Ok((200, body)) => body,
         Ok((status, _)) => status.to_string(),
         Err(error) => error,
@@ -453,14 +461,15 @@ fn words(containers: &[&str]) -> BTreeSet<String> {
     containers.iter().map(word).collect()
 }
 
-/// Whoever runs the containers reads which object it is, and which containers disagree.
+/// Waits until whoever runs the containers can read which objects are in conflict.
 #[track_caller]
-pub(super) fn expect_told(copies: &Copies, log: &str) {
-    assert!(is_told(copies, log), "{:?}\n{log}", copies.conflict);
+pub(super) fn expect_told(copies: &[Copies], registrators: &[&Process]) {
+    let told = || -> String { registrators.iter().map(|it| it.log()).collect() };
+    let all = |log: &String| copies.iter().all(|copies| is_told(copies, log));
+    _ = eventually("all conflicts to be told", registrators, told, all);
 }
 
-/// Whether the log tells of the conflict, if there is one.
-pub(super) fn is_told(copies: &Copies, log: &str) -> bool {
+fn is_told(copies: &Copies, log: &str) -> bool {
     let told = |object: &&str| {
         let is = |line: &str| line.contains(" WARN ") && line.contains(object);
         log.lines().any(is)

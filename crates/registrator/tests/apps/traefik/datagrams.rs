@@ -4,12 +4,12 @@
 //! there is no other, whichever provider it was from.
 
 use super::DEFAULTS;
-use super::copied::{Copies, is_told};
+use super::copied::{Copies, expect_told};
 use super::doors::Doors;
 use super::transports::{perl, serve_udp};
 use crate::dockerd::Dockerd;
 use crate::etcd::Kind;
-use crate::process::{Process, find};
+use crate::process::find;
 use crate::world::{World, eventually};
 
 const DOORS: &[&str] = &[
@@ -119,7 +119,7 @@ fn nobody_gets_the_answer_of_another_container() {
         return;
     };
     start(&[&world.docker]);
-    expect_all_told(&[&world.registrator]);
+    expect_told(COPIES, &[&world.registrator]);
     let docker = format!("--providers.docker.endpoint={}", world.docker.host());
     let theirs = Doors::open(docker, DOORS).unwrap();
     let ours = Doors::on_etcd(&world.etcd, DOORS).unwrap();
@@ -167,7 +167,7 @@ fn nobody_gets_the_answer_of_another_host() {
         return;
     };
     start(&[&world.docker, &other.docker]);
-    expect_all_told(&[&world.registrator, &other.registrator]);
+    expect_told(COPIES, &[&world.registrator, &other.registrator]);
     let ours = Doors::on_etcd(&world.etcd, DOORS).unwrap();
     let logs = [
         &ours.traefik.process,
@@ -214,17 +214,4 @@ fn start(hosts: &[&Dockerd]) {
             serve_udp(docker, &perl, name, &labels);
         }
     }
-}
-
-/// Waits until all conflicts are known.
-#[track_caller]
-fn expect_all_told(registrators: &[&Process]) {
-    let told = || {
-        registrators
-            .iter()
-            .map(|registrator| registrator.log())
-            .collect::<String>()
-    };
-    let all = |log: &String| COPIES.iter().all(|copies| is_told(copies, log));
-    _ = eventually("all conflicts are told", registrators, told, all);
 }

@@ -12,8 +12,11 @@ use super::Traefik;
 use super::copied::Copies;
 use crate::etcd::Etcd;
 use crate::ports::free_port;
-use crate::process::Process;
+use crate::process::{PATIENCE, Process};
 use crate::world::eventually;
+
+/// How long an answer is waited for where nobody is to answer, or all are asked again.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A Traefik with entry points besides those that each has: `left`, or `left/udp` for UDP.
 pub(super) struct Doors {
@@ -44,7 +47,7 @@ impl Doors {
     /// Waits until these containers answer there, and no other; nobody, if there are none.
     #[track_caller]
     pub(super) fn expect(&self, logs: &[&Process], door: &str, answers: &[&str]) {
-        let ask = || self.asked(door);
+        let ask = || self.asked(door, MOMENT);
         _ = eventually(door, logs, ask, |found| *found == who(answers));
     }
 
@@ -52,16 +55,17 @@ impl Doors {
     #[track_caller]
     pub(super) fn expect_all(&self, copies: &[Copies]) {
         for (door, answers) in copies.iter().flat_map(|copies| copies.answers) {
-            assert_eq!(self.asked(door), who(answers), "{door}");
+            let patience = if answers.is_empty() { MOMENT } else { PATIENCE };
+            assert_eq!(self.asked(door, patience), who(answers), "{door}");
         }
     }
 
-    /// Who answers there, of several times: at an entry point, or else at `db` to a connection with TLS to a host of this name.
-    fn asked(&self, door: &str) -> BTreeSet<String> {
+    /// Who answers there within this time, of several times: at an entry point, or else at `db` to a connection with TLS to a host of this name.
+    fn asked(&self, door: &str, patience: Duration) -> BTreeSet<String> {
         match self.at.get(door) {
-            Some(address) if door.ends_with("/udp") => datagrams(*address),
-            Some(address) => connections(*address, b"who?\n\n"),
-            None => connections(self.traefik.tcp, &hello(door)),
+            Some(address) if door.ends_with("/udp") => datagrams(*address, patience),
+            Some(address) => connections(*address, b"who?\n\n", patience),
+            None => connections(self.traefik.tcp, &hello(door), patience),
         }
     }
 }
@@ -85,12 +89,10 @@ fn hello(host: &str) -> Vec<u8> {
     hello
 }
 
-fn connections(address: SocketAddr, hello: &[u8]) -> BTreeSet<String> {
+fn connections(address: SocketAddr, hello: &[u8], patience: Duration) -> BTreeSet<String> {
     let connection = |_| {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(1)))
-            .unwrap();
+        stream.set_read_timeout(Some(patience)).unwrap();
         let mut answer = [0; 100];
         // A connection that is reset is one that nobody serves.
         let read = stream
@@ -101,14 +103,14 @@ fn connections(address: SocketAddr, hello: &[u8]) -> BTreeSet<String> {
     (0..8).map(connection).collect()
 }
 
-fn datagrams(address: SocketAddr) -> BTreeSet<String> {
+fn datagrams(address: SocketAddr, patience: Duration) -> BTreeSet<String> {
     let sockets: Vec<UdpSocket> = (0..8)
         .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
         .collect();
     for socket in &sockets {
         socket.send_to(b"who?", address).unwrap();
     }
-    let deadline = Instant::now() + Duration::from_secs(1);
+    let deadline = Instant::now() + patience;
     let answer = |socket: &UdpSocket| {
         let rest = deadline.saturating_duration_since(Instant::now());
         let rest = rest.max(Duration::from_millis(1));

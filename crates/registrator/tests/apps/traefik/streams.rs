@@ -259,6 +259,7 @@ fn nobody_reaches_another_container() {
     let docker = format!("--providers.docker.endpoint={}", world.docker.host());
     let theirs = Doors::open(docker, DOORS).unwrap();
     start(&[&world.docker]);
+    expect_told(COPIES, &[&world.registrator]);
     let logs = [
         &theirs.traefik.process,
         &ours.traefik.process,
@@ -269,7 +270,6 @@ fn nobody_reaches_another_container() {
             theirs.expect(&logs, door, copies.of_docker(door).unwrap_or(answers));
             ours.expect(&logs, door, answers);
         }
-        expect_told(copies, &world.registrator.log());
     }
     // It was no accident of the order in which all came.
     ours.expect_all(COPIES);
@@ -302,6 +302,7 @@ fn nobody_reaches_a_container_of_another_host() {
         return;
     };
     start(&[&world.docker, &other.docker]);
+    expect_told(COPIES, &[&world.registrator, &other.registrator]);
     let logs = [
         &ours.traefik.process,
         &world.registrator,
@@ -311,8 +312,6 @@ fn nobody_reaches_a_container_of_another_host() {
         ours.expect(&logs, door, answers);
     }
     ours.expect_all(COPIES);
-    let log = world.registrator.log() + &other.registrator.log();
-    COPIES.iter().for_each(|copies| expect_told(copies, &log));
 
     other.docker.docker(&["stop", "list-b"]);
     let list = || ours.traefik.objects().remove("tcp/middlewares lan");
