@@ -31,8 +31,14 @@ address_of() { docker inspect --format '{{(index .NetworkSettings.Networks "regi
 # As the comment in compose.yml says.
 has_name() { [ "$(inside dig +short +time=1 +tries=1 @127.0.0.1 -p 1053 whoami.skydns.local)" = "$(address_of registrator_whoami_1)" ]; }
 has_route() { [ "$(inside curl -s -m 2 -H 'Host: whoami.localhost' http://127.0.0.1:8080/)" = "This is whoami." ]; }
-says_ready() { inside curl -s -m 2 http://127.0.0.1:9790/api/v1/status | grep -q '"ready": *true'; }
-has_no_name() { inside dig +time=1 +tries=1 @127.0.0.1 -p 1053 whoami.skydns.local | grep -q 'status: NXDOMAIN'; }
+says_ready() {
+    local status
+    status=$(inside curl -s -m 2 http://127.0.0.1:9790/api/v1/status) && grep -q '"ready": *true' <<<"$status"
+}
+has_no_name() {
+    local answer
+    answer=$(inside dig +time=1 +tries=1 @127.0.0.1 -p 1053 whoami.skydns.local) && grep -q 'status: NXDOMAIN' <<<"$answer"
+}
 
 stack_answers() {
     wait_until "CoreDNS answers for whoami" has_name

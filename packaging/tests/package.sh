@@ -18,9 +18,10 @@ nodes() { etcdctl_inside get --prefix /skydns "$@"; }
 # Each key with the revision of its last change.
 revisions() { nodes --write-out=fields | grep -E '^"(Key|ModRevision)"'; }
 
-has_node() { nodes --keys-only | grep -qF "/$1/"; }
+# Each reads all of it first: grep ends at the first match, and the program before it in a pipe would fail.
+has_node() { local keys && keys=$(nodes --keys-only) && grep -qF "/$1/" <<<"$keys"; }
 has_none() { local keys && keys=$(nodes --keys-only) && [ -z "$keys" ]; }
-log_has() { on_host journalctl --quiet --no-pager --unit "$NAME" | grep -qE "$1"; }
+log_has() { local log && log=$(on_host journalctl --quiet --no-pager --unit "$NAME") && grep -qE "$1" <<<"$log"; }
 is_up() { case $(on_host systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) return 1 ;; esac; }
 state_is() { [ "$(on_host systemctl is-active "$NAME")" = "$1" ]; }
 
@@ -101,7 +102,8 @@ upgraded() {
     assert on_host grep -q '^# changed in the newer' "$ETC/policies/vulcand.star"
 }
 
-assert_absent() { ! has_node "$1"; }
+# An etcd that does not answer has no node, and has none gone either.
+assert_absent() { local keys && keys=$(nodes --keys-only) && ! grep -qF "/$1/" <<<"$keys"; }
 
 removed() {
     on_host dpkg --remove "$NAME"

@@ -31,11 +31,15 @@ has_a_size() {
     echo "dist/$NAME has $size bytes"
 }
 
-# It is found by the one that has none.
+# It is found by the one that has none. All is read first: grep ends at the first match, and readelf would fail in a pipe.
 has_its_lines_beside() {
-    readelf --debug-dump=links "dist/$NAME" | grep -qF "$NAME.debug" || fail "the program does not name its file of lines"
-    readelf --sections --wide "dist/$NAME.debug" | grep -q '\.debug_line' || fail "there are no lines in $NAME.debug"
-    ! readelf --sections --wide "dist/$NAME" | grep -q '\.symtab' || fail "the program has symbols"
+    local links lines sections
+    links=$(readelf --debug-dump=links "dist/$NAME")
+    grep -qF "$NAME.debug" <<<"$links" || fail "the program does not name its file of lines"
+    lines=$(readelf --sections --wide "dist/$NAME.debug")
+    grep -q '\.debug_line' <<<"$lines" || fail "there are no lines in $NAME.debug"
+    sections=$(readelf --sections --wide "dist/$NAME")
+    ! grep -q '\.symtab' <<<"$sections" || fail "the program has symbols"
 }
 
 runs_in_an_empty_root() {

@@ -7,14 +7,14 @@ readonly ROOTS=$PWD/.cache/roots
 readonly TOOLS="gcc libc6-dev ca-certificates ruby haproxy"
 
 make_root() {
-    local name=$1 release mirror
+    local name=$1 release mirrors
     shift
     ! [ "$(cat "$ROOTS/$name.packages" 2>/dev/null)" = "$*" ] || return 0
     release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    # From where this machine has its own packages.
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" | head -n 1)
+    # From where this machine has its own packages: the first.
+    mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release")
     rm -rf "${ROOTS:?}/$name"
     mkdir -p "$ROOTS"
-    mmdebstrap --quiet --variant=minbase --include="$(IFS=, && echo "$*")" "$release" "$ROOTS/$name" "$mirror"
+    mmdebstrap --quiet --variant=minbase --include="$(IFS=, && echo "$*")" "$release" "$ROOTS/$name" "${mirrors%%$'\n'*}"
     echo "$*" >"$ROOTS/$name.packages"
 }
