@@ -40,16 +40,21 @@ use super::{Credentials, EtcdClient, Settings};
 use server::{Etcd, PATIENCE};
 use std::time::{Duration, Instant};
 
+/// A TTL that no test outlives.
+const LONG: Duration = Duration::from_secs(60);
+/// A TTL whose end is waited for. The beacon has half of it and is renewed each second.
+const SHORT: Duration = Duration::from_secs(10);
+
 impl Etcd {
     /// The same as the program's kind of address.
     pub fn endpoint(&self) -> EtcdEndpoint {
         EtcdEndpoint::parse(&self.url()).unwrap()
     }
 
-    /// Settings for this server and a node called `node`, with a TTL of 5 s.
+    /// Settings for this server and a node called `node`, with a TTL that no test outlives: on a busy machine a renewal may be late.
     pub fn settings(&self, node: &str) -> Settings {
         let mut settings = Settings::new(vec![self.endpoint()], node);
-        settings.lease_ttl = Duration::from_secs(5);
+        settings.lease_ttl = LONG;
         settings.host = "test-host".into();
         if let Some(tls) = &self.variant().tls {
             settings.tls.ca = Some(tls.ca.clone());
@@ -57,6 +62,14 @@ impl Etcd {
             settings.tls.key = Some(tls.client.1.clone());
         }
         settings
+    }
+
+    /// The same with a TTL whose end is waited for.
+    pub fn settings_that_end(&self, node: &str) -> Settings {
+        Settings {
+            lease_ttl: SHORT,
+            ..self.settings(node)
+        }
     }
 
     /// The program's own client of this server.

@@ -91,6 +91,9 @@ fn a_restart_is_noticed(mut world: World) {
     );
     world.run("web", &[]);
     world.start();
+    world.wait_until("the time of the first start", |world| {
+        world.node("/t/web").is_some()
+    });
     let first = world.node("/t/web").unwrap().value;
     let started = || {
         world.docker().docker(&[
@@ -181,7 +184,8 @@ fn what_changes_nothing_writes_nothing(mut world: World) {
     world.wait_until("health", |world| {
         log(world, ".State.Health.Status") == "healthy"
     });
-    let (revision, lines) = (world.revision(), world.program().lines(&[]).len());
+    world.program().wait_for_line(&["registered /t/web"]);
+    let (revision, lines) = (world.revision(), world.lines(&[]).len());
     // Docker remembers the last five probes.
     let first = "(index .State.Health.Log 0).Start";
     let probe = log(&world, first);
@@ -194,7 +198,7 @@ fn what_changes_nothing_writes_nothing(mut world: World) {
     world.program().wait_for_line(&["registered /t/barrier"]);
     let barrier = Change::Put("/t/barrier".into(), "running".into());
     assert_eq!(world.history(revision), [barrier]);
-    let logged = world.program().lines(&[]).split_off(lines);
+    let logged = world.lines(&[]).split_off(lines);
     assert_eq!(logged.len(), 1, "{logged:#?}");
 }
 
@@ -222,7 +226,9 @@ fn two_hundred_containers(mut world: World) {
     // Half of them before the program and half of them while it runs.
     run(&world, 0);
     world.start();
-    assert_eq!(registered(&world), expected(HALF));
+    world.wait_until("half of all nodes", |world| {
+        registered(world) == expected(HALF)
+    });
     run(&world, HALF);
     world.wait_until("all nodes", |world| registered(world) == expected(2 * HALF));
     let filter = format!("label=world={}", world.name);
@@ -250,7 +256,7 @@ fn a_crash_loop_has_nodes_while_it_runs(mut world: World) {
         "--name",
         &name,
     ];
-    let run = [&run[..], &["busybox", "sh", "-c", "sleep 1; exit 1"]].concat();
+    let run = [&run[..], &["busybox", "sh", "-c", "sleep 3; exit 1"]].concat();
     world.docker().docker(&run);
     world.wait_for_nodes("/t/", &[("/t/loop", "running")]);
     let state = "--format={{.State.Running}} {{.State.Restarting}} {{.State.Pid}}";

@@ -46,6 +46,7 @@ fn a_container_that_ignores_its_stop_signal_returns(mut world: World) {
     with_policies(&world);
     world.run("web", &["--stop-signal=TERM", "--stop-timeout=1"]);
     world.start();
+    world.wait_for_nodes("/t/", &[(DRAINED, "1"), PLAIN]);
     let before = world.revision();
     let signal = |signal: &str| {
         let signal = format!("--signal={signal}");

@@ -2,7 +2,8 @@
 //! simulated, because a real one has no such containers at hand.
 
 use crate::engine::Engine;
-use crate::program::{Program, free_address, wait_for};
+use crate::etcd::ports::free_port;
+use crate::program::{Program, wait_for};
 
 /// In bytes, of all of the process.
 const MOST: u64 = 150_000_000;
@@ -30,7 +31,7 @@ impl Crowd {
         let arguments = [
             "run".to_owned(),
             format!("--docker-host={}", engine.host()),
-            format!("--embedded-listen={}", free_address()),
+            format!("--embedded-listen={}", free_port()),
             format!("--policies={}", text(path("crowd.star"))),
             format!("--services={}", text(path("services"))),
             "--host-id=crowd".to_owned(),

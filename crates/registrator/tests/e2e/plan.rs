@@ -47,6 +47,9 @@ fn a_plan_tells_what_run_does(mut world: World) {
         world.run(name, &[]);
     }
     world.start();
+    let began = ["change", "delete", "keep"].map(|name| format!("/t/{name}"));
+    let began = began.each_ref().map(|key| (key.as_str(), "running"));
+    world.wait_for_nodes("/t/", &began);
     world.program_mut().terminate();
     world
         .docker()
@@ -87,9 +90,15 @@ fn a_plan_tells_what_run_does(mut world: World) {
     world.delete("/t/blocked");
     world.start();
     // What nobody asks for goes after the first sync.
-    world.wait_until("what was deleted to be gone", |world| {
-        world.node("/t/delete").is_none()
-    });
+    world.wait_for_nodes(
+        "/t/",
+        &[
+            ("/t/blocked", "running"),
+            ("/t/change", "paused"),
+            ("/t/create", "running"),
+            ("/t/keep", "running"),
+        ],
+    );
     let revision = world.revision();
     let (code, json) = plan(&world, &["--json", "--exit-code"]);
     assert_eq!(code, Some(0), "{json}");
@@ -126,6 +135,7 @@ fn a_plan_asks_the_embedded_etcd(mut world: World) {
     let (_, json) = plan(&world, &["--json"]);
     assert_eq!(actions(&json), expected(&[("/t/web", "1", "create")]));
     world.start();
+    world.wait_for_nodes("/t/", &[("/t/web", "1")]);
     let (_, json) = plan(&world, &["--json"]);
     assert_eq!(actions(&json), expected(&[("/t/web", "1", "keep")]));
 }

@@ -136,6 +136,7 @@ fn hand_edits_are_repaired(mut world: World) {
     world.policy("p", &crate::by_name("\"ours\""));
     world.run("web", &[]);
     world.start();
+    world.wait_for_nodes("/t/", &[("/t/web", "ours")]);
     let lease = world.node("/t/web").unwrap().lease;
     world.delete("/t/web");
     world

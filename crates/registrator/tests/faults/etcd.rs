@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used)]
 
+use crate::support::ports::free_port;
 use crate::world::{NODES, TTL, World, block_on};
 use etcd_api::request_op::Request;
 use etcd_api::{PutRequest, RequestOp, TxnRequest};
@@ -163,9 +164,7 @@ fn a_dead_endpoint_is_passed_over() {
         return;
     };
     world.run(&["aa"]);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let dead = format!("http://{}", listener.local_addr().expect("a port"));
-    drop(listener);
+    let dead = format!("http://{}", free_port());
     for endpoints in [[dead.clone(), world.etcd.url()], [world.etcd.url(), dead]] {
         let program = world.launch_at(&endpoints.join(","), &["--on-exit", "release"]);
         world.wait_for_names(&program, &["aa"]);

@@ -8,7 +8,7 @@ use etcd_api::maintenance_client::MaintenanceClient;
 use etcd_api::{RangeRequest, StatusRequest, StatusResponse};
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -158,11 +158,17 @@ impl Cluster {
 
     /// Gives the lead to another member, which all are told of.
     pub(crate) fn move_leader(&self) -> usize {
-        let (leader, next) = (self.leader(), (self.leader() + 1) % MEMBERS);
-        let header = status_of(&self.url(next)).and_then(|state| state.header);
-        let id = format!("{:x}", header.expect("a member that answers").member_id);
-        self.etcdctl(leader, &["move-leader", &id]);
-        next
+        // A leader that is elected meanwhile makes it fail.
+        let moved = || {
+            let leader = self.leader();
+            let next = (leader + 1) % MEMBERS;
+            let id = status_of(&self.url(next))?.header?.member_id;
+            let output = self.run_etcdctl(leader, &["move-leader", &format!("{id:x}")]);
+            output.status.success().then_some(next)
+        };
+        wait_for("a member that takes the lead", moved, || {
+            format!("{} leads", self.leader())
+        })
     }
 
     /// Ends a lease, and with it all its keys.
@@ -171,11 +177,16 @@ impl Cluster {
     }
 
     fn etcdctl(&self, member: usize, arguments: &[&str]) {
+        let output = self.run_etcdctl(member, arguments);
+        assert!(output.status.success(), "etcdctl {arguments:?}: {output:?}");
+    }
+
+    /// Runs `etcdctl`, which may fail.
+    fn run_etcdctl(&self, member: usize, arguments: &[&str]) -> Output {
         let mut command = Command::new("etcdctl");
         let at = ["--endpoints", &self.url(member)];
         command.env("ETCDCTL_API", "3").args(at).args(arguments);
-        let output = command.output().expect("etcdctl runs");
-        assert!(output.status.success(), "etcdctl {arguments:?}: {output:?}");
+        command.output().expect("etcdctl runs")
     }
 }
 

@@ -10,7 +10,6 @@
 )]
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -58,14 +57,6 @@ static RUNTIME: LazyLock<tokio::runtime::Handle> = LazyLock::new(|| {
 /// Runs a future to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.block_on(future)
-}
-
-/// An address of the loopback on which nothing listens.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }
 
 /// A program that was started, with its output in files. Killed when dropped.

@@ -12,8 +12,9 @@
 )]
 
 use crate::dockerd::Dockerd;
+use crate::etcd::ports::free_port;
 use crate::etcd::{self, Client, Etcd, Variant, Version};
-use crate::program::{DEADLINE, Program, block_on, free_address, registrator, wait_for};
+use crate::program::{DEADLINE, Program, block_on, registrator, wait_for};
 use etcd_api::{
     DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchRequest,
     event::EventType, request_op, watch_client::WatchClient, watch_request,
@@ -58,7 +59,7 @@ impl EtcdServer {
             EtcdKind::V3_4 => Version::V3_4,
             EtcdKind::V3_5 => Version::V3_5,
             EtcdKind::V3_6 => Version::V3_6,
-            EtcdKind::Embedded => return Some(EtcdServer::Embedded(free_address())),
+            EtcdKind::Embedded => return Some(EtcdServer::Embedded(free_port())),
             EtcdKind::Given => return given().map(EtcdServer::Given),
         };
         let mut found = None;
@@ -147,6 +148,17 @@ impl Change {
     }
 }
 
+/// The name of a world of this process; for no number, what all of them begin with.
+fn world_name(number: &str) -> String {
+    format!("w{}-{number}", std::process::id())
+}
+
+/// Whether a line names this world, and not just one whose number begins as this one's.
+fn names(line: &str, world: &str) -> bool {
+    let mut behind = line.split(world).skip(1);
+    behind.any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+}
+
 /// Everything that the program needs, and the program.
 pub(crate) struct World {
     /// Unique among all worlds: containers, networks and keys may be named after it.
@@ -195,7 +207,7 @@ impl World {
         }
         let client = block_on(async { Client::at(&etcd.url()) });
         World {
-            name: format!("w{}-{number}", std::process::id()),
+            name: world_name(&number.to_string()),
             arguments: Vec::new(),
             variables: Vec::new(),
             etcd,
@@ -340,6 +352,15 @@ impl World {
         self.program.as_mut().expect("it was started")
     }
 
+    /// The lines of the program's log with all of these words. Other tests use the same engine: what it says of their containers is none
+    /// of this one's.
+    pub(crate) fn lines(&self, words: &[&str]) -> Vec<String> {
+        let any = world_name("");
+        let mut lines = self.program().lines(words);
+        lines.retain(|line| !line.contains(&any) || names(line, &self.name));
+        lines
+    }
+
     /// Runs a command such as `plan` with these arguments to its end.
     pub(crate) fn command(&self, command: &str, args: &[&str]) -> Output {
         let mut program = registrator(self.folder());
@@ -395,14 +416,20 @@ impl World {
         })
     }
 
-    /// Keys and values below a prefix. Empty while etcd does not answer.
+    /// Keys and values below a prefix.
+    #[track_caller]
     pub(crate) fn nodes(&self, prefix: &str) -> BTreeMap<String, String> {
-        let listing = block_on(self.client.range_prefix(prefix));
-        let kvs = listing.map(|listing| listing.kvs).unwrap_or_default();
+        let found = || self.nodes_now(prefix);
+        let log = || self.program.as_ref().map(Program::log);
+        wait_for("an answer of etcd", found, || log().unwrap_or_default())
+    }
+
+    /// The same; `None` if etcd does not answer, which does not tell that there are none.
+    fn nodes_now(&self, prefix: &str) -> Option<BTreeMap<String, String>> {
+        let listing = block_on(self.client.range_prefix(prefix)).ok()?;
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        kvs.into_iter()
-            .map(|kv| (text(kv.key), text(kv.value)))
-            .collect()
+        let nodes = listing.kvs.into_iter();
+        Some(nodes.map(|kv| (text(kv.key), text(kv.value))).collect())
     }
 
     /// Waits until these are all nodes below a prefix.
@@ -413,7 +440,7 @@ impl World {
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect();
         self.wait_until(&format!("{expected:#?} below {prefix}"), |world| {
-            world.nodes(prefix) == expected
+            world.nodes_now(prefix).as_ref() == Some(&expected)
         });
     }
 
@@ -426,7 +453,7 @@ impl World {
             || {
                 format!(
                     "{:#?}\nthe log:\n{}",
-                    self.nodes("/"),
+                    self.nodes_now("/"),
                     self.program.as_ref().map(Program::log).unwrap_or_default()
                 )
             },
@@ -501,7 +528,8 @@ impl Drop for World {
         }
         if matches!(self.etcd, EtcdServer::Given(_)) {
             for prefix in ["", "-meta"].map(|end| format!("/kontena/{}{end}/", self.name)) {
-                self.nodes(&prefix).keys().for_each(|key| self.delete(key));
+                let nodes = self.nodes_now(&prefix).unwrap_or_default();
+                nodes.keys().for_each(|key| self.delete(key));
             }
         }
     }

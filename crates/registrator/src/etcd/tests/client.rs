@@ -1,8 +1,8 @@
 //! The client with a real etcd: logins, limits, and what its errors say.
 
-use super::credentials;
 use super::run::{Run, create, put};
 use super::server::{Etcd, Variant};
+use super::{credentials, eventually};
 use crate::error_chain::error_chain;
 use crate::etcd::error::Error;
 use crate::etcd::reading::KeyRange;
@@ -10,7 +10,7 @@ use crate::etcd::{EtcdClient, Settings};
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::{Outcome, Rejection};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 on_each_etcd! {
     a_login_is_renewed
@@ -23,21 +23,32 @@ on_each_etcd! {
     errors_tell_what_came_of_a_request
 }
 
+/// How long a login lasts after its last use where it has to end: long enough for a busy machine to use it.
+const BRIEF_LOGIN: Duration = Duration::from_secs(3);
+
+/// How long it lasts where it must not end.
+const LASTING_LOGIN: Duration = Duration::from_secs(300);
+
 /// Why etcd does not answer.
 pub async fn refused(settings: &Settings) -> String {
     let client = EtcdClient::new(settings).unwrap();
     error_chain(&client.get("k").await.unwrap_err())
 }
 
-async fn guarded(program: &std::path::Path, token_ttl: &str) -> Etcd {
-    let arguments = ["--auth-token-ttl", token_ttl].map(str::to_owned).to_vec();
+async fn guarded(program: &std::path::Path, token_ttl: Duration) -> Etcd {
+    let token_ttl = token_ttl.as_secs().to_string();
     let variant = Variant {
-        arguments,
+        arguments: vec!["--auth-token-ttl".to_owned(), token_ttl],
         ..Variant::default()
     };
     let etcd = Etcd::start_variant(program, variant).await;
     etcd.enable_auth();
     etcd
+}
+
+/// Waits until a login has ended that nobody uses; etcd looks for such ones each second.
+async fn until_a_brief_login_ends() {
+    tokio::time::sleep(BRIEF_LOGIN + Duration::from_secs(2)).await;
 }
 
 fn with_login(etcd: &Etcd) -> Settings {
@@ -47,11 +58,10 @@ fn with_login(etcd: &Etcd) -> Settings {
 }
 
 async fn a_login_is_renewed(program: PathBuf) {
-    let mut etcd = guarded(&program, "1").await;
+    let mut etcd = guarded(&program, BRIEF_LOGIN).await;
     let client = EtcdClient::new(&with_login(&etcd)).unwrap();
     client.get("k").await.unwrap();
-    // Tokens end a second after their last use.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until_a_brief_login_ends().await;
     let calls = (0..20).map(|_| {
         let client = client.clone();
         tokio::spawn(async move {
@@ -68,25 +78,21 @@ async fn a_login_is_renewed(program: PathBuf) {
     // Simple tokens do not outlive their server.
     etcd.kill();
     etcd.restart().await;
-    let mut last = client.get("k").await;
-    for _ in 0..50 {
-        if last.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        last = client.get("k").await;
-    }
-    last.unwrap();
+    eventually("another login", async || client.get("k").await.is_ok()).await;
 }
 
 async fn a_session_lives_through_stale_tokens(program: PathBuf) {
-    let etcd = guarded(&program, "1").await;
-    let (mut run, session) = Run::established(with_login(&etcd)).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let etcd = guarded(&program, BRIEF_LOGIN).await;
+    let settings = with_login(&etcd);
+    let (mut run, session) = Run::established(settings.clone()).await;
+    until_a_brief_login_ends().await;
     // A watch with a stale token is refused in another way than a call. The stream of the first ones was opened with the first.
     run.create(&session, &[("/a/k", "v")]).await;
     changed(&mut run, &etcd, "/a/k").await;
+    let before = Instant::now();
     tokio::time::sleep(Duration::from_secs(12)).await;
+    let renewed = settings.renewals.last();
+    assert!(renewed > Some(before), "the lease is renewed");
     run.create(&session, &[("/a/l", "v")]).await;
     changed(&mut run, &etcd, "/a/l").await;
     changed(&mut run, &etcd, "/a/k").await;
@@ -96,7 +102,7 @@ async fn a_session_lives_through_stale_tokens(program: PathBuf) {
 
 /// Changes a key as root, and waits until that was seen.
 async fn changed(run: &mut Run, etcd: &Etcd, name: &str) {
-    let text = format!("changed at {:?}", std::time::Instant::now());
+    let text = format!("changed at {:?}", Instant::now());
     etcd.etcdctl("root:secret", &["put", name, &text]);
     run.saw(name, |_, held| {
         held.is_some_and(|held| held.value.as_str() == text)
@@ -105,7 +111,7 @@ async fn changed(run: &mut Run, etcd: &Etcd, name: &str) {
 }
 
 async fn a_wrong_password_is_said(program: PathBuf) {
-    let etcd = guarded(&program, "300").await;
+    let etcd = guarded(&program, LASTING_LOGIN).await;
     let mut settings = with_login(&etcd);
     settings.credentials = credentials("root", "wrong-secret");
     let mut run = Run::start(settings.clone());
@@ -128,7 +134,7 @@ async fn a_wrong_password_is_said(program: PathBuf) {
 }
 
 async fn a_user_without_rights_is_told_so(program: PathBuf) {
-    let etcd = guarded(&program, "300").await;
+    let etcd = guarded(&program, LASTING_LOGIN).await;
     for arguments in [
         &["role", "add", "registrator"][..],
         &[

@@ -1,6 +1,6 @@
 //! A way to an etcd that can be cut.
 
-use super::server::Etcd;
+use super::server::{Etcd, ports};
 use crate::etcd::endpoint::EtcdEndpoint;
 
 /// A second way to an etcd, which can be cut.
@@ -14,7 +14,7 @@ impl Relay {
     /// Begins to pass connections on to `etcd`.
     pub async fn start(etcd: &Etcd) -> Relay {
         let mut relay = Relay {
-            address: ([127, 0, 0, 1], 0).into(),
+            address: ports::free_port(),
             target: etcd.address(),
             task: None,
         };
@@ -35,7 +35,6 @@ impl Relay {
     /// Takes connections again, at the same address.
     pub async fn resume(&mut self) {
         let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
-        self.address = listener.local_addr().unwrap();
         self.task = Some(tokio::spawn(pass_on(listener, self.target.clone())));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::run::{Run, create, held};
 use super::server::{Certificates, Etcd, Variant};
-use super::{credentials, eventually};
+use super::{SHORT, credentials, eventually};
 use crate::etcd::Settings;
 use registrator_core::own::LeaseId;
 use registrator_core::own::session::Session;
@@ -53,14 +53,6 @@ async fn guarded(program: &Path, file: &Path) -> (Etcd, Settings) {
     (etcd, settings)
 }
 
-/// The session outlives a restart of etcd, however slow that is.
-fn lasting(settings: Settings) -> Settings {
-    Settings {
-        lease_ttl: Duration::from_secs(60),
-        ..settings
-    }
-}
-
 async fn a_password_is_read_again_at_each_login(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
@@ -82,7 +74,7 @@ async fn a_password_that_cannot_be_read_is_the_former_one(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     let (mut etcd, settings) = guarded(&program, &file).await;
-    let (mut run, first) = Run::established(lasting(settings)).await;
+    let (mut run, first) = Run::established(settings).await;
     fs::remove_file(&file).unwrap();
     // Tokens do not outlive their server.
     etcd.stop();
@@ -109,7 +101,7 @@ async fn secured(program: &Path, folder: &Path) -> Etcd {
 async fn certificates_are_read_again_for_each_connection(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let mut etcd = secured(&program, folder.path()).await;
-    let (mut run, first) = Run::established(lasting(etcd.settings("one"))).await;
+    let (mut run, first) = Run::established(etcd.settings("one")).await;
     // Other authorities, other certificates, in the same files.
     Certificates::make(folder.path());
     etcd.stop();
@@ -121,7 +113,7 @@ async fn certificates_are_read_again_for_each_connection(program: PathBuf) {
 async fn certificates_that_cannot_be_read_are_the_former_ones(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let mut etcd = secured(&program, folder.path()).await;
-    let settings = lasting(etcd.settings("one"));
+    let settings = etcd.settings("one");
     let (mut run, first) = Run::established(settings.clone()).await;
     run.create(&first, &[("/a/k", "v")]).await;
     let key = settings.tls.key.unwrap();
@@ -145,7 +137,7 @@ async fn a_certificate_that_expires_is_named_and_nothing_goes(program: PathBuf) 
     let folder = tempfile::tempdir().unwrap();
     let mut etcd = secured(&program, folder.path()).await;
     let tls = etcd.variant().tls.clone().unwrap();
-    let mut settings = lasting(etcd.settings("one"));
+    let mut settings = etcd.settings("one");
     let (cert, key) = tls.issue("own", "client.test", |_| {});
     (settings.tls.cert, settings.tls.key) = (Some(cert), Some(key));
     let (mut run, first) = Run::established(settings).await;
@@ -170,6 +162,13 @@ async fn a_certificate_that_expires_is_named_and_nothing_goes(program: PathBuf) 
     assert_eq!(held(&etcd, "/a/k").await, Some(("v".to_owned(), lease)));
 }
 
+/// As [`guarded`], with leases whose end is waited for.
+async fn guarded_and_short(program: &Path, file: &Path) -> (Etcd, Settings) {
+    let (etcd, mut settings) = guarded(program, file).await;
+    settings.lease_ttl = SHORT;
+    (etcd, settings)
+}
+
 /// Without a user the session cannot go on, which the next write finds out.
 async fn refuse(etcd: &Etcd, run: &mut Run, session: &Session) {
     etcd.etcdctl("root:secret", &["user", "delete", "web"]);
@@ -183,7 +182,7 @@ fn is_there(etcd: &Etcd, key: &str) -> bool {
 
 async fn the_nodes_of_a_refused_user_end(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let (etcd, mut settings) = guarded(&program, &folder.path().join("password")).await;
+    let (etcd, mut settings) = guarded_and_short(&program, &folder.path().join("password")).await;
     settings.stale_after = Some(Duration::from_secs(1));
     let (mut run, first) = Run::established(settings).await;
     run.create(&first, &[("/a/k", "v")]).await;
@@ -200,7 +199,7 @@ async fn the_nodes_of_a_refused_user_end(program: PathBuf) {
 
 async fn a_refused_user_loses_its_lease(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let (etcd, mut settings) = guarded(&program, &folder.path().join("password")).await;
+    let (etcd, mut settings) = guarded_and_short(&program, &folder.path().join("password")).await;
     settings.stale_after = None;
     let (mut run, first) = Run::established(settings).await;
     run.create(&first, &[("/a/k", "v")]).await;
@@ -215,7 +214,7 @@ async fn a_refused_user_loses_its_lease(program: PathBuf) {
 /// It may claim its identity, with which it would renew its lease.
 async fn the_nodes_of_a_user_that_may_not_read_them_end(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let (etcd, mut settings) = guarded(&program, &folder.path().join("password")).await;
+    let (etcd, mut settings) = guarded_and_short(&program, &folder.path().join("password")).await;
     let root = |arguments: &[&str]| etcd.etcdctl("root:secret", arguments);
     root(&["role", "add", "some"]);
     for (from, to) in [("/registrator/", "/registrator0"), ("/a/", "/a0")] {
@@ -237,7 +236,7 @@ async fn the_nodes_of_a_user_that_may_not_read_them_end(program: PathBuf) {
 
 async fn nodes_that_are_never_stale_stay(program: PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let (etcd, mut settings) = guarded(&program, &folder.path().join("password")).await;
+    let (etcd, mut settings) = guarded_and_short(&program, &folder.path().join("password")).await;
     settings.stale_after = None;
     let (mut run, first) = Run::established(settings.clone()).await;
     run.create(&first, &[("/a/k", "v")]).await;

@@ -55,7 +55,7 @@ async fn a_first_session_has_a_lease_and_an_identity(program: PathBuf) {
     let granted = &run.seen[0];
     assert_eq!(
         *granted,
-        format!("LeaseGranted {{ lease: {:?}, ttl: 5s }}", session.who.me)
+        format!("LeaseGranted {{ lease: {:?}, ttl: 60s }}", session.who.me)
     );
 }
 
@@ -334,12 +334,20 @@ async fn an_end_finishes_what_was_asked_before(program: PathBuf) {
 
 async fn nothing_is_written_at_rest(program: PathBuf) {
     let etcd = Etcd::start(&program).await;
-    let (mut run, session) = Run::established(etcd.settings("one")).await;
+    let mut settings = etcd.settings("one");
+    settings.lease_ttl = Duration::from_secs(20);
+    let (mut run, session) = Run::established(settings).await;
     run.create(&session, &[("/a/k", "v")]).await;
     let before = revision(&etcd).await;
-    // Longer than the TTL: the lease is kept alive without a write.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    // Longer than the beacon lives by itself: the leases are kept alive without a write.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(revision(&etcd).await, before);
+    let lease = etcd
+        .client()
+        .lease_time_to_live(session.who.me.0, false)
+        .await
+        .unwrap();
+    assert!(lease.ttl > 20 - 12, "it was renewed: {lease:?}");
     assert_eq!(
         held(&etcd, "/a/k").await,
         Some(("v".into(), session.who.me.0))

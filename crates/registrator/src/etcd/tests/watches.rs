@@ -2,7 +2,7 @@
 
 use super::eventually;
 use super::run::{Run, create, delete, held, key, put, value};
-use super::server::Etcd;
+use super::server::{Etcd, PATIENCE};
 use crate::etcd::SessionUpdate;
 use registrator_core::own::session::{Seen, Session, SessionEvent};
 use registrator_core::own::{Held, LeaseId};
@@ -90,9 +90,14 @@ async fn a_key_is_watched_from_its_answer_on(program: PathBuf) {
     for round in 0..20 {
         let name = format!("/late/{round}");
         let id = run.send(session.number, vec![create(&name, "v", session.who.me)]);
-        while held(&etcd, &name).await.is_none() {
-            tokio::task::yield_now().await;
-        }
+        // Without a pause: it is to be deleted before its answer is here.
+        let appears = async {
+            while held(&etcd, &name).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let appeared = tokio::time::timeout(PATIENCE, appears).await;
+        appeared.unwrap_or_else(|_| panic!("no {name} in:\n{}", run.seen.join("\n")));
         let revision = delete(&etcd, &name).await;
         run.outcome(id).await;
         let gone = Seen::Node {
