@@ -25,7 +25,7 @@ use crate::merge::departures::Departures;
 use crate::merge::desired::Desired;
 use crate::merge::gathering::Gathering;
 use crate::merge::names::Names;
-use crate::node::{Key, Value};
+use crate::node::Key;
 use crate::observe::config::RawConfig;
 use crate::observe::container::{Container, ContainerId};
 use crate::observe::containers::{Containers, Remark};
@@ -35,7 +35,7 @@ use crate::observe::spec::{PolicyName, PolicySpec};
 use crate::observe::watch;
 use crate::own::keys::Keys;
 use crate::own::session::{Commit, Forgotten, SessionEvent, Wanted};
-use crate::tell::notice::{Askers, BrakeEnd, Notice};
+use crate::tell::notice::{BrakeEnd, Notice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use times::Times;
@@ -194,7 +194,7 @@ pub struct Reconciler {
     /// What people were told of containers.
     remarks: BTreeMap<ContainerId, BTreeSet<Remark>>,
     /// The conflicts between containers that people were told of, as they were told.
-    conflicts: BTreeMap<Key, Vec<(Value, Askers)>>,
+    conflicts: BTreeMap<Key, Notice>,
     /// The names for CoreDNS, and which of them answer for others.
     names: Names,
     /// The engine that answers, if it says who it is.

@@ -5,7 +5,7 @@ mod instance;
 
 pub use find::{Asked, Unfound};
 
-use super::standing::is_disputed;
+use super::standing::{as_field, is_disputed};
 use super::{EtcdSight, Reconciler};
 use crate::evaluate::evaluations::AboutEvaluation;
 use crate::evaluate::origin::Origin;
@@ -158,6 +158,9 @@ impl Reconciler {
     /// A key that a container asks for with this value, which another of this host's containers may outdo.
     fn about_asked(&self, key: &Key, value: Option<&Value>, at: Now<'_>) -> AboutKey {
         let mut about = self.about_key(key, at);
+        if let Some((marker, counts, _)) = self.desired.in_object(key) {
+            return self.beside_object(about, value, (marker, &counts), at);
+        }
         let Some(value) = value.filter(|value| about.value.as_ref() != Some(*value)) else {
             return about;
         };
@@ -176,6 +179,33 @@ impl Reconciler {
         });
         about.state = Some(KeyState::Outvoted);
         about
+    }
+
+    /// A node that a container asks for by itself, and that is a node of an object too, which counts.
+    fn beside_object(
+        &self,
+        about: AboutKey,
+        value: Option<&Value>,
+        (marker, counts): (&Key, &Value),
+        at: Now<'_>,
+    ) -> AboutKey {
+        let standing = self.standing(&about.key, at.sight);
+        let state = standing.who.zip(value);
+        let state = state.map(|(who, value)| as_field(who, value, counts, standing.view));
+        let is_outvoted = state == Some(KeyState::Outvoted);
+        let why = || {
+            format!(
+                "it is a node of {} too, which has {counts} and counts",
+                named(marker)
+            )
+        };
+        AboutKey {
+            value: value.cloned(),
+            state: state.or(about.state),
+            member_of: is_outvoted.then(|| marker.clone()),
+            why: is_outvoted.then(why),
+            ..about
+        }
     }
 
     /// A member of an object that a container asks for. It is asked for under its key only while this definition of the object stands.
@@ -231,11 +261,9 @@ impl Reconciler {
             let mine = held.as_ref().filter(|held| held.me);
             mine.map(|held| held.value.clone())
         });
-        let in_object = self.desired.in_object(key);
-        let object = in_object.filter(|_| standing.state == Some(KeyState::Outvoted));
         let about = AboutKey {
             key: key.clone(),
-            member_of: object.map(|(marker, ..)| marker.clone()),
+            member_of: None,
             state: standing.state,
             since: self.times.age(key, at.now).filter(|_| who.is_some()),
             candidates: self.asked_values(self.desired.candidates(key), view, who),
@@ -269,13 +297,6 @@ impl Reconciler {
                 "a wish for it may be hidden: {}",
                 self.what_hides_wishes()
             )),
-            (KeyState::Outvoted, _) => {
-                let (object, value, _) = self.desired.in_object(key)?;
-                let object = named(object);
-                Some(format!(
-                    "it is a node of {object} too, which has {value} and counts"
-                ))
-            }
             (KeyState::HeldBack, _) => {
                 let (cause, _) = self.departures.about(key)?;
                 Some(format!("why nobody asks for it: {cause}"))

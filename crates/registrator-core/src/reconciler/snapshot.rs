@@ -2,13 +2,12 @@
 
 use super::{EtcdSight, Reconciler};
 use crate::evaluate::origin::Origin;
-use crate::node::{Key, Nodes, Value};
+use crate::node::{Key, Nodes};
 use crate::observe::container::Container;
 use crate::observe::instance::Problem;
 use crate::own::LeaseId;
 use crate::own::keys::AboutTracked;
 use crate::tell::explanation::sides;
-use crate::tell::notice::Askers;
 use crate::tell::objects::{definitions, name, named};
 use crate::tell::snapshot::{
     Attention, BrakeState, ContainerLine, Counts, NodeFilter, NodePage, PROBLEM_KINDS,
@@ -67,7 +66,8 @@ impl Reconciler {
                 (Some(wish), Some((key, _))) => key <= wish,
             };
             if !is_tracked {
-                return wished.next().map(|key| (key, None));
+                // A field of an object may be asked for by itself too.
+                return wished.next().map(|key| (key, self.keys.about(key)));
             }
             let (key, known) = tracked.next()?;
             wished.next_if(|wish| *wish == key);
@@ -237,25 +237,10 @@ impl Reconciler {
         });
         let conflicts = self.conflicts.iter();
         let conflicts = conflicts.filter(|(key, _)| !self.tells_definitions(key));
-        let conflicts = conflicts.map(|(key, sides)| {
-            let sides = sides.iter();
-            let text = if key.object().is_some() {
-                let of =
-                    |(value, askers): &(Value, Askers)| (value.clone(), format!("for {askers}"));
-                definitions(key, &sides.map(of).collect::<Vec<_>>())
-            } else {
-                let sides = sides.map(|(value, askers)| format!("{value} for {askers}"));
-                let sides: Vec<String> = sides.collect();
-                format!(
-                    "{key}: the smallest of different values is registered: {}",
-                    sides.join("; ")
-                )
-            };
-            Attention {
-                kind: "conflict",
-                about: Some(("key", name(key).into())),
-                text,
-            }
+        let conflicts = conflicts.map(|(key, told)| Attention {
+            kind: "conflict",
+            about: Some(("key", name(key).into())),
+            text: told.to_string(),
         });
         let mut states = counts.nodes.iter();
         let any = states.any(|(state, count)| *count > 0 && state.needs_attention());
@@ -280,6 +265,8 @@ impl Reconciler {
                     .map(|told| of_key(key, state, told.to_string()));
             }
             KeyState::Blocked => format!("holds {held}, which no registrator wrote"),
+            // The conflict on this host was told.
+            KeyState::Outvoted if self.desired.in_object(key).is_some() => return None,
             KeyState::Outvoted if !is_object => {
                 format!("holds the smaller value {held} of another host")
             }

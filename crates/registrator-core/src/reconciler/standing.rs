@@ -94,7 +94,7 @@ impl Reconciler {
             (None, None) => self.is_held_back(key).then_some(KeyState::HeldBack),
             (Some(who), None) => self.unwished(who, key, known, &mut standing),
             (Some(who), Some(wish)) => Some(match self.desired.in_object(key) {
-                Some((_, value, _)) => wished_as_field(who, wish, &value, view),
+                Some((_, value, _)) => as_field(who, wish, &value, view),
                 None => wished(who, key, wish, known, &mut standing),
             }),
         };
@@ -187,7 +187,7 @@ fn wished(
 }
 
 /// A node that is asked for by itself, and is a field of an object, which has this `value` and counts.
-fn wished_as_field(who: &Who, wish: &Value, value: &Value, view: Option<&View>) -> KeyState {
+pub(super) fn as_field(who: &Who, wish: &Value, value: &Value, view: Option<&View>) -> KeyState {
     let held = view.and_then(|view| view.node.as_ref());
     let held = held.filter(|held| held.value == *wish);
     match held.and_then(|held| held.lease) {

@@ -442,25 +442,18 @@ impl Reconciler {
 
     /// Once for each change of what is asked for, and not once for each event.
     fn report_conflict(&mut self, key: &Key) {
-        let sides = self.sides(key);
-        let in_object = || self.desired.in_object(key);
-        if sides.len() > 1 {
-            if self.conflicts.get(key) != Some(&sides) {
-                let object = in_object().map(|(marker, ..)| marker.clone());
-                self.conflicts.insert(key.clone(), sides.clone());
-                let first = sides.first().map(|(text, _)| text.clone());
-                let missed = first.and_then(|text| self.missed(key, &text));
-                self.notices.push_back(Notice::Conflict {
-                    key: key.clone(),
-                    object,
-                    candidates: sides,
-                });
+        if let Some(conflict) = self.conflict(key) {
+            if self.conflicts.get(key) != Some(&conflict) {
+                self.conflicts.insert(key.clone(), conflict.clone());
+                self.notices.push_back(conflict);
+                let candidates = self.desired.candidates(key).into_iter().flatten();
+                let smallest = candidates.map(|(value, _)| value).next();
+                let missed = smallest.and_then(|text| self.missed(key, text));
                 self.notices.extend(missed);
             }
-        } else if self.conflicts.contains_key(key) {
-            let value = in_object().map(|(_, value, _)| value);
-            let value = value.or_else(|| self.desired.winner(key).cloned());
-            self.conflicts.remove(key);
+        } else if self.conflicts.remove(key).is_some() {
+            let in_object = self.desired.in_object(key).map(|(_, value, _)| value);
+            let value = in_object.or_else(|| self.desired.winner(key).cloned());
             self.notices.push_back(Notice::ConflictEnded {
                 key: key.clone(),
                 value,
@@ -468,21 +461,31 @@ impl Reconciler {
         }
     }
 
-    /// The different values that are asked for under a key, if there are some. First comes the one that counts: an object's, if the key
-    /// is a node of one too, or the smallest.
-    fn sides(&self, key: &Key) -> Vec<(Value, Askers)> {
+    /// That different values are asked for under a key. The first is the one that counts: an object's, if the key is a node of one too, or
+    /// the smallest.
+    fn conflict(&self, key: &Key) -> Option<Notice> {
+        let candidates = self.desired.candidates(key)?;
         let in_object = self.desired.in_object(key);
-        let first = in_object.map(|(_, value, origins)| (value, origins));
-        let is_first = |value: &Value| first.as_ref().is_some_and(|(first, _)| first == value);
-        let candidates = self.desired.candidates(key).into_iter().flatten();
-        let others = candidates.filter(|(value, _)| !is_first(value));
-        if others.clone().count() + usize::from(first.is_some()) < 2 {
-            return Vec::new();
+        if candidates.len() == 1 && in_object.is_none() {
+            return None;
         }
+        let object = in_object.as_ref().map(|(marker, ..)| (*marker).clone());
+        let of_object = in_object.map(|(_, value, origins)| (value, origins));
+        let is_new = |value: &Value| {
+            of_object
+                .as_ref()
+                .is_none_or(|(of_object, _)| of_object != value)
+        };
+        let others = candidates.iter().filter(|(value, _)| is_new(value));
         let others = others.map(|(value, origins)| (value.clone(), origins));
-        let sides = first.clone().into_iter().chain(others);
+        let sides = of_object.clone().into_iter().chain(others);
         let sides = sides.map(|(value, origins)| (value, self.askers(origins)));
-        sides.collect()
+        let candidates: Vec<_> = sides.collect();
+        (candidates.len() > 1).then(|| Notice::Conflict {
+            key: key.clone(),
+            object,
+            candidates,
+        })
     }
 
     /// Says of a name that CoreDNS gives another container's addresses with it.

@@ -1,0 +1,115 @@
+//! Objects that only other hosts ask for, and containers that ask for a node of an object alone.
+
+use super::hosts::{Hosts, attention, labelled, random};
+use expect_test::expect;
+use serde_json::json;
+
+/// This host has nothing to do with it.
+#[test]
+fn of_others() {
+    let hosts = Hosts::start(&[&[random('1', "one")], &[]]);
+    let name = ["explain", "/lb/web/hosts"];
+    hosts.second().wait_until_it_says(&name, "host-a");
+    let other = hosts.second().says(&["explain", "/lb/web"]);
+    assert_eq!(hosts.second().says(&["explain", "/lb/web/"]), other);
+    hosts.second().explains(
+        "/lb/web",
+        expect![[r#"
+        object /lb/web
+        not asked for: no container on this host asks for it
+
+          registered  2 nodes  by host host-a, revision N
+                      /lb/web/balance = random
+                      /lb/web/hosts = web.test
+    "#]],
+    );
+    hosts.second().explains(
+        "/lb/web/hosts",
+        expect![[r#"
+        key /lb/web/hosts
+        not asked for: no container on this host asks for it
+
+          registered  web.test  by host host-a, revision N
+    "#]],
+    );
+    hosts.second().explains(
+        "/lb/none",
+        expect![[r#"
+        key /lb/none
+        not asked for: no container on this host asks for it
+
+          there       nothing
+    "#]],
+    );
+    hosts.second().explains(
+        "/lb/none/",
+        expect![[r#"
+        object /lb/none
+        not asked for: no container on this host asks for it
+
+          there       nothing
+    "#]],
+    );
+
+    let other = labelled('2', "two", json!({"balance": "even"}));
+    let hosts = Hosts::start(&[&[random('1', "one")], &[other], &[]]);
+    hosts.first().wait_until_it_says(&["status"], "1 disputed");
+    hosts.all[2].explains("/lb/web", expect![[r#"
+        object /lb/web
+        not asked for: no container on this host asks for it
+
+        different definitions of object /lb/web, none counts until they agree: /lb/web/balance is even by host host-b; random by host host-a
+          wished      1 node, with /lb/web/balance = even  by host host-b
+          wished      2 nodes, with /lb/web/balance = random  by host host-a
+    "#]]);
+}
+
+/// A container asks for one of its nodes alone.
+#[test]
+fn beside_a_node() {
+    let alone = labelled('2', "two", json!({"alone": "two.test"}));
+    let same = labelled('3', "three", json!({"alone": "web.test"}));
+    let hosts = Hosts::start(&[&[random('1', "one"), alone.clone(), same]]);
+    hosts
+        .first()
+        .wait_until_it_says(&["explain", "one"], "all of its 2 nodes");
+    hosts.first().explains("two", expect![[r#"
+        container two (2f1c2a9b7d3e): running, bridge 172.17.0.2
+        its node is not in etcd as it is asked for
+
+        lb: 1 node
+          outvoted    /lb/web/hosts = two.test
+                      it is a node of object /lb/web too, which has web.test and counts
+
+        recently
+          TIME  different values for /lb/web/hosts, that of object /lb/web counts: web.test for one (lb); two.test for two (lb)
+    "#]]);
+    hosts.first().explains("three", expect![[r#"
+        container three (3f1c2a9b7d3e): running, bridge 172.17.0.3
+        its node is in etcd
+
+        lb: 1 node
+          registered  /lb/web/hosts = web.test
+                      by this host, revision N
+
+        recently
+          TIME  different values for /lb/web/hosts, that of object /lb/web counts: web.test for one (lb); two.test for two (lb)
+    "#]]);
+    let status = hosts.first().says(&["status"]);
+    assert!(!status.contains("pending"), "{status}");
+    expect![[r#"
+        conflict  different values for /lb/web/hosts, that of object /lb/web counts: web.test for one (lb); two.test for two (lb)
+    "#]].assert_eq(&attention(hosts.first()));
+    hosts.expect_plan(
+        "host-a",
+        &[random('1', "one"), alone],
+        expect![[r#"
+        = object /lb/web 2 nodes  for one (lb)
+        = /lb/web/servers/one 172.17.0.1  for one (lb)
+        conflict for /lb/web/hosts, the first value is registered:
+            web.test  for one (lb)
+            two.test  for two (lb)
+        0 to create, 0 to change, 0 to delete, 2 to keep; 1 conflicts, 0 errors
+    "#]],
+    );
+}
