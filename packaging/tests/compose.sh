@@ -79,13 +79,13 @@ only_five_questions_pass() {
 # The stream of events is cut each second, and a container that starts between two is found all the same.
 cuts_are_told_once() {
     local lines
-    wait_until "the stream was cut" logged registrator_registrator_1 'events was cut'
+    wait_until "the stream was cut" logged registrator_registrator_1 'events ended after'
     docker run -d --name late --network registrator --label com.docker.compose.project=other --label com.docker.compose.service=late --stop-signal KILL busybox sleep 1000000
     wait_until "a container that comes between two cuts has a name" \
         eval '[ "$(inside dig +short +time=1 +tries=1 @127.0.0.1 -p 1053 late.skydns.local)" = "$(address_of late)" ]'
     docker rm --force late >/dev/null
     wait_until "more cuts came" eval '[ "$(cuts)" -ge 4 ]'
-    lines=$(docker logs registrator_registrator_1 2>&1 | grep -cE '(lost|connected to) Docker|events was cut')
+    lines=$(docker logs registrator_registrator_1 2>&1 | grep -cE '(lost|connected to) Docker|events ended after')
     # The first connection, and the one line of the cuts.
     [ "$lines" = 2 ] || fail "the cuts fill the log: $lines lines"
 }

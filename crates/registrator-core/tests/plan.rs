@@ -363,7 +363,7 @@ fn objects_are_planned_with_what_is_in_their_way() {
 }
 
 #[test]
-fn a_node_of_an_object_that_is_asked_for_by_itself_is_in_conflict() {
+fn a_node_of_an_object_that_is_asked_for_by_itself_is_left_out() {
     let object = json!({"conflict": "none", "nodes": {"a": "2"}});
     let plan = |alone: &str| {
         let mut world = world_of(&[
@@ -378,17 +378,13 @@ fn a_node_of_an_object_that_is_asked_for_by_itself_is_in_conflict() {
     let plans = ["1", "2", "3"].map(plan).concat();
     expect![[r#"
         + object /r/web 1 node  for web (p)
-        conflict for /r/web/a, the first value is registered:
-            2  for web (p)
-            1  for one (p)
-        1 to create, 0 to change, 0 to delete, 0 to keep; 1 conflicts, 0 errors
+        warning: /r/web/a = 1 for one (p) is not registered: object /r/web has this node too, and counts before it
+        1 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
         + object /r/web 1 node  for web (p)
         1 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
         + object /r/web 1 node  for web (p)
-        conflict for /r/web/a, the first value is registered:
-            2  for web (p)
-            3  for one (p)
-        1 to create, 0 to change, 0 to delete, 0 to keep; 1 conflicts, 0 errors
+        warning: /r/web/a = 3 for one (p) is not registered: object /r/web has this node too, and counts before it
+        1 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
     "#]]
     .assert_eq(&plans);
 }

@@ -42,7 +42,7 @@ pub fn docker(update: &docker::DockerUpdate) -> Told {
         docker::DockerUpdate::Cut { error, lasted } => told(
             Level::Info,
             format!(
-                "the stream of Docker's events ended after {} s and is open again, nothing is missed. A quick restart of Docker does that, and a proxy that ends idle streams; it is told once: {}",
+                "the stream of Docker's events ended after {} s and is open again; nothing is missed. A quick restart of Docker does this, or a proxy that ends idle streams. Told once: {}",
                 lasted.as_secs(),
                 error_chain(error)
             ),

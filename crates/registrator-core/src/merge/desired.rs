@@ -192,9 +192,6 @@ impl Desired {
         for field in object.fields().keys() {
             let objects = self.fields.entry(field.clone()).or_default();
             *objects.entry(marker.clone()).or_default() += 1;
-            if self.candidates.contains_key(field) {
-                changed.insert(field.clone());
-            }
         }
         let stands = self.text_of(marker) == Some(text);
         for (key, value) in object.members() {
@@ -219,9 +216,6 @@ impl Desired {
             less(objects, marker);
             if objects.is_empty() {
                 self.fields.remove(field);
-            }
-            if self.candidates.contains_key(field) {
-                changed.insert(field.clone());
             }
         }
         let stands = self.text_of(marker) == Some(text);
@@ -312,13 +306,14 @@ impl Desired {
         self.fields.get(field)?.keys().next()
     }
 
-    /// What such an object says of its field, if that is in the definition that counts here: the marker, the value, and who asks for it.
-    pub fn in_object(&self, field: &Key) -> Option<(&Key, Value, &BTreeSet<Origin>)> {
-        let marker = self.object_of(field)?;
-        let text = self.winner(marker)?;
-        let definition = Definition::parse(marker, text)?;
-        let value = definition.fields.get(field)?.clone();
-        Some((marker, value, self.candidates.get(marker)?.get(text)?))
+    /// The marker of the object that has a field of this name in the definition that wins here, if one does.
+    pub fn in_object(&self, field: &Key) -> Option<&Key> {
+        let mut objects = self.fields.get(field)?.keys();
+        objects.find(|marker| {
+            let text = self.winner(marker);
+            let definition = text.and_then(|text| Definition::parse(marker, text));
+            definition.is_some_and(|it| it.fields.contains_key(field))
+        })
     }
 
     /// The fields of all definitions.

@@ -5,7 +5,7 @@ mod instance;
 
 pub use find::{Asked, Unfound};
 
-use super::standing::{as_field, is_disputed};
+use super::standing::is_disputed;
 use super::{EtcdSight, Reconciler};
 use crate::evaluate::evaluations::AboutEvaluation;
 use crate::evaluate::origin::Origin;
@@ -158,12 +158,21 @@ impl Reconciler {
     /// A key that a container asks for with this value, which another of this host's containers may outdo.
     fn about_asked(&self, key: &Key, value: Option<&Value>, at: Now<'_>) -> AboutKey {
         let mut about = self.about_key(key, at);
-        if let Some((marker, counts, _)) = self.desired.in_object(key) {
-            return self.beside_object(about, value, (marker, &counts), at);
-        }
         let Some(value) = value.filter(|value| about.value.as_ref() != Some(*value)) else {
             return about;
         };
+        let standing = self.standing(key, at.sight);
+        if let Some((object, who)) = standing.object.as_ref().zip(standing.who) {
+            let state = self.wished_beside(who, key, value, standing.view, object, at.sight);
+            let about = AboutKey {
+                value: Some(value.clone()),
+                state: Some(state),
+                member_of: None,
+                why: None,
+                ..about
+            };
+            return Self::beside(about, object);
+        }
         let winner = about.value.replace(value.clone());
         let is_object = key.object().is_some();
         if about.unwished || (is_object && winner == Some(Definition::disputed())) {
@@ -181,29 +190,16 @@ impl Reconciler {
         about
     }
 
-    /// A node that a container asks for by itself, and that is a node of an object too, which counts.
-    fn beside_object(
-        &self,
-        about: AboutKey,
-        value: Option<&Value>,
-        (marker, counts): (&Key, &Value),
-        at: Now<'_>,
-    ) -> AboutKey {
-        let standing = self.standing(&about.key, at.sight);
-        let state = standing.who.zip(value);
-        let state = state.map(|(who, value)| as_field(who, value, counts, standing.view));
-        let is_outvoted = state == Some(KeyState::Outvoted);
-        let why = || {
-            format!(
-                "it is a node of {} too, which has {counts} and counts",
-                named(marker)
-            )
+    /// A node that is asked for by itself, and that an object has too, which is decided.
+    fn beside(about: AboutKey, object: &Key) -> AboutKey {
+        let object_is = match about.state {
+            Some(KeyState::Registered | KeyState::Shared) | None => return about,
+            Some(KeyState::Outvoted) => "has this node too, and counts before it".to_owned(),
+            Some(state) => format!("has this node too, and is {state}"),
         };
         AboutKey {
-            value: value.cloned(),
-            state: state.or(about.state),
-            member_of: is_outvoted.then(|| marker.clone()),
-            why: is_outvoted.then(why),
+            member_of: Some(object.clone()),
+            why: Some(format!("{} {object_is}", named(object))),
             ..about
         }
     }
@@ -273,6 +269,9 @@ impl Reconciler {
             value,
             held,
         };
+        if let Some(object) = &standing.object {
+            return Self::beside(about, object);
+        }
         let waiting = about.state.is_none();
         let waiting = waiting.then(|| self.desired.waiting_member(key)).flatten();
         let Some((marker, text, candidates)) = waiting else {
@@ -356,7 +355,9 @@ impl Reconciler {
 /// What etcd holds under a key of which nothing was known, for the registrators that take part.
 pub fn fill_in(about: &mut AboutKey, who: &Who, view: &View) {
     about.held = view.node.as_ref().map(|node| in_etcd(node, who));
-    let is_disputed = is_disputed(who, &about.key, view);
+    let is_strict = |held: &Held| Definition::is_strict(&about.key, &held.value);
+    let is_disputed =
+        view.node.as_ref().is_some_and(is_strict) && is_disputed(who, &about.key, view);
     for (value, lease) in view.asked_by_others(who) {
         let is_told = view.holder() == Some(lease) && !is_disputed;
         if !is_told {

@@ -7,12 +7,13 @@ use crate::merge::departures::Cause;
 use crate::node::{Definition, Key, Value};
 use crate::observe::instance::Problem;
 use crate::own::{self, Op, View, Who};
-use crate::tell::notice::Asker;
+use crate::tell::notice::{Asker, Notice};
 use crate::tell::plan::{
     Action, Plan, PlannedCandidate, PlannedConflict, PlannedError, PlannedNode, PlannedReason,
 };
 use crate::tell::state::KeyState;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 impl Reconciler {
     /// The plan once everything is evaluated, as `who`, for what etcd holds. `views` has an entry for each key that exists and is
@@ -20,7 +21,8 @@ impl Reconciler {
     pub fn plan(&self, who: &Who, views: &BTreeMap<Key, View>) -> Plan {
         let asked = self.desired().iter().map(|(key, _)| key);
         let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
-        let parts = self.parts(views);
+        let definitions = self.definitions(views);
+        let parts = self.parts(&definitions, views);
         let nodes = keys.into_iter().filter(|key| !parts.contains(*key));
         let sight = EtcdSight::Read { who, views };
         let nodes = nodes.filter_map(|key| node(self, key, sight));
@@ -35,20 +37,57 @@ impl Reconciler {
             reasons: reasons(self),
             idle: Problem::idle(self.problems()),
             printed: Vec::new(),
-            warnings: Vec::new(),
+            warnings: self.left_out(&definitions),
         }
     }
 }
 
 impl Reconciler {
+    /// The definitions of objects that are there, or will be.
+    fn definitions(&self, views: &BTreeMap<Key, View>) -> Vec<(Key, Arc<Definition>)> {
+        let there = views.iter();
+        let there = there.filter_map(|(key, view)| Some((key, &view.node.as_ref()?.value)));
+        let wished = self.desired.iter().map(|(key, _)| key);
+        let wished = wished.filter_map(|key| Some((key, self.desired.winner(key)?)));
+        let all = there.chain(wished);
+        all.filter_map(|(key, text)| Some((key.clone(), Definition::parse(key, text)?)))
+            .collect()
+    }
+
     /// The fields of objects, which are decided with these.
-    fn parts(&self, views: &BTreeMap<Key, View>) -> BTreeSet<Key> {
-        let there = views.iter().filter_map(|(key, view)| {
-            let definition = Definition::parse(key, &view.node.as_ref()?.value)?;
-            Some(definition.fields.keys().cloned().collect::<Vec<_>>())
+    fn parts(
+        &self,
+        definitions: &[(Key, Arc<Definition>)],
+        views: &BTreeMap<Key, View>,
+    ) -> BTreeSet<Key> {
+        let fields = definitions.iter().flat_map(|(_, it)| it.fields.keys());
+        let left = views.keys().filter(|key| {
+            self.desired.object_of(key).is_some() && self.desired.winner(key).is_none()
         });
-        let there = there.flatten();
-        there.chain(self.desired.fields().cloned()).collect()
+        fields.chain(left).cloned().collect()
+    }
+
+    /// What is to be said of nodes that are asked for by themselves, and that such definitions have with other values alone.
+    fn left_out(&self, definitions: &[(Key, Arc<Definition>)]) -> Vec<String> {
+        let mut differ: BTreeMap<&Key, (&Key, bool)> = BTreeMap::new();
+        let fields = definitions.iter();
+        let fields = fields.flat_map(|(marker, it)| it.fields.iter().map(move |it| (marker, it)));
+        for (marker, (key, value)) in fields {
+            let (_, differs) = differ.entry(key).or_insert((marker, true));
+            *differs &= self.desired.winner(key) != Some(value);
+        }
+        let differ = differ.into_iter().filter(|(_, (_, differs))| *differs);
+        let notices = differ.filter_map(|(key, (object, _))| {
+            let value = self.desired.winner(key)?;
+            let origins = self.desired.candidates(key)?.get(value)?;
+            Some(Notice::NodeOfObject {
+                key: key.clone(),
+                value: value.clone(),
+                askers: self.askers(origins),
+                object: object.clone(),
+            })
+        });
+        notices.map(|notice| notice.to_string()).collect()
     }
 
     /// Takes the members of objects for asked for that would stand once everything is written, for a plan as `who` for what etcd holds.
@@ -184,11 +223,6 @@ fn conflicts(
             .iter()
             .map(|(value, origins)| (value, candidate(value, askers(reconciler, origins))))
             .collect();
-        let in_object = reconciler.desired().in_object(key);
-        if let Some((_, value, origins)) = &in_object {
-            let object = || candidate(value, askers(reconciler, *origins));
-            candidates.entry(value).or_insert_with(object);
-        }
         let view = views.get(key);
         for (value, lease) in view.into_iter().flat_map(|view| view.asked_by_others(who)) {
             let entry = candidates.entry(value);
@@ -198,10 +232,7 @@ fn conflicts(
         if candidates.len() < 2 {
             continue;
         }
-        let registered = match &in_object {
-            Some((_, value, _)) => Some(value.clone()),
-            None => registered(reconciler, key, EtcdSight::Read { who, views }),
-        };
+        let registered = registered(reconciler, key, EtcdSight::Read { who, views });
         let mut candidates: Vec<_> = candidates.into_values().collect();
         candidates.sort_by_key(|candidate| Some(&candidate.value) != registered.as_ref());
         conflicts.push(PlannedConflict {

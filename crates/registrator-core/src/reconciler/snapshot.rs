@@ -258,6 +258,13 @@ impl Reconciler {
         let held = standing.view.and_then(|view| view.node.as_ref());
         let held = held.map(|held| held.value.as_str()).unwrap_or_default();
         let is_object = key.object().is_some();
+        if let Some(object) = &standing.object {
+            let text = format!(
+                "{key} is a node of {} too, which counts before it",
+                named(object)
+            );
+            return Some(of_key(key, state, text));
+        }
         let what = match state {
             KeyState::Blocked if is_object => {
                 return standing
@@ -265,8 +272,6 @@ impl Reconciler {
                     .map(|told| of_key(key, state, told.to_string()));
             }
             KeyState::Blocked => format!("holds {held}, which no registrator wrote"),
-            // The conflict on this host was told.
-            KeyState::Outvoted if self.desired.in_object(key).is_some() => return None,
             KeyState::Outvoted if !is_object => {
                 format!("holds the smaller value {held} of another host")
             }

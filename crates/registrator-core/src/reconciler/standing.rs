@@ -37,6 +37,8 @@ pub(super) struct Standing<'a> {
     pub(super) ops: Vec<Op>,
     /// What people were told that is in the way.
     pub(super) obstacle: Option<&'a Notice>,
+    /// The object that has this node too: that is decided, and what is asked for by itself is left out.
+    pub(super) object: Option<Key>,
     /// The field that would be in the way of an object, if nobody follows etcd.
     pub(super) in_the_way: Option<Obstacle>,
 }
@@ -87,14 +89,19 @@ impl Reconciler {
             who,
             ops: Vec::new(),
             obstacle: known.and_then(|known| known.obstacle),
+            object: match sight {
+                EtcdSight::Followed => known.and_then(|known| known.object).cloned(),
+                EtcdSight::Read { .. } => self.desired.in_object(key).cloned(),
+            }
+            .filter(|_| wish.is_some() && who.is_some()),
             in_the_way: None,
         };
         standing.state = match (who, wish) {
             (None, Some(_)) => Some(KeyState::Pending),
             (None, None) => self.is_held_back(key).then_some(KeyState::HeldBack),
             (Some(who), None) => self.unwished(who, key, known, &mut standing),
-            (Some(who), Some(wish)) => Some(match self.desired.in_object(key) {
-                Some((_, value, _)) => as_field(who, wish, &value, view),
+            (Some(who), Some(wish)) => Some(match &standing.object {
+                Some(object) => self.wished_beside(who, key, wish, view, object, sight),
                 None => wished(who, key, wish, known, &mut standing),
             }),
         };
@@ -105,6 +112,31 @@ impl Reconciler {
             standing.in_the_way = Some(obstacle);
         }
         standing
+    }
+
+    /// A node that is asked for by itself, and that an object has too. With the value of that it goes with it; else it is left out.
+    pub(super) fn wished_beside(
+        &self,
+        who: &Who,
+        key: &Key,
+        wish: &Value,
+        view: Option<&View>,
+        object: &Key,
+        sight: EtcdSight<'_>,
+    ) -> KeyState {
+        let held = view.and_then(|view| view.node.as_ref());
+        let held = held.filter(|held| held.value == *wish);
+        let text = self.desired.winner(object);
+        let own = text.and_then(|text| Definition::parse(object, text));
+        match held.and_then(|held| held.lease) {
+            Some(lease) if lease == who.me => KeyState::Registered,
+            Some(lease) if who.knows(lease) => KeyState::Shared,
+            _ if own.is_none_or(|own| own.fields.get(key) != Some(wish)) => KeyState::Outvoted,
+            _ => match self.standing(object, sight).state {
+                Some(state) if !state.is_fulfilled() => state,
+                _ => KeyState::Pending,
+            },
+        }
     }
 
     fn is_held_back(&self, key: &Key) -> bool {
@@ -151,7 +183,7 @@ fn wished(
     let view = standing.view.unwrap_or(&nothing);
     let held = view.node.as_ref();
     let holder = view.holder();
-    if is_disputed(who, key, view) || *wish == Definition::disputed() {
+    if is_disputed(who, key, view) {
         let managed = known.map_or(view.concerns(who.me), |known| known.managed);
         standing.ops = own::decide(who, key, Some(wish), view, managed)
             .map(|txn| txn.ops)
@@ -175,6 +207,10 @@ fn wished(
     if standing.is_rejected() {
         return KeyState::Rejected;
     }
+    // Nothing has to be heard of others to know it.
+    if *wish == Definition::disputed() && is_disputed(who, key, &view.after(&standing.ops)) {
+        return KeyState::Disputed;
+    }
     let is_ours =
         |op: &Op| matches!(op, Op::Put(_, lease) if *lease == who.me || holder == Some(who.me));
     match holder {
@@ -183,18 +219,6 @@ fn wished(
         Some(lease) if who.knows(lease) && is_as_wished => KeyState::Shared,
         Some(lease) if who.knows(lease) => KeyState::Outvoted,
         _ => KeyState::Blocked,
-    }
-}
-
-/// A node that is asked for by itself, and is a field of an object, which has this `value` and counts.
-pub(super) fn as_field(who: &Who, wish: &Value, value: &Value, view: Option<&View>) -> KeyState {
-    let held = view.and_then(|view| view.node.as_ref());
-    let held = held.filter(|held| held.value == *wish);
-    match held.and_then(|held| held.lease) {
-        Some(lease) if lease == who.me => KeyState::Registered,
-        Some(lease) if who.knows(lease) => KeyState::Shared,
-        _ if value == wish => KeyState::Pending,
-        _ => KeyState::Outvoted,
     }
 }
 

@@ -429,6 +429,9 @@ impl Reconciler {
     fn with_askers(&self, mut notice: Notice) -> Notice {
         if let Notice::Registered {
             key, value, askers, ..
+        }
+        | Notice::NodeOfObject {
+            key, value, askers, ..
         } = &mut notice
         {
             let candidates = self.desired.candidates(key);
@@ -442,50 +445,28 @@ impl Reconciler {
 
     /// Once for each change of what is asked for, and not once for each event.
     fn report_conflict(&mut self, key: &Key) {
-        if let Some(conflict) = self.conflict(key) {
+        let candidates = self.desired.candidates(key);
+        if let Some(candidates) = candidates.filter(|candidates| candidates.len() > 1) {
+            let sides = candidates.iter();
+            let sides = sides.map(|(value, origins)| (value.clone(), self.askers(origins)));
+            let smallest = candidates.keys().next();
+            let missed = smallest.and_then(|text| self.missed(key, text));
+            let conflict = Notice::Conflict {
+                key: key.clone(),
+                candidates: sides.collect(),
+            };
             if self.conflicts.get(key) != Some(&conflict) {
                 self.conflicts.insert(key.clone(), conflict.clone());
                 self.notices.push_back(conflict);
-                let candidates = self.desired.candidates(key).into_iter().flatten();
-                let smallest = candidates.map(|(value, _)| value).next();
-                let missed = smallest.and_then(|text| self.missed(key, text));
                 self.notices.extend(missed);
             }
         } else if self.conflicts.remove(key).is_some() {
-            let in_object = self.desired.in_object(key).map(|(_, value, _)| value);
-            let value = in_object.or_else(|| self.desired.winner(key).cloned());
+            let value = self.desired.winner(key).cloned();
             self.notices.push_back(Notice::ConflictEnded {
                 key: key.clone(),
                 value,
             });
         }
-    }
-
-    /// That different values are asked for under a key. The first is the one that counts: an object's, if the key is a node of one too, or
-    /// the smallest.
-    fn conflict(&self, key: &Key) -> Option<Notice> {
-        let candidates = self.desired.candidates(key)?;
-        let in_object = self.desired.in_object(key);
-        if candidates.len() == 1 && in_object.is_none() {
-            return None;
-        }
-        let object = in_object.as_ref().map(|(marker, ..)| (*marker).clone());
-        let of_object = in_object.map(|(_, value, origins)| (value, origins));
-        let is_new = |value: &Value| {
-            of_object
-                .as_ref()
-                .is_none_or(|(of_object, _)| of_object != value)
-        };
-        let others = candidates.iter().filter(|(value, _)| is_new(value));
-        let others = others.map(|(value, origins)| (value.clone(), origins));
-        let sides = of_object.clone().into_iter().chain(others);
-        let sides = sides.map(|(value, origins)| (value, self.askers(origins)));
-        let candidates: Vec<_> = sides.collect();
-        (candidates.len() > 1).then(|| Notice::Conflict {
-            key: key.clone(),
-            object,
-            candidates,
-        })
     }
 
     /// Says of a name that CoreDNS gives another container's addresses with it.
@@ -540,7 +521,7 @@ impl Reconciler {
         }
     }
 
-    fn askers(&self, origins: &BTreeSet<Origin>) -> Askers {
+    pub(super) fn askers(&self, origins: &BTreeSet<Origin>) -> Askers {
         Askers::new(
             origins.iter().map(|origin| self.asker(origin)),
             origins.len(),

@@ -117,7 +117,7 @@ pub enum LastOutcome {
 pub struct AboutKey {
     /// The key.
     pub key: Key,
-    /// The marker of the object because of which it stands as it does: it is a member of that and waits for it, or a node of it too.
+    /// The marker of the object because of which it stands as it does: it is a member of that and waits for it, or a node of it.
     pub member_of: Option<Key>,
     /// `None` if nobody on this host asks for it.
     pub state: Option<KeyState>,

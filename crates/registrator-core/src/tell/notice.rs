@@ -240,8 +240,6 @@ pub enum Notice {
     Conflict {
         /// The key.
         key: Key,
-        /// The object that has the first of them.
-        object: Option<Key>,
         /// The values from the smallest on, with those who ask for them.
         candidates: Vec<(Value, Askers)>,
     },
@@ -344,6 +342,17 @@ pub enum Notice {
         /// Whose it is; `None` if no registrator wrote it.
         by: Option<FieldHolder>,
     },
+    /// A node that is asked for by itself, with another value than an object that has this node too.
+    NodeOfObject {
+        /// Its key.
+        key: Key,
+        /// Its value.
+        value: Value,
+        /// Who asks for it.
+        askers: Askers,
+        /// The object.
+        object: Key,
+    },
     /// Of an object of which none counts there are objects here that refer to it.
     Missed {
         /// The object.
@@ -418,6 +427,7 @@ impl Notice {
             | Notice::Repaired { .. }
             | Notice::Foreign { .. }
             | Notice::ObjectBlocked { .. }
+            | Notice::NodeOfObject { .. }
             | Notice::Missed { .. }
             | Notice::NotSo { .. }
             | Notice::Remarked { .. }
@@ -446,6 +456,7 @@ impl Notice {
             | Notice::Repaired { key, .. }
             | Notice::Foreign { key, .. }
             | Notice::ObjectBlocked { key, .. }
+            | Notice::NodeOfObject { key, .. }
             | Notice::Missed { key, .. }
             | Notice::Rejected { key, .. }
             | Notice::PassageForbidden { key, .. } => Some(key),

@@ -11,7 +11,7 @@ pub enum KeyState {
     Pending,
     /// Another registrator holds it, with the value that is wished here.
     Shared,
-    /// Another registrator holds it, with a smaller value.
+    /// Another registrator holds it, with a smaller value, or an object has this node too, with another value.
     Outvoted,
     /// It is an object of which there are different definitions, and none counts until they agree.
     Disputed,

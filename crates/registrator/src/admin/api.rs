@@ -276,7 +276,7 @@ async fn look_up(api: &Api, explanation: &mut Explanation) {
     if matches!(&read, Some(Ok((_, view))) if view.node.is_none()) && key.key.object().is_none() {
         let marker = key.key.marker();
         let object = api.asking.reader.read(&marker).await;
-        if matches!(&object, Some(Ok((_, view))) if view.node.is_some()) {
+        if !matches!(&object, Some(Ok((_, view))) if view.node.is_none()) {
             (key.key, read) = (marker, object);
         }
     }

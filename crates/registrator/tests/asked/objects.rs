@@ -186,13 +186,13 @@ fn disputed() {
     hosts.first().explains(
         "/lb/web/servers/one",
         expect![[r#"
-        key /lb/web/servers/one
-        disputed: it goes with its object
+            key /lb/web/servers/one
+            disputed: it depends on an object
 
-        a member of object /lb/web, which is disputed
-          there       nothing
-          wished      172.17.0.1  for one (lb) on this host
-    "#]],
+            a member of object /lb/web, which is disputed
+              there       nothing
+              wished      172.17.0.1  for one (lb) on this host
+        "#]],
     );
     hosts.first().explains("one", expect![[r#"
         container one (1f1c2a9b7d3e): running, bridge 172.17.0.1
@@ -250,17 +250,17 @@ fn disputed() {
     hosts.first().explains(
         "/lb/web/servers/one",
         expect![[r#"
-        key /lb/web/servers/one
-        disputed: it goes with its object
+            key /lb/web/servers/one
+            disputed: it depends on an object
 
-        a member of object /lb/web, which is disputed
-          there       nothing
-          wished      172.17.0.1  for one (lb) on this host
+            a member of object /lb/web, which is disputed
+              there       nothing
+              wished      172.17.0.1  for one (lb) on this host
 
-        recently
-          TIME  registered /lb/web/servers/one = 172.17.0.1 for one (lb)
-          TIME  removed /lb/web/servers/one
-    "#]],
+            recently
+              TIME  registered /lb/web/servers/one = 172.17.0.1 for one (lb)
+              TIME  removed /lb/web/servers/one
+        "#]],
     );
     hosts.second().explains("/lb/web/port", expect![[r#"
         object /lb/web
@@ -340,13 +340,13 @@ fn outvoted() {
     hosts.first().explains(
         "/lb/web/servers/one",
         expect![[r#"
-        key /lb/web/servers/one
-        outvoted: it goes with its object
+            key /lb/web/servers/one
+            outvoted: it depends on an object
 
-        a member of object /lb/web, of which another definition counts
-          there       nothing
-          wished      172.17.0.1  for one (lb) on this host
-    "#]],
+            a member of object /lb/web, of which another definition counts
+              there       nothing
+              wished      172.17.0.1  for one (lb) on this host
+        "#]],
     );
     hosts.first().explains("one", expect![[r#"
         container one (1f1c2a9b7d3e): running, bridge 172.17.0.1

@@ -85,12 +85,13 @@ fn a_killed_process_is_taken_over_though_etcd_restarts_meanwhile() {
         return;
     };
     world.run(&["aa", "bb"]);
-    let named = ["--host-id=one", "--lease-ttl=10s"];
+    // So long that it is not taken for dead before etcd is.
+    let named = ["--host-id=one", "--lease-ttl=60s"];
     let first = world.launch_with(&named);
     let before = world.wait_for_truth(&first);
-    let mut second = world.launch_with(&[&named[..], &["--on-conflict=wait"]].concat());
-    second.wait_for_words("this host id is in use by", 1);
     first.kill();
+    let mut second = world.launch_with(&named);
+    second.wait_for_words("this host id is in use by", 1);
     world.etcd.kill();
     second.wait_for_words("waiting for etcd", 1);
     // The fault is that so much time passes.

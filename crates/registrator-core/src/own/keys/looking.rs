@@ -14,6 +14,8 @@ pub(crate) struct AboutTracked<'a> {
     pub(crate) managed: bool,
     /// What people were told last, if it is what is in the way.
     pub(crate) obstacle: Option<&'a Notice>,
+    /// The object that it is a field of, if it is one: it is decided with that.
+    pub(crate) object: Option<&'a Key>,
     /// The process before left it, and this one never wished it.
     pub(crate) is_orphan: bool,
 }
@@ -41,6 +43,7 @@ impl Keys {
             view: &tracked.sight.view,
             managed: tracked.managed,
             obstacle: tracked.story.obstacle(),
+            object: self.ledger.objects_of(key).next(),
             is_orphan: self.orphans.contains(key),
         }
     }

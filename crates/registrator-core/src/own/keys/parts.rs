@@ -1,10 +1,11 @@
 //! The fields of objects: keys that are seen as any other, and decided with the marker of their object.
 
-use super::Keys;
+use super::{Keys, Wishes};
 use crate::merge::desired::ObjectStanding;
 use crate::node::{Definition, Key, Value};
 use crate::own::session::Wanted;
 use crate::own::{Held, KeyTxn, KnownField, Revision, Who};
+use crate::tell::notice::{Askers, Notice};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -214,6 +215,49 @@ impl Keys {
         crate::own::stands(who, marker, view)?;
         let definition = Definition::parse(marker, &held.value)?;
         definition.fields.get(field).cloned()
+    }
+
+    /// Says of the nodes of an object that are asked for by themselves too why they are not registered.
+    pub(super) fn tell_of_parts(&mut self, marker: &Key, wishes: &Wishes<'_>) {
+        let fields = self.ledger.parts_of(marker);
+        let asked = fields.filter(|field| (wishes.of)(field).is_some());
+        for field in asked.cloned().collect::<Vec<_>>() {
+            self.tell_of_part(&field, wishes);
+        }
+    }
+
+    /// The same of one key. One that has the value of such an object goes with that.
+    pub(super) fn tell_of_part(&mut self, key: &Key, wishes: &Wishes<'_>) {
+        let object = self.ledger.objects_of(key).next().cloned();
+        let wish = (wishes.of)(key).filter(|wish| {
+            let mut objects = self.ledger.objects_of(key);
+            !objects.any(|marker| self.gives(marker, wishes, key, wish))
+        });
+        let told = object.zip(wish);
+        let told = told.map(|(object, value)| Notice::NodeOfObject {
+            key: key.clone(),
+            value,
+            askers: Askers::default(),
+            object,
+        });
+        let news = self.ledger.change(key, |tracked| match told {
+            Some(told) => tracked.story.report(told),
+            None => {
+                tracked.story.went_on();
+                None
+            }
+        });
+        self.notices.extend(news.flatten());
+    }
+
+    /// Whether an object has a field with this value, as it is there or as it is wished.
+    fn gives(&self, marker: &Key, wishes: &Wishes<'_>, field: &Key, value: &Value) -> bool {
+        let node = self.ledger.get(marker).map(|it| &it.sight.view.node);
+        let held = node.and_then(|node| node.as_ref());
+        let texts = [held.map(|held| held.value.clone()), (wishes.of)(marker)];
+        let definitions = texts.into_iter().flatten();
+        let mut definitions = definitions.filter_map(|text| Definition::parse(marker, &text));
+        definitions.any(|it| it.fields.get(field) == Some(value))
     }
 
     /// Takes in what a refusal tells of fields.

@@ -223,6 +223,7 @@ impl Keys {
     ) -> Option<KeyTxn> {
         // It is decided with its object, whatever is wished for it by itself.
         if self.ledger.is_part(key) {
+            self.tell_of_part(key, wishes);
             return self.drop_stray_claim(who, key);
         }
         let txn = self.decide_as(who, key, (wishes.of)(key), wishes, now)?;
@@ -279,6 +280,7 @@ impl Keys {
         let mut parts = BTreeMap::new();
         if key.object().is_some() && self.ledger.contains(key) {
             self.keep_parts(key, wish.as_ref());
+            self.tell_of_parts(key, wishes);
             self.mark_stray_claims(who, key);
             let (known, until) = self.parts(who, key, wish.as_ref(), now);
             if let Some(at) = until {

@@ -86,6 +86,7 @@ impl Reconciler {
                 .filter(|_| name != text)
                 .ok_or(Unfound::NoKey(error.to_string())),
             (Ok(key), Some(marker)) if !is_known(&key) => Ok(marker),
+            (Ok(key), _) if self.desired.winner(&key).is_some() => Ok(key),
             (Ok(key), _) => Ok(self.desired.object_of(&key).cloned().unwrap_or(key)),
         }
     }

@@ -379,7 +379,7 @@ pub(super) fn of_key_state(about: &AboutKey) -> String {
         return "not asked for: no container on this host asks for it".to_owned();
     };
     let words = match state {
-        _ if about.member_of.is_some() => "it goes with its object",
+        _ if about.member_of.is_some() => "it depends on an object",
         KeyState::Registered => "this host holds it, as it is asked for",
         KeyState::Pending if about.unwished => "nobody asks for it any more: it is deleted next",
         KeyState::Pending if !about.connected => "it is written when etcd is back",

@@ -5,7 +5,7 @@ use crate::node::{Key, Value};
 use crate::tell::objects::{changed, definitions, named, shown};
 use std::fmt;
 
-fn conflict(key: &Key, object: Option<&Key>, candidates: &[(Value, Askers)]) -> String {
+fn conflict(key: &Key, candidates: &[(Value, Askers)]) -> String {
     let of = |(value, askers): &(Value, Askers)| (value.clone(), format!("for {askers}"));
     let sides: Vec<(Value, String)> = candidates.iter().map(of).collect();
     if key.object().is_some() {
@@ -15,11 +15,10 @@ fn conflict(key: &Key, object: Option<&Key>, candidates: &[(Value, Askers)]) -> 
         .iter()
         .map(|(value, whose)| format!("{value} {whose}"));
     let sides: Vec<String> = sides.collect();
-    let which = match object {
-        Some(object) => format!("that of {} counts", named(object)),
-        None => "the smaller one is registered".to_owned(),
-    };
-    format!("different values for {key}, {which}: {}", sides.join("; "))
+    format!(
+        "different values for {key}, the smaller one is registered: {}",
+        sides.join("; ")
+    )
 }
 
 /// What is told of a key.
@@ -28,11 +27,7 @@ pub(super) struct OfKey<'a>(pub(super) &'a Notice);
 impl fmt::Display for OfKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Notice::Conflict {
-                key,
-                object,
-                candidates,
-            } => f.write_str(&conflict(key, object.as_ref(), candidates)),
+            Notice::Conflict { key, candidates } => f.write_str(&conflict(key, candidates)),
             Notice::ConflictEnded {
                 key,
                 value: Some(value),
@@ -133,6 +128,17 @@ impl fmt::Display for OfObstacle<'_> {
             Notice::Repaired { key, damage } => {
                 write!(f, "somebody {}: written again", damage.done_to(key))
             }
+            Notice::NodeOfObject {
+                key,
+                value,
+                askers,
+                object,
+            } => write!(
+                f,
+                "{key} = {value}{} is not registered: {} has this node too, and counts before it",
+                askers.clause(),
+                named(object)
+            ),
             Notice::Foreign { key, value, wish } if key.object().is_some() => write!(
                 f,
                 "{} is not registered: its own key in etcd holds {value}, which no registrator wrote. Delete that to have {} registered",

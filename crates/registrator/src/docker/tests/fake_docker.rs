@@ -137,13 +137,13 @@ impl World {
     }
 
     /// How many inspects were asked for.
+    pub(crate) fn inspects(&self) -> usize {
+        self.count("/containers/") - self.count("/containers/json")
+    }
+
     /// Whether an inspect of this container was asked for.
     pub(crate) fn asks_for(&self, number: usize) -> bool {
         self.count(&format!("/containers/{}/json", id(number))) > 0
-    }
-
-    pub(crate) fn inspects(&self) -> usize {
-        self.count("/containers/") - self.count("/containers/json")
     }
 }
 

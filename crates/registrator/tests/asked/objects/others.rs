@@ -79,10 +79,11 @@ fn beside_a_node() {
 
         lb: 1 node
           outvoted    /lb/web/hosts = two.test
-                      it is a node of object /lb/web too, which has web.test and counts
+                      object /lb/web has this node too, and counts before it
 
         recently
-          TIME  different values for /lb/web/hosts, that of object /lb/web counts: web.test for one (lb); two.test for two (lb)
+          TIME  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
+          TIME  /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
     "#]]);
     hosts.first().explains("three", expect![[r#"
         container three (3f1c2a9b7d3e): running, bridge 172.17.0.3
@@ -90,26 +91,39 @@ fn beside_a_node() {
 
         lb: 1 node
           registered  /lb/web/hosts = web.test
-                      by this host, revision N
+                      since TIME (AGE), by this host, revision N
 
         recently
-          TIME  different values for /lb/web/hosts, that of object /lb/web counts: web.test for one (lb); two.test for two (lb)
+          TIME  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
+          TIME  /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
+    "#]]);
+    hosts.first().explains("/lb/web/hosts", expect![[r#"
+        key /lb/web/hosts
+        outvoted: it depends on an object
+
+        object /lb/web has this node too, and counts before it
+          registered  web.test  by this host since TIME (AGE), revision N
+          waits       two.test  for two (lb) on this host
+          wished      web.test  for three (lb) on this host
+
+        recently
+          TIME  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
+          TIME  /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
     "#]]);
     let status = hosts.first().says(&["status"]);
     assert!(!status.contains("pending"), "{status}");
     expect![[r#"
-        conflict  different values for /lb/web/hosts, that of object /lb/web counts: web.test for one (lb); two.test for two (lb)
+        conflict  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
+          outvoted  /lb/web/hosts is a node of object /lb/web too, which counts before it
     "#]].assert_eq(&attention(hosts.first()));
     hosts.expect_plan(
         "host-a",
         &[random('1', "one"), alone],
         expect![[r#"
-        = object /lb/web 2 nodes  for one (lb)
-        = /lb/web/servers/one 172.17.0.1  for one (lb)
-        conflict for /lb/web/hosts, the first value is registered:
-            web.test  for one (lb)
-            two.test  for two (lb)
-        0 to create, 0 to change, 0 to delete, 2 to keep; 1 conflicts, 0 errors
-    "#]],
+            = object /lb/web 2 nodes  for one (lb)
+            = /lb/web/servers/one 172.17.0.1  for one (lb)
+            warning: /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
+            0 to create, 0 to change, 0 to delete, 2 to keep; 0 conflicts, 0 errors
+        "#]],
     );
 }
