@@ -378,13 +378,28 @@ fn a_node_of_an_object_that_is_asked_for_by_itself_is_left_out() {
     let plans = ["1", "2", "3"].map(plan).concat();
     expect![[r#"
         + object /r/web 1 node  for web (p)
-        warning: /r/web/a = 1 for one (p) is not registered: object /r/web has this node too, and counts before it
+        warning: /r/web/a = 1 for one (p) is not registered by itself: object /r/web has this node too
         1 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
         + object /r/web 1 node  for web (p)
         1 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
         + object /r/web 1 node  for web (p)
-        warning: /r/web/a = 3 for one (p) is not registered: object /r/web has this node too, and counts before it
+        warning: /r/web/a = 3 for one (p) is not registered by itself: object /r/web has this node too
         1 to create, 0 to change, 0 to delete, 0 to keep; 0 conflicts, 0 errors
     "#]]
     .assert_eq(&plans);
+}
+
+#[test]
+fn a_node_of_an_object_that_goes_is_planned_by_itself() {
+    let mut world = world_of(&[("one", json!({"nodes": {"/r/web/a": "1"}}))]);
+    let object = r#"{"conflict":"none","nodes":{"a":"2","b":"2"}}"#;
+    let views = [("/r/web/", object), ("/r/web/a", "2"), ("/r/web/b", "2")];
+    let views = views_of(&views.map(|(key, value)| (key, value, 1)));
+    let plan = world.host("a").reconciler.plan(&both(), &views);
+    expect![[r#"
+        - object /r/web 2 nodes
+        ~ /r/web/a 1 (was 2)  for one (p)
+        0 to create, 1 to change, 1 to delete, 0 to keep; 0 conflicts, 0 errors
+    "#]]
+    .assert_eq(&plan.to_string());
 }

@@ -171,7 +171,7 @@ impl Reconciler {
                 why: None,
                 ..about
             };
-            return Self::beside(about, object);
+            return self.beside(about, object, at);
         }
         let winner = about.value.replace(value.clone());
         let is_object = key.object().is_some();
@@ -191,15 +191,16 @@ impl Reconciler {
     }
 
     /// A node that is asked for by itself, and that an object has too, which is decided.
-    fn beside(about: AboutKey, object: &Key) -> AboutKey {
-        let object_is = match about.state {
-            Some(KeyState::Registered | KeyState::Shared) | None => return about,
-            Some(KeyState::Outvoted) => "has this node too, and counts before it".to_owned(),
-            Some(state) => format!("has this node too, and is {state}"),
-        };
+    fn beside(&self, about: AboutKey, object: &Key, at: Now<'_>) -> AboutKey {
+        if about.state.is_none_or(KeyState::is_fulfilled) {
+            return about;
+        }
+        let of_object = self.standing(object, at.sight).state;
+        let of_object = of_object.filter(|state| !state.is_fulfilled());
+        let which = of_object.map_or(String::new(), |state| format!(", which is {state},"));
         AboutKey {
             member_of: Some(object.clone()),
-            why: Some(format!("{} {object_is}", named(object))),
+            why: Some(format!("{}{which} has this node too", named(object))),
             ..about
         }
     }
@@ -270,7 +271,7 @@ impl Reconciler {
             held,
         };
         if let Some(object) = &standing.object {
-            return Self::beside(about, object);
+            return self.beside(about, object, at);
         }
         let waiting = about.state.is_none();
         let waiting = waiting.then(|| self.desired.waiting_member(key)).flatten();

@@ -21,10 +21,10 @@ impl Reconciler {
     pub fn plan(&self, who: &Who, views: &BTreeMap<Key, View>) -> Plan {
         let asked = self.desired().iter().map(|(key, _)| key);
         let keys: BTreeSet<&Key> = views.keys().chain(asked).collect();
-        let definitions = self.definitions(views);
+        let sight = EtcdSight::Read { who, views };
+        let definitions = self.definitions(sight, &keys);
         let parts = self.parts(&definitions, views);
         let nodes = keys.into_iter().filter(|key| !parts.contains(*key));
-        let sight = EtcdSight::Read { who, views };
         let nodes = nodes.filter_map(|key| node(self, key, sight));
         let mut nodes: Vec<PlannedNode> = nodes.collect();
         let held = views.values().filter(|view| view.holder() == Some(who.me));
@@ -43,15 +43,20 @@ impl Reconciler {
 }
 
 impl Reconciler {
-    /// The definitions of objects that are there, or will be.
-    fn definitions(&self, views: &BTreeMap<Key, View>) -> Vec<(Key, Arc<Definition>)> {
-        let there = views.iter();
-        let there = there.filter_map(|(key, view)| Some((key, &view.node.as_ref()?.value)));
-        let wished = self.desired.iter().map(|(key, _)| key);
-        let wished = wished.filter_map(|key| Some((key, self.desired.winner(key)?)));
-        let all = there.chain(wished);
-        all.filter_map(|(key, text)| Some((key.clone(), Definition::parse(key, text)?)))
-            .collect()
+    /// The definitions of objects once everything is written.
+    fn definitions(
+        &self,
+        sight: EtcdSight<'_>,
+        keys: &BTreeSet<&Key>,
+    ) -> Vec<(Key, Arc<Definition>)> {
+        let markers = keys.iter().filter(|key| key.object().is_some());
+        let all = markers.filter_map(|marker| {
+            let standing = self.standing(marker, sight);
+            let view = standing.view.cloned().unwrap_or_default();
+            let node = view.after(&standing.ops).node?;
+            Some(((*marker).clone(), Definition::parse(marker, &node.value)?))
+        });
+        all.collect()
     }
 
     /// The fields of objects, which are decided with these.
@@ -60,11 +65,17 @@ impl Reconciler {
         definitions: &[(Key, Arc<Definition>)],
         views: &BTreeMap<Key, View>,
     ) -> BTreeSet<Key> {
-        let fields = definitions.iter().flat_map(|(_, it)| it.fields.keys());
-        let left = views.keys().filter(|key| {
-            self.desired.object_of(key).is_some() && self.desired.winner(key).is_none()
+        let there = views.iter().filter_map(|(key, view)| {
+            let definition = Definition::parse(key, &view.node.as_ref()?.value)?;
+            Some(definition.fields.keys().cloned().collect::<Vec<_>>())
         });
-        fields.chain(left).cloned().collect()
+        let wished = views
+            .keys()
+            .filter(|key| self.desired.object_of(key).is_some());
+        let left = there.flatten().chain(wished.cloned());
+        let left = left.filter(|key| self.desired.winner(key).is_none());
+        let fields = definitions.iter().flat_map(|(_, it)| it.fields.keys());
+        left.chain(fields.cloned()).collect()
     }
 
     /// What is to be said of nodes that are asked for by themselves, and that such definitions have with other values alone.

@@ -259,10 +259,7 @@ impl Reconciler {
         let held = held.map(|held| held.value.as_str()).unwrap_or_default();
         let is_object = key.object().is_some();
         if let Some(object) = &standing.object {
-            let text = format!(
-                "{key} is a node of {} too, which counts before it",
-                named(object)
-            );
+            let text = format!("{key} is a node of {} too", named(object));
             return Some(of_key(key, state, text));
         }
         let what = match state {

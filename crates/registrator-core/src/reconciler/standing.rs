@@ -126,16 +126,24 @@ impl Reconciler {
     ) -> KeyState {
         let held = view.and_then(|view| view.node.as_ref());
         let held = held.filter(|held| held.value == *wish);
-        let text = self.desired.winner(object);
-        let own = text.and_then(|text| Definition::parse(object, text));
         match held.and_then(|held| held.lease) {
-            Some(lease) if lease == who.me => KeyState::Registered,
-            Some(lease) if who.knows(lease) => KeyState::Shared,
-            _ if own.is_none_or(|own| own.fields.get(key) != Some(wish)) => KeyState::Outvoted,
-            _ => match self.standing(object, sight).state {
-                Some(state) if !state.is_fulfilled() => state,
-                _ => KeyState::Pending,
-            },
+            Some(lease) if lease == who.me => return KeyState::Registered,
+            Some(lease) if who.knows(lease) => return KeyState::Shared,
+            _ => {}
+        }
+        let gives = |text: &Value| {
+            let definition = Definition::parse(object, text);
+            definition.is_some_and(|it| it.fields.get(key) == Some(wish))
+        };
+        let standing = self.standing(object, sight);
+        let held = standing.view.and_then(|view| view.node.as_ref());
+        let is_there = held.is_some_and(|held| gives(&held.value));
+        match standing.state {
+            // Of what another registrator holds not every node is watched.
+            Some(KeyState::Shared | KeyState::Outvoted) if is_there => KeyState::Shared,
+            _ if !is_there && !standing.wish.is_some_and(gives) => KeyState::Outvoted,
+            Some(state) if !state.is_fulfilled() => state,
+            _ => KeyState::Pending,
         }
     }
 

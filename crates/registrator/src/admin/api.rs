@@ -273,10 +273,11 @@ async fn look_up(api: &Api, explanation: &mut Explanation) {
     }
     let mut read = api.asking.reader.read(&key.key).await;
     // Nobody on this host could say that it is the name of an object.
-    if matches!(&read, Some(Ok((_, view))) if view.node.is_none()) && key.key.object().is_none() {
+    let is_empty = matches!(&read, Some(Ok((_, view))) if view.node.is_none());
+    if is_empty && key.state.is_none() && key.key.object().is_none() {
         let marker = key.key.marker();
         let object = api.asking.reader.read(&marker).await;
-        if !matches!(&object, Some(Ok((_, view))) if view.node.is_none()) {
+        if matches!(&object, Some(Ok((_, view))) if view.node.is_some()) {
             (key.key, read) = (marker, object);
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn plan(settings: &PlanSettings, environment: &Environment) -> anyhow
 }
 
 fn make(settings: &PlanSettings, environment: &Environment) -> anyhow::Result<Exit> {
-    let mut evaluated = evaluate_all(settings, environment, None)?;
+    let mut evaluated = evaluate_all(settings, environment, Vec::new())?;
     let mut plan = evaluated.reconciler.plan(&evaluated.who, &evaluated.views);
     note(&mut plan, &mut evaluated.reconciler);
     show(&plan, settings)
@@ -62,17 +62,23 @@ pub(super) fn evaluate(
     environment: &Environment,
     asked: &Asked,
 ) -> anyhow::Result<EvaluatedNow> {
-    let key = match asked {
-        Asked::Key(text) | Asked::Anything(text) => Key::parse(text).ok(),
-        Asked::Container(_) | Asked::Instance(_) => None,
+    let keys = match asked {
+        Asked::Key(text) | Asked::Anything(text) => {
+            // It may be the name of an object.
+            let key = Key::parse(text.strip_suffix('/').unwrap_or(text)).ok();
+            key.into_iter()
+                .flat_map(|key| [key.marker(), key])
+                .collect()
+        }
+        Asked::Container(_) | Asked::Instance(_) => Vec::new(),
     };
-    evaluate_all(settings, environment, key)
+    evaluate_all(settings, environment, keys)
 }
 
 fn evaluate_all(
     settings: &PlanSettings,
     environment: &Environment,
-    besides: Option<Key>,
+    besides: Vec<Key>,
 ) -> anyhow::Result<EvaluatedNow> {
     let (evaluation, facts) = (&settings.host.evaluation, &settings.host.facts);
     let policy_settings =
@@ -284,7 +290,7 @@ async fn configs(
 async fn compare(
     reconciler: &Reconciler,
     target: Option<&Target>,
-    besides: Option<Key>,
+    besides: Vec<Key>,
 ) -> anyhow::Result<(Who, BTreeMap<Key, View>)> {
     let desired = reconciler.desired();
     let wished = desired.iter().map(|(key, _)| key).chain(desired.fields());

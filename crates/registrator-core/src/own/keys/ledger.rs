@@ -91,6 +91,12 @@ impl Ledger {
         self.parts.get(field)?.written_for.as_ref()
     }
 
+    /// The object that decides a field: the one for which this process wrote it, or else the first that has it.
+    pub(super) fn object_of(&self, field: &Key) -> Option<&Key> {
+        let written_for = self.written_for(field);
+        written_for.or_else(|| self.objects_of(field).next())
+    }
+
     /// Notes for which object this process wrote a field, or that it is none's.
     pub(super) fn note_written(&mut self, field: &Key, marker: Option<&Key>) {
         if let Some(part) = self.parts.get_mut(field) {

@@ -43,7 +43,7 @@ impl Keys {
             view: &tracked.sight.view,
             managed: tracked.managed,
             obstacle: tracked.story.obstacle(),
-            object: self.ledger.objects_of(key).next(),
+            object: self.ledger.object_of(key),
             is_orphan: self.orphans.contains(key),
         }
     }

@@ -205,8 +205,7 @@ impl Keys {
         wish: impl Fn(&Key) -> Option<Value>,
     ) -> Option<Value> {
         let (_, who) = self.session.as_ref()?;
-        let written_for = self.ledger.written_for(field);
-        let marker = written_for.or_else(|| self.ledger.objects_of(field).next())?;
+        let marker = self.ledger.object_of(field)?;
         let view = &self.ledger.get(marker)?.sight.view;
         let held = view.node.as_ref()?;
         if held.lease != Some(who.me) || wish(marker).as_ref() != Some(&held.value) {
@@ -218,21 +217,25 @@ impl Keys {
     }
 
     /// Says of the nodes of an object that are asked for by themselves too why they are not registered.
-    pub(super) fn tell_of_parts(&mut self, marker: &Key, wishes: &Wishes<'_>) {
+    pub(super) fn tell_of_parts(&mut self, who: &Who, marker: &Key, wishes: &Wishes<'_>) {
         let fields = self.ledger.parts_of(marker);
-        let asked = fields.filter(|field| (wishes.of)(field).is_some());
-        for field in asked.cloned().collect::<Vec<_>>() {
+        let fields = fields.filter(|field| {
+            let told = self.ledger.get(field).and_then(|it| it.story.obstacle());
+            let is_of_concern = told.is_some() || (wishes.of)(field).is_some();
+            is_of_concern && !self.has_stray_claim(who, field)
+        });
+        for field in fields.cloned().collect::<Vec<_>>() {
             self.tell_of_part(&field, wishes);
         }
     }
 
     /// The same of one key. One that has the value of such an object goes with that.
     pub(super) fn tell_of_part(&mut self, key: &Key, wishes: &Wishes<'_>) {
-        let object = self.ledger.objects_of(key).next().cloned();
         let wish = (wishes.of)(key).filter(|wish| {
             let mut objects = self.ledger.objects_of(key);
             !objects.any(|marker| self.gives(marker, wishes, key, wish))
         });
+        let object = self.ledger.object_of(key).cloned();
         let told = object.zip(wish);
         let told = told.map(|(object, value)| Notice::NodeOfObject {
             key: key.clone(),
@@ -243,7 +246,7 @@ impl Keys {
         let news = self.ledger.change(key, |tracked| match told {
             Some(told) => tracked.story.report(told),
             None => {
-                tracked.story.went_on();
+                tracked.story.stands_alone();
                 None
             }
         });

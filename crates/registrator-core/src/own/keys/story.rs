@@ -34,15 +34,17 @@ impl Story {
         self.reported = None;
     }
 
-    /// No object has the node any more, or no node of an object is in the way: somebody gave back the only one that was missing, or has the object now. It is news
+    /// No object has a node that is asked for by itself, or has it with the same value.
+    pub(super) fn stands_alone(&mut self) {
+        let of_object = |notice: &mut Notice| matches!(notice, Notice::NodeOfObject { .. });
+        self.reported.take_if(of_object);
+    }
+
+    /// No node of an object is in the way any more: somebody gave back the only one that was missing, or has the object now. It is news
     /// that an object of this process is there.
     pub(super) fn unblocked(&mut self, who: &Who, key: &Key, view: &View) -> Option<Notice> {
-        let is_block = |notice: &mut Notice| {
-            matches!(
-                notice,
-                Notice::ObjectBlocked { .. } | Notice::NodeOfObject { .. }
-            )
-        };
+        self.stands_alone();
+        let is_block = |notice: &mut Notice| matches!(notice, Notice::ObjectBlocked { .. });
         self.reported.take_if(is_block)?;
         let value = stands(who, key, view).filter(|_| view.holder() == Some(who.me))?;
         Some(registered_again(key, value))

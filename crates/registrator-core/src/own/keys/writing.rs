@@ -223,8 +223,11 @@ impl Keys {
     ) -> Option<KeyTxn> {
         // It is decided with its object, whatever is wished for it by itself.
         if self.ledger.is_part(key) {
-            self.tell_of_part(key, wishes);
-            return self.drop_stray_claim(who, key);
+            let txn = self.drop_stray_claim(who, key);
+            if txn.is_none() {
+                self.tell_of_part(key, wishes);
+            }
+            return txn;
         }
         let txn = self.decide_as(who, key, (wishes.of)(key), wishes, now)?;
         let writes = |op: &Op| matches!(op, Op::Put(_, lease) if *lease == who.me);
@@ -280,7 +283,7 @@ impl Keys {
         let mut parts = BTreeMap::new();
         if key.object().is_some() && self.ledger.contains(key) {
             self.keep_parts(key, wish.as_ref());
-            self.tell_of_parts(key, wishes);
+            self.tell_of_parts(who, key, wishes);
             self.mark_stray_claims(who, key);
             let (known, until) = self.parts(who, key, wish.as_ref(), now);
             if let Some(at) = until {

@@ -76,7 +76,10 @@ impl Reconciler {
     /// A key, or the marker of the object that is meant: by its name, with or without a slash at the end, or by one of its nodes. A node
     /// may have the name of an object; then the slash makes the difference.
     fn find_key(&self, text: &str, sight: EtcdSight<'_>) -> Result<Key, Unfound> {
-        let is_known = |key: &Key| self.standing(key, sight).state.is_some();
+        let is_known = |key: &Key| {
+            let standing = self.standing(key, sight);
+            standing.state.is_some() || standing.view.is_some_and(|view| view.node.is_some())
+        };
         let name = text.strip_suffix('/').unwrap_or(text);
         let marker = Key::parse(name).ok().map(|name| name.marker());
         match (Key::parse(text), marker.clone().filter(is_known)) {

@@ -135,7 +135,7 @@ impl fmt::Display for OfObstacle<'_> {
                 object,
             } => write!(
                 f,
-                "{key} = {value}{} is not registered: {} has this node too, and counts before it",
+                "{key} = {value}{} is not registered by itself: {} has this node too",
                 askers.clause(),
                 named(object)
             ),

@@ -91,25 +91,29 @@ impl Hosts {
 
     /// What a host of this name would do, if it had these containers.
     pub(crate) fn expect_plan(&self, host: &str, containers: &[Json], expected: Expect) {
+        expected.assert_eq(&self.says_alone(&["plan"], host, containers));
+    }
+
+    /// What is said without a registrator that runs.
+    pub(crate) fn says_alone(&self, command: &[&str], host: &str, containers: &[Json]) -> String {
         let folder = self.folder.path();
         std::fs::write(
             folder.join("containers.json"),
             json!(containers).to_string(),
         )
         .unwrap();
-        let mut plan = registrator(folder);
-        plan.args([
-            "plan",
+        let mut program = registrator(folder);
+        program.args(command).args([
             "--containers=containers.json",
             "--policies=policies",
             "--services=services",
         ]);
-        plan.arg(format!("--host-id={host}"));
-        plan.arg(format!("--etcd-endpoint=http://{}", self.first().etcd));
-        let output = plan.output().unwrap();
+        program.arg(format!("--host-id={host}"));
+        program.arg(format!("--etcd-endpoint=http://{}", self.first().etcd));
+        let output = program.output().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
         assert!(output.status.success(), "{out}{err}");
-        expected.assert_eq(&scrubbed(&out));
+        scrubbed(&out)
     }
 }
 

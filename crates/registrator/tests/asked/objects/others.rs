@@ -51,6 +51,20 @@ fn of_others() {
     "#]],
     );
 
+    let alone = |name| hosts.says_alone(&["explain", name], "host-c", &[]);
+    assert_eq!(alone("/lb/web"), alone("/lb/web/"));
+    expect![[r#"
+        No registrator was asked: this is what one would do now.
+
+        object /lb/web
+        not asked for: no container on this host asks for it
+
+          registered  2 nodes  by host host-a, revision N
+                      /lb/web/balance = random
+                      /lb/web/hosts = web.test
+    "#]]
+    .assert_eq(&alone("/lb/web"));
+
     let other = labelled('2', "two", json!({"balance": "even"}));
     let hosts = Hosts::start(&[&[random('1', "one")], &[other], &[]]);
     hosts.first().wait_until_it_says(&["status"], "1 disputed");
@@ -79,11 +93,11 @@ fn beside_a_node() {
 
         lb: 1 node
           outvoted    /lb/web/hosts = two.test
-                      object /lb/web has this node too, and counts before it
+                      object /lb/web has this node too
 
         recently
           TIME  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
-          TIME  /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
+          TIME  /lb/web/hosts = two.test for two (lb) is not registered by itself: object /lb/web has this node too
     "#]]);
     hosts.first().explains("three", expect![[r#"
         container three (3f1c2a9b7d3e): running, bridge 172.17.0.3
@@ -95,26 +109,26 @@ fn beside_a_node() {
 
         recently
           TIME  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
-          TIME  /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
+          TIME  /lb/web/hosts = two.test for two (lb) is not registered by itself: object /lb/web has this node too
     "#]]);
     hosts.first().explains("/lb/web/hosts", expect![[r#"
         key /lb/web/hosts
         outvoted: it depends on an object
 
-        object /lb/web has this node too, and counts before it
+        object /lb/web has this node too
           registered  web.test  by this host since TIME (AGE), revision N
           waits       two.test  for two (lb) on this host
           wished      web.test  for three (lb) on this host
 
         recently
           TIME  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
-          TIME  /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
+          TIME  /lb/web/hosts = two.test for two (lb) is not registered by itself: object /lb/web has this node too
     "#]]);
     let status = hosts.first().says(&["status"]);
     assert!(!status.contains("pending"), "{status}");
     expect![[r#"
         conflict  different values for /lb/web/hosts, the smaller one is registered: two.test for two (lb); web.test for three (lb)
-          outvoted  /lb/web/hosts is a node of object /lb/web too, which counts before it
+          outvoted  /lb/web/hosts is a node of object /lb/web too
     "#]].assert_eq(&attention(hosts.first()));
     hosts.expect_plan(
         "host-a",
@@ -122,7 +136,7 @@ fn beside_a_node() {
         expect![[r#"
             = object /lb/web 2 nodes  for one (lb)
             = /lb/web/servers/one 172.17.0.1  for one (lb)
-            warning: /lb/web/hosts = two.test for two (lb) is not registered: object /lb/web has this node too, and counts before it
+            warning: /lb/web/hosts = two.test for two (lb) is not registered by itself: object /lb/web has this node too
             0 to create, 0 to change, 0 to delete, 2 to keep; 0 conflicts, 0 errors
         "#]],
     );
