@@ -192,7 +192,11 @@ impl Reconciler {
 
     /// A node that is asked for by itself, and that an object has too, which is decided.
     fn beside(&self, about: AboutKey, object: &Key, at: Now<'_>) -> AboutKey {
-        if about.state.is_none_or(KeyState::is_fulfilled) {
+        let held = about.held.as_ref().map(|held| &held.value);
+        let is_seen = held.is_some() && held == about.value.as_ref();
+        let is_fulfilled = about.state.is_none_or(KeyState::is_fulfilled);
+        // Of an object of another registrator not every node is watched: then it is known by that.
+        if is_fulfilled && is_seen {
             return about;
         }
         let of_object = self.standing(object, at.sight).state;
