@@ -311,8 +311,7 @@ impl Desired {
         let mut objects = self.fields.get(field)?.keys();
         objects.find(|marker| {
             let text = self.winner(marker);
-            let definition = text.and_then(|text| Definition::parse(marker, text));
-            definition.is_some_and(|it| it.fields.contains_key(field))
+            text.is_some_and(|text| Definition::field(marker, text, field).is_some())
         })
     }
 

@@ -274,6 +274,12 @@ impl Definition {
         text(DISPUTED, Map::new())
     }
 
+    /// The value of a field in the definition that `text` is, if it has that.
+    pub(crate) fn field(marker: &Key, text: &Value, field: &Key) -> Option<Value> {
+        let definition = Definition::parse(marker, text)?;
+        definition.fields.get(field).cloned()
+    }
+
     /// Whether `text` is of an object of which none counts until all agree.
     pub(crate) fn is_strict(marker: &Key, text: &Value) -> bool {
         Definition::parse(marker, text).is_some_and(|it| it.on_conflict == OnConflict::None)

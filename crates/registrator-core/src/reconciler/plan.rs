@@ -51,9 +51,7 @@ impl Reconciler {
     ) -> Vec<(Key, Arc<Definition>)> {
         let markers = keys.iter().filter(|key| key.object().is_some());
         let all = markers.filter_map(|marker| {
-            let standing = self.standing(marker, sight);
-            let view = standing.view.cloned().unwrap_or_default();
-            let node = view.after(&standing.ops).node?;
+            let node = self.standing(marker, sight).after().node?;
             Some(((*marker).clone(), Definition::parse(marker, &node.value)?))
         });
         all.collect()
@@ -113,8 +111,7 @@ impl Reconciler {
         for marker in markers {
             let sight = EtcdSight::Read { who, views };
             let standing = self.standing(&marker, sight);
-            let view = views.get(&marker).cloned().unwrap_or_default();
-            let view = view.after(&standing.ops);
+            let view = standing.after();
             let is_blocked = standing.in_the_way.is_some_and(|it| !it.is_same);
             let stands = own::stands(who, &marker, &view).filter(|_| !is_blocked);
             self.desired.stand(&marker, stands.into());
@@ -202,9 +199,8 @@ fn action<'a>(key: &Key, standing: &'a Standing<'_>) -> (Action, Option<&'a Valu
 
 /// Whether none of an object's definitions counts once that is written.
 fn will_be_disputed(key: &Key, standing: &Standing<'_>) -> bool {
-    let view = standing.view.cloned().unwrap_or_default();
     let who = standing.who.filter(|_| standing.wish.is_some());
-    who.is_some_and(|who| is_disputed(who, key, &view.after(&standing.ops)))
+    who.is_some_and(|who| is_disputed(who, key, &standing.after()))
 }
 
 fn askers<'a>(

@@ -49,6 +49,11 @@ impl Standing<'_> {
         self.view?.holder()
     }
 
+    /// What etcd holds once that is written.
+    pub(super) fn after(&self) -> View {
+        self.view.cloned().unwrap_or_default().after(&self.ops)
+    }
+
     fn is_rejected(&self) -> bool {
         let refusal = self.obstacle.is_some_and(|told| {
             matches!(
@@ -131,10 +136,7 @@ impl Reconciler {
             Some(lease) if who.knows(lease) => return KeyState::Shared,
             _ => {}
         }
-        let gives = |text: &Value| {
-            let definition = Definition::parse(object, text);
-            definition.is_some_and(|it| it.fields.get(key) == Some(wish))
-        };
+        let gives = |text: &Value| Definition::field(object, text, key).as_ref() == Some(wish);
         let standing = self.standing(object, sight);
         let held = standing.view.and_then(|view| view.node.as_ref());
         let is_there = held.is_some_and(|held| gives(&held.value));

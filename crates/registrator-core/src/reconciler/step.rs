@@ -449,13 +449,13 @@ impl Reconciler {
         if let Some(candidates) = candidates.filter(|candidates| candidates.len() > 1) {
             let sides = candidates.iter();
             let sides = sides.map(|(value, origins)| (value.clone(), self.askers(origins)));
-            let smallest = candidates.keys().next();
-            let missed = smallest.and_then(|text| self.missed(key, text));
             let conflict = Notice::Conflict {
                 key: key.clone(),
                 candidates: sides.collect(),
             };
             if self.conflicts.get(key) != Some(&conflict) {
+                let smallest = candidates.keys().next();
+                let missed = smallest.and_then(|text| self.missed(key, text));
                 self.conflicts.insert(key.clone(), conflict.clone());
                 self.notices.push_back(conflict);
                 self.notices.extend(missed);

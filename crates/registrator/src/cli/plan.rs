@@ -62,17 +62,7 @@ pub(super) fn evaluate(
     environment: &Environment,
     asked: &Asked,
 ) -> anyhow::Result<EvaluatedNow> {
-    let keys = match asked {
-        Asked::Key(text) | Asked::Anything(text) => {
-            // It may be the name of an object.
-            let key = Key::parse(text.strip_suffix('/').unwrap_or(text)).ok();
-            key.into_iter()
-                .flat_map(|key| [key.marker(), key])
-                .collect()
-        }
-        Asked::Container(_) | Asked::Instance(_) => Vec::new(),
-    };
-    evaluate_all(settings, environment, keys)
+    evaluate_all(settings, environment, asked.keys())
 }
 
 fn evaluate_all(

@@ -212,8 +212,7 @@ impl Keys {
             return None;
         }
         crate::own::stands(who, marker, view)?;
-        let definition = Definition::parse(marker, &held.value)?;
-        definition.fields.get(field).cloned()
+        Definition::field(marker, &held.value, field)
     }
 
     /// Says of the nodes of an object that are asked for by themselves too why they are not registered.
@@ -258,9 +257,9 @@ impl Keys {
         let node = self.ledger.get(marker).map(|it| &it.sight.view.node);
         let held = node.and_then(|node| node.as_ref());
         let texts = [held.map(|held| held.value.clone()), (wishes.of)(marker)];
-        let definitions = texts.into_iter().flatten();
-        let mut definitions = definitions.filter_map(|text| Definition::parse(marker, &text));
-        definitions.any(|it| it.fields.get(field) == Some(value))
+        let fields = texts.into_iter().flatten();
+        let mut fields = fields.filter_map(|text| Definition::field(marker, &text, field));
+        fields.any(|field| field == *value)
     }
 
     /// Takes in what a refusal tells of fields.

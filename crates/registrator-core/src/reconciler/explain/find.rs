@@ -24,6 +24,24 @@ pub enum Asked {
     Instance(String),
 }
 
+impl Asked {
+    /// The keys that may be meant: what is called so, and the marker of an object of that name.
+    pub fn keys(&self) -> Vec<Key> {
+        match self {
+            Asked::Key(text) | Asked::Anything(text) => {
+                let named = named(text).into_iter();
+                named.flat_map(|key| [key.marker(), key]).collect()
+            }
+            Asked::Container(_) | Asked::Instance(_) => Vec::new(),
+        }
+    }
+}
+
+/// The key of this name. A slash at its end says that an object is meant.
+fn named(text: &str) -> Option<Key> {
+    Key::parse(text.strip_suffix('/').unwrap_or(text)).ok()
+}
+
 /// There is nothing to explain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfound {
@@ -80,14 +98,11 @@ impl Reconciler {
             let standing = self.standing(key, sight);
             standing.state.is_some() || standing.view.is_some_and(|view| view.node.is_some())
         };
-        let name = text.strip_suffix('/').unwrap_or(text);
-        let marker = Key::parse(name).ok().map(|name| name.marker());
+        let marker = named(text).map(|name| name.marker());
         match (Key::parse(text), marker.clone().filter(is_known)) {
             (Err(_), Some(marker)) => Ok(marker),
-            // A slash at the end names an object, be it one for which nobody here asks.
-            (Err(error), None) => marker
-                .filter(|_| name != text)
-                .ok_or(Unfound::NoKey(error.to_string())),
+            // It may be an object for which nobody here asks.
+            (Err(error), None) => marker.ok_or(Unfound::NoKey(error.to_string())),
             (Ok(key), Some(marker)) if !is_known(&key) => Ok(marker),
             (Ok(key), _) if self.desired.winner(&key).is_some() => Ok(key),
             (Ok(key), _) => Ok(self.desired.object_of(&key).cloned().unwrap_or(key)),

@@ -120,9 +120,9 @@ fn a_change_during_the_inspect_after_the_end_is_not_missed() {
     });
     watched.expect(&["apply c1 exited bridge"]);
     fake.until("the inspect waits", |world| world.inspecting == 1);
-    fake.change(|world| world.send(&event(1, "rename")));
+    fake.send(&event(1, "rename"));
     // It is told without an inspect, so what came before has been dealt with.
-    fake.change(|world| world.send(&event(2, "start")));
+    fake.send(&event(2, "start"));
     watched.expect(&["coming 000000000002"]);
     fake.change(|world| world.hold_inspects = false);
     watched.expect(&["apply c1 dead bridge"]);
